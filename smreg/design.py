@@ -1,0 +1,142 @@
+"""The design matrix, read in blocks of rows: the only code that knows how X is stored.
+
+X may be C- or F-ordered, float32 or float64, a memmap, read-only, or sparse CSR. It is never copied
+as a whole: products with it go block by block, each block small enough for the processor's cache, in
+float64 whatever the storage. The blocks depend on the shape of X alone and their results are added
+in order, so that the number of threads changes no bit of any sum.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Array = NDArray[np.float64]
+Result = TypeVar("Result")
+
+CACHED_NUMBERS = 2**17  # numbers in a block: 1 MiB, a second-level cache
+SPARSE_BLOCKS = 8  # a sparse block returns a dense vector of p for every class: a few will do
+
+# Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
+# shift into the intercept would cost the logits as many bits, of the 53 that there are.
+MAX_MEAN_TO_SPREAD = 2.0**13
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Weighted mean and standard deviation of every column, each of shape (n_features,)."""
+
+    mean: Array
+    spread: Array
+
+
+class DesignMatrix:
+    """Rows of X, minus an `offset` in the columns that need one.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        float32 or float64, finite.
+    map_blocks : callable, default=map
+        `map`, or the `map` of a thread pool: results must come in the order of the blocks.
+    """
+
+    def __init__(self, X: Any, map_blocks: Callable[..., Any] = map) -> None:
+        self.X = X
+        self.n_samples, self.n_features = X.shape
+        self.is_sparse = sparse.issparse(X)
+        self.offset = np.zeros(self.n_features)
+        self.map_blocks = map_blocks
+
+    def map(self, function: Callable[[slice], Result], n_columns: int = 1) -> Iterator[Result]:
+        """`function` of every block of rows, in order; it needs `n_columns` temporaries a row."""
+        if self.is_sparse:
+            size = -(-self.n_samples // SPARSE_BLOCKS)
+        else:
+            size = CACHED_NUMBERS // max(self.n_features, n_columns)
+        starts = range(0, self.n_samples, max(size, 64))
+        blocks = [slice(start, min(start + starts.step, self.n_samples)) for start in starts]
+        return iter(self.map_blocks(function, blocks) if len(blocks) > 1 else map(function, blocks))
+
+    def rows(self, rows: slice) -> Array:
+        """A block of rows, dense, in float64, minus the offset."""
+        block = self.X[rows].toarray() if self.is_sparse else self.X[rows]
+        if self.offset.any():
+            return np.asarray(np.subtract(block, self.offset, dtype=np.float64))
+        return np.asarray(block, dtype=np.float64)
+
+    def predictors(self, rows: slice, coef: Array) -> Array:
+        """Linear predictors of a block, class-major: ``coef @ X[rows].T`` of shape (K, n_rows)."""
+        if self.is_sparse:
+            return np.asarray((self.X[rows] @ np.ascontiguousarray(coef.T)).T)
+        return np.asarray(coef @ self.rows(rows).T)
+
+    def scores(self, rows: slice, residuals: Array) -> Array:
+        """The products ``residuals @ X[rows]`` of shape (K, n_features)."""
+        if self.is_sparse:
+            return np.asarray((self.X[rows].T @ np.ascontiguousarray(residuals.T)).T)
+        return np.asarray(residuals @ self.rows(rows))
+
+    def statistics(self, weights: Array) -> ColumnStatistics:
+        """Mean and spread over the rows with positive weight; the weights sum to one.
+
+        The spread is exactly zero for a constant column, and nothing over- or underflows: columns
+        are brought to magnitude one by a power of two before they are squared.
+        """
+        low, high = self._extremes(weights)
+        mean = np.clip(self._sum(lambda rows: self._weighted_sum(rows, weights)), low, high)
+        unit = power_of_two(np.maximum(np.abs(low), np.abs(high)))
+
+        def squares(rows: slice) -> Array:
+            if not self.is_sparse:
+                return np.asarray(weights[rows] @ (self.X[rows] / unit - mean / unit) ** 2)
+            z, w = self.X[rows].multiply(1 / unit).tocsr(), weights[rows]
+            centred = z.power(2) - z.multiply(2 * mean / unit)  # (z - m)**2 - m**2, zero where z is
+            return np.asarray(centred.T @ w + w.sum() * (mean / unit) ** 2)
+
+        spread = unit * np.sqrt(np.maximum(self._sum(squares), 0.0))
+        return ColumnStatistics(mean, np.where(low == high, 0.0, spread))
+
+    def shift_far_columns(self, columns: ColumnStatistics) -> None:
+        """From now on read columns that lie far from zero, for their spread, relative to their mean.
+
+        Sparse columns stay as they are: a shift would fill them.
+        """
+        far = np.abs(columns.mean) > MAX_MEAN_TO_SPREAD * columns.spread
+        if not self.is_sparse:
+            self.offset = np.where(far, columns.mean, 0.0)
+
+    def _extremes(self, weights: Array) -> tuple[Array, Array]:
+        """Least and greatest value of every column over the rows with positive weight."""
+
+        def ends(rows: slice) -> tuple[Array, Array]:
+            used = weights[rows] > 0
+            block = self.X[rows] if used.all() else self.X[rows][used]
+            if block.shape[0] == 0:
+                return np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
+            if self.is_sparse:
+                return block.min(axis=0).toarray().ravel(), block.max(axis=0).toarray().ravel()
+            return block.min(axis=0), block.max(axis=0)
+
+        low, high = zip(*self.map(ends), strict=True)
+        return np.min(low, axis=0).astype(np.float64), np.max(high, axis=0).astype(np.float64)
+
+    def _weighted_sum(self, rows: slice, weights: Array) -> Array:
+        if self.is_sparse:
+            return np.asarray(self.X[rows].T @ weights[rows])
+        return np.asarray(weights[rows] @ self.X[rows].astype(np.float64, copy=False))
+
+    def _sum(self, function: Callable[[slice], Array]) -> Array:
+        total = np.zeros(self.n_features)
+        for part in self.map(function):
+            total += part
+        return total
+
+
+def power_of_two(magnitude: Array) -> Array:
+    """The power of two just above each magnitude, one for zero: scaling by it rounds nothing."""
+    exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)  # so that the inverse is finite too
+    return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)

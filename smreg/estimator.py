@@ -1,0 +1,423 @@
+"""The scikit-learn estimator: validate, regress, keep the answer."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from smreg import family
+from smreg.design import DesignMatrix
+from smreg.regression import Regression, regress
+from smreg.threads import row_threads
+from smreg.validation import (
+    Targets,
+    check_sample_weight,
+    check_soft_targets,
+    class_weight_vector,
+    encode_labels,
+    is_soft,
+    weigh,
+)
+
+Array = NDArray[Any]
+
+
+class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Softmax regression: multinomial logistic regression that converges in any units.
+
+    With ``eta = W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
+    cross-entropy of the targets plus a ridge penalty,
+
+    ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>] + 1/(2 C S) ||W||^2``,
+
+    where ``s_i`` are the weights and S is their sum. That is scikit-learn's objective: where both
+    converge, the solution is that of ``LogisticRegression`` with equal `C`, `fit_intercept` and
+    `class_weight`. The minimum is found by L-BFGS in the metric of the Fisher information, in which
+    the units of the features play no part: no scaling is needed.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, positive; ``inf`` means no penalty.
+    fit_intercept : bool, default=True
+        Whether to fit intercepts; they are not penalised.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, ``{label: weight}``; "balanced" gives all classes the same total
+        weight. They multiply `sample_weight`.
+    temperature : float, default=1.0
+        Positive divisor of the logits in `predict_proba` and `predict_log_proba`. It has no part in
+        `fit` and does not change what `predict` says.
+    tol : float, default=1e-4
+        The fit has converged when the norm of the gradient in the Fisher metric is at most `tol`. It
+        has no units: the objective is then about ``tol**2 / 2`` nats above its minimum.
+    max_iter : int, default=1000
+        Most steps of the solver. A few tens are usual.
+    warm_start : bool, default=False
+        Whether to begin at the coefficients of the previous fit, if that had the same classes and
+        features.
+    n_jobs : int or None, default=None
+        Threads over blocks of rows during `fit`, as in scikit-learn: None is one, -1 all. Their
+        number changes no bit of the result.
+    verbose : int, default=0
+        Whether to print a line for each step.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
+        Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
+        the classes; for two the single row belongs to ``classes_[1]``. float32 where X is float32.
+    intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
+        Intercepts in nats, summing to zero like the coefficients; zeros without `fit_intercept`. A
+        class without weight gets an intercept 40 nats below the mean of the others, and a probability
+        under 1e-17.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels, or for soft targets the names of the columns.
+    n_iter_ : int
+        Steps that the solver took.
+    converged_ : bool
+        Whether it converged.
+    solution_ : Solution
+        The record of the solve: objective, gradient norm, estimated and, where there is one, rigorous
+        bound on the suboptimality, evaluations, seconds and the reason of its end.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model with other solvers.
+    smreg.metrics.neg_cross_entropy_scorer : Scorer that takes soft targets.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
+    https://doi.org/10.1201/9780203753736
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import SoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> model.converged_
+    True
+    >>> model.predict_proba(X[:2]).round(3)
+    array([[1., 0., 0.],
+           [1., 0., 0.]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "C": [Interval(Real, 0, None, closed="right")],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        temperature: float = 1.0,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.temperature = temperature
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features in any units. float32 and float64 are used as they are, without a copy.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets: a distribution over the classes for each sample, as an array or
+            a DataFrame whose columns are the classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 is the same as the sample twice.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If X, y or the weights are not as above, or y has fewer than two classes with weight. The
+            estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the fit did not converge, or, without a penalty, if the classes are separated.
+        """
+        with _unchanged_on_failure(self):
+            X_checked, targets, weights = self._validate(X, y, sample_weight)
+            start = self._warm_start(targets, X_checked)
+            self.classes_ = targets.classes
+            report = _Report(self, X, y, sample_weight, X_checked.dtype)
+            with row_threads(self.n_jobs) as map_blocks:
+                regression, solution = regress(
+                    DesignMatrix(X_checked, map_blocks),
+                    targets,
+                    weights,
+                    C=self.C,
+                    fit_intercept=self.fit_intercept,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    start=start,
+                    on_iteration=report,
+                )
+            self.coef_, self.intercept_ = report.attributes(regression).values()
+            self.n_iter_ = solution.iterations
+            self.converged_ = solution.converged
+            self.solution_ = solution
+            report.finish(regression)
+        if not solution.converged and solution.reason != "callback":
+            message = solution.explain(self.tol, self.max_iter)
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits ``W x + b``, before any temperature, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            A column for each class; for two classes the logit of ``classes_[1]`` against
+            ``classes_[0]``.
+        """
+        logits = self._logits(X)
+        return logits[:, 1] if len(self.classes_) == 2 else logits
+
+    def predict(self, X: Any) -> Array:
+        """Most probable class of each sample, the first of several: the temperature plays no part.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Entries of ``classes_``.
+        """
+        logits = self._logits(X)
+        return np.asarray(self.classes_[logits.argmax(axis=1)])
+
+    def predict_proba(self, X: Any, temperature: float | None = None) -> Array:
+        """Class probabilities ``softmax(logits / T)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        temperature : float or None, default=None
+            Divisor T of the logits for this call; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows on the simplex, columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If `temperature` is not positive and finite.
+
+        References
+        ----------
+        C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
+        2017. https://doi.org/10.48550/arXiv.1706.04599
+        """
+        logits = self._logits(X)
+        return family.softmax(logits, self.temperature if temperature is None else temperature)
+
+    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
+        """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        temperature : float or None, default=None
+            Divisor T of the logits for this call; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Nats.
+
+        Raises
+        ------
+        ValueError
+            If `temperature` is not positive and finite.
+        """
+        logits = self._logits(X)
+        return family.log_softmax(logits, self.temperature if temperature is None else temperature)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of `predict` against labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Labels. There is no accuracy against soft targets: for those use
+            `smreg.metrics.neg_cross_entropy_scorer`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+        """
+        if is_soft(y):
+            raise ValueError(
+                f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
+                "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
+                "scoring=neg_cross_entropy_scorer in GridSearchCV."
+            )
+        return float(super().score(X, y, sample_weight))
+
+    def _validate(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Targets, NDArray[np.float64]]:
+        """Features, and targets and weights with the class weights merged in."""
+        layout: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+        if is_soft(y):
+            targets = check_soft_targets(y)
+            X = validate_data(self, X, **layout)
+            check_consistent_length(X, targets.values)
+        else:
+            X, labels = validate_data(self, X, y, **layout)
+            targets = encode_labels(labels)
+        weights = check_sample_weight(sample_weight, X.shape[0])
+        class_weights = class_weight_vector(self.class_weight, targets, weights)
+        return X, *weigh(targets, weights, class_weights)
+
+    def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
+        """The coefficients of the previous fit, if they are wanted and fit these data."""
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return None
+        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape[1] != X.shape[1]:
+            return None
+        return Regression(self.coef_.astype(np.float64), self.intercept_.astype(np.float64))
+
+    def _logits(self, X: Any) -> Array:
+        """Logits of all classes, (n_samples, n_classes); for two classes the first is zero."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
+        design, n_classes = DesignMatrix(X), len(self.classes_)
+        coef, intercept = self.coef_.astype(np.float64), self.intercept_.astype(np.float64)
+        logits = np.zeros((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_))
+
+        def block(rows: slice) -> None:
+            logits[rows, -len(coef) :] = design.predictors(rows, coef).T + intercept
+
+        list(design.map(block, n_classes))
+        return logits
+
+
+class _Report:
+    """What a fit tells scikit-learn's callbacks, and with `verbose` the user, of its steps."""
+
+    def __init__(
+        self, estimator: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, dtype: Any
+    ) -> None:
+        self.estimator, self.dtype = estimator, dtype
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.context.call_on_fit_task_begin(**self.data)
+
+    def attributes(self, regression: Regression) -> dict[str, Array]:
+        """The fitted attributes, in the precision of X."""
+        return {
+            "coef_": regression.coef.astype(self.dtype),
+            "intercept_": regression.intercept.astype(self.dtype),
+        }
+
+    def __call__(self, regression: Regression, objective: float, norm: float) -> bool:
+        """Tell of a step; whether a callback asks to stop."""
+        if self.estimator.verbose:
+            print(f"objective {objective:.9f}, gradient norm {norm:.1e}")
+        step = self.context.subcontext(task_name="step")
+        step.call_on_fit_task_begin(**self.data)
+        return bool(
+            step.call_on_fit_task_end(
+                **self.data, reconstruction_attributes=lambda: self.attributes(regression)
+            )
+        )
+
+    def finish(self, regression: Regression) -> None:
+        """Tell of the end."""
+        self.context.call_on_fit_task_end(
+            **self.data, reconstruction_attributes=lambda: self.attributes(regression)
+        )
+
+
+@contextmanager
+def _unchanged_on_failure(estimator: SoftmaxRegression) -> Iterator[None]:
+    """Put all fitted attributes back as they were if anything, Ctrl-C included, ends the fit."""
+    before = _fitted_attributes(estimator)
+    try:
+        yield
+    except BaseException:
+        for name in _fitted_attributes(estimator):
+            delattr(estimator, name)
+        for name, value in before.items():
+            setattr(estimator, name, value)
+        raise
+
+
+def _fitted_attributes(estimator: SoftmaxRegression) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
+    }

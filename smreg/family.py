@@ -1,0 +1,484 @@
+r"""The categorical distribution as an exponential family: everything that smreg computes, derived.
+
+**Density.** An observation falls into one of K classes with probabilities ``p``. With its one-hot
+vector ``T(y)`` as *sufficient statistic* and ``eta`` as *natural parameter* (the logits, in nats),
+
+    ``f(y) = prod_k p_k ** T(y)_k = exp(<eta, T(y)> - A(eta))``.
+
+**Log-partition.** The density sums to one over the K classes, which fixes
+
+    ``A(eta) = log sum_k exp(eta_k)``                                  (`log_partition`)
+
+**Mean.** Differentiating ``sum_y f(y) = 1`` once gives ``E[T(y)] = grad A(eta)``:
+
+    ``p_k = exp(eta_k) / sum_j exp(eta_j)``, the softmax                       (`softmax`)
+
+**Variance.** Differentiating again gives ``Cov[T(y)] = hess A(eta)``:
+
+    ``diag(p) - p p'``, the Fisher information of one observation  (`fisher_information`)
+
+**Cross-entropy.** The negative log-likelihood of a target ``t`` -- a one-hot vector, or any point of
+the simplex, since only ``<eta, t>`` enters -- is
+
+    ``-<t, log p> = A(eta) - <eta, t>``                                  (`cross_entropy`)
+
+and by the mean above its gradient in the logits is ``p - t``                 (`gradient`).
+
+**Minimal form.** The K entries of ``T(y)`` sum to one, so one of them is redundant: adding a constant
+to all logits changes no probability. Dropping a reference class leaves K - 1 statistics and the
+natural parameters ``eta_k - eta_reference`` (`to_reference_coding`); centring the logits keeps all K
+and makes them sum to zero (`to_symmetric_coding`). For K = 2 the minimal parameter is a single number
+``z``, its log-partition is the `softplus` ``log(1 + exp(z))`` and its mean the `sigmoid`.
+
+**Temperature.** Dividing the logits by T > 0 flattens (T > 1) or sharpens (T < 1) the distribution:
+as T goes to 0, softmax approaches `hardmax` where the maximum is unique; as T grows without bound it
+approaches the uniform distribution on the classes whose logit is finite.
+
+Conventions: classes lie along the last axis, all functions broadcast over the others, and logits may
+be any finite number or -inf (probability zero). Rows that are no logits at all -- NaN, +inf, or
+nothing but -inf -- raise a ValueError that names the first of them.
+
+References
+----------
+P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapters 2 and
+5. https://doi.org/10.1201/9780203753736
+M. J. Wainwright and M. I. Jordan, Graphical Models, Exponential Families, and Variational Inference,
+Foundations and Trends in Machine Learning 1 (2008). https://doi.org/10.1561/2200000001
+"""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Array = NDArray[np.floating[Any]]
+
+
+def log_partition(logits: ArrayLike) -> Array:
+    """Log-partition function ``A(eta) = log sum_k exp(eta_k)``, in nats.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats; -inf is probability zero.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Never below the largest logit, never more than ``log K`` above it.
+
+    Examples
+    --------
+    >>> from smreg.family import log_partition
+    >>> float(log_partition([1e308, 1e308])) == 1e308
+    True
+    """
+    return np.asarray(special.logsumexp(_as_logits(logits), axis=-1))
+
+
+def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
+    """Class probabilities: the mean ``grad A(eta / T)`` of the one-hot vector.
+
+    ``p_k = exp(eta_k / T) / sum_j exp(eta_j / T)``.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats; -inf is probability zero.
+    temperature : float, default=1.0
+        Positive and finite divisor T of the logits.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Points of the simplex.
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is not positive and finite, or a row of `logits` is no distribution.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
+    2017. https://doi.org/10.48550/arXiv.1706.04599
+
+    Examples
+    --------
+    >>> from smreg import softmax
+    >>> softmax([3.0, 1.0, 0.2]).round(3)
+    array([0.836, 0.113, 0.051])
+    >>> softmax([3.0, 1.0, 0.2], temperature=10.0).round(3)
+    array([0.391, 0.32 , 0.289])
+    """
+    p = special.softmax(_below_maximum(logits, temperature), axis=-1)
+    return _rounded_like(logits, p)
+
+
+def log_softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
+    """Logarithm of `softmax`, ``eta / T - A(eta / T)``, without the detour through probabilities.
+
+    The value is -inf only for a logit of -inf or where the exact value exceeds the range of floating
+    point; the entry of a confident class keeps its digits: ``log_softmax([50, 0])`` begins with
+    ``-exp(-50)``, not with 0.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats; -inf is probability zero.
+    temperature : float, default=1.0
+        Positive and finite divisor T of the logits.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Log-probabilities, in nats.
+
+    Examples
+    --------
+    >>> from smreg import log_softmax
+    >>> log_softmax([1000.0, 0.0])
+    array([    0., -1000.])
+    """
+    relative = _below_maximum(logits, temperature)
+    log_p = relative - special.logsumexp(relative, axis=-1, keepdims=True)
+    return _rounded_like(logits, log_p)
+
+
+def hardmax(logits: ArrayLike) -> Array:
+    """One-hot vector of the largest logit, the first one where several are largest.
+
+    It is the limit of ``softmax(logits, T)`` for T -> 0 where the maximum is unique.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Rows of zeros and a single one.
+
+    Examples
+    --------
+    >>> from smreg.family import hardmax
+    >>> hardmax([[3.0, 1.0, 0.2], [1.0, 1.0, 0.0]])
+    array([[1., 0., 0.],
+           [1., 0., 0.]])
+    """
+    eta = _as_logits(logits)
+    return sufficient_statistic(eta.argmax(axis=-1), eta.shape[-1])
+
+
+def sigmoid(z: ArrayLike) -> Array:
+    """Mean of the minimal family at K = 2, ``1 / (1 + exp(-z))``: the derivative of `softplus`.
+
+    Parameters
+    ----------
+    z : array-like
+        Logit of the second class against the first, in nats.
+
+    Returns
+    -------
+    ndarray of the same shape
+        Probability of the second class: ``softmax([0, z])[1]``.
+
+    Examples
+    --------
+    >>> from smreg.family import sigmoid
+    >>> sigmoid([-2.0, 0.0, 2.0]).round(3)
+    array([0.119, 0.5  , 0.881])
+    """
+    return np.asarray(special.expit(_floating(z)))
+
+
+def softplus(z: ArrayLike) -> Array:
+    """Log-partition of the minimal family at K = 2, ``log(1 + exp(z))``, in nats.
+
+    Parameters
+    ----------
+    z : array-like
+        Logit of the second class against the first, in nats.
+
+    Returns
+    -------
+    ndarray of the same shape
+        ``log_partition([0, z])``.
+
+    Examples
+    --------
+    >>> from smreg.family import softplus
+    >>> softplus([-1000.0, 0.0, 1000.0]).round(3)
+    array([0.000e+00, 6.930e-01, 1.000e+03])
+    """
+    return np.asarray(np.logaddexp(0.0, _floating(z)))
+
+
+def sufficient_statistic(codes: ArrayLike, n_classes: int) -> Array:
+    """One-hot vectors ``T(y)`` of class codes.
+
+    Parameters
+    ----------
+    codes : array-like of int
+        Classes as numbers 0, ..., K - 1.
+    n_classes : int
+        Number K of classes.
+
+    Returns
+    -------
+    ndarray of shape (*codes.shape, K)
+        A single one in each row.
+
+    Examples
+    --------
+    >>> from smreg.family import sufficient_statistic
+    >>> sufficient_statistic([2, 0], n_classes=3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    y = np.asarray(codes)
+    if y.size and not (np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < n_classes):
+        raise ValueError(
+            f"codes must be integers from 0 to n_classes - 1 = {n_classes - 1}, got {codes!r}."
+        )
+    return np.asarray((y[..., np.newaxis] == np.arange(n_classes)).astype(float))
+
+
+def cross_entropy(target: ArrayLike, logits: ArrayLike) -> Array:
+    """Expected negative log-probability ``A(eta) - <eta, t> = -sum_k t_k log softmax(eta)_k``.
+
+    It is not symmetric: the target is the distribution that the expectation is taken under.
+    Classes with target zero contribute nothing, whatever their logit (``0 log 0 = 0``).
+
+    Parameters
+    ----------
+    target : array-like of shape (..., K)
+        Points of the simplex: one-hot vectors or any distributions.
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Nats; inf where the target has a class whose logit is -inf. Its minimum over the logits is
+        `entropy` of the target, its excess over that is `kl_divergence`.
+
+    Examples
+    --------
+    >>> from smreg import cross_entropy
+    >>> cross_entropy([[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]).round(4)
+    array([0.6931, 0.6931])
+    """
+    t = _floating(target)
+    surprise = np.where(t == 0, 0.0, -log_softmax(logits))
+    return np.asarray((t * surprise).sum(axis=-1))
+
+
+def entropy(p: ArrayLike) -> Array:
+    """Entropy ``-sum_k p_k log p_k`` of distributions, in nats.
+
+    Parameters
+    ----------
+    p : array-like of shape (..., K)
+        Points of the simplex.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        From 0 (one class is certain) to ``log K`` (uniform).
+
+    Examples
+    --------
+    >>> from smreg.family import entropy
+    >>> entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
+    array([0.    , 0.6931])
+    """
+    return np.asarray(special.entr(_floating(p)).sum(axis=-1))
+
+
+def kl_divergence(target: ArrayLike, p: ArrayLike) -> Array:
+    """Kullback-Leibler divergence ``sum_k t_k log(t_k / p_k)`` of distributions, in nats.
+
+    Parameters
+    ----------
+    target, p : array-like of shape (..., K)
+        Points of the simplex; the expectation is taken under `target`.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Nats, zero exactly where both are equal, inf where `p` excludes a class of the target.
+
+    References
+    ----------
+    S. Kullback and R. A. Leibler, On Information and Sufficiency, Annals of Mathematical Statistics
+    22 (1951). https://doi.org/10.1214/aoms/1177729694
+
+    Examples
+    --------
+    >>> from smreg.family import kl_divergence
+    >>> float(kl_divergence([0.5, 0.5], [0.25, 0.75]).round(4))
+    0.1438
+    """
+    # kl_div adds p - t to each term: zero in the sum over a simplex, and every term non-negative.
+    return np.asarray(special.kl_div(_floating(target), _floating(p)).sum(axis=-1))
+
+
+def gradient(target: ArrayLike, logits: ArrayLike) -> Array:
+    """Gradient of `cross_entropy` in the logits: mean minus sufficient statistic, ``p - t``.
+
+    Parameters
+    ----------
+    target : array-like of shape (..., K)
+        Points of the simplex.
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Rows that sum to zero.
+
+    Examples
+    --------
+    >>> from smreg.family import gradient
+    >>> gradient([0.0, 1.0], [0.0, 0.0])
+    array([ 0.5, -0.5])
+    """
+    return np.asarray(softmax(logits) - np.asarray(target))
+
+
+def fisher_information(logits: ArrayLike) -> Array:
+    """Variance of the one-hot vector: the Hessian ``diag(p) - p p'`` of the log-partition.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters, in nats.
+
+    Returns
+    -------
+    ndarray of shape (..., K, K)
+        Symmetric, positive semi-definite, rows that sum to zero: logits are identified up to a
+        constant.
+
+    Examples
+    --------
+    >>> from smreg.family import fisher_information
+    >>> fisher_information([0.0, 0.0])
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
+    p = softmax(logits)
+    information = -p[..., :, np.newaxis] * p[..., np.newaxis, :]
+    diagonal = np.arange(p.shape[-1])
+    # p_k (1 - p_k) with 1 - p_k as the sum of the others: no digits are lost where p_k is near one.
+    information[..., diagonal, diagonal] = 0.0
+    information[..., diagonal, diagonal] = -information.sum(axis=-1)
+    return np.asarray(information)
+
+
+def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
+    """Minimal natural parameters ``eta_k - eta_reference`` of the K - 1 other classes.
+
+    Parameters
+    ----------
+    logits : array-like of shape (..., K)
+        Natural parameters of all K classes.
+    reference : int, default=0
+        Class whose logit becomes zero and is dropped.
+
+    Returns
+    -------
+    ndarray of shape (..., K - 1)
+        Natural parameters of the minimal family, in the order of the remaining classes.
+
+    Examples
+    --------
+    >>> from smreg.family import to_reference_coding
+    >>> to_reference_coding([1.0, 3.0, 0.0])
+    array([ 2., -1.])
+    """
+    eta = _floating(logits)
+    contrast = eta - eta[..., [reference]]
+    return np.asarray(np.delete(contrast, reference, axis=-1))
+
+
+def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
+    """All K natural parameters, summing to zero, from the K - 1 of reference coding.
+
+    Parameters
+    ----------
+    minimal : array-like of shape (..., K - 1)
+        Natural parameters against the reference class.
+    reference : int, default=0
+        Position at which the reference class stands among the K.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Rows that sum to zero and have the same `softmax` as ``[0, minimal]``.
+
+    Examples
+    --------
+    >>> from smreg.family import to_symmetric_coding
+    >>> to_symmetric_coding([2.0, -1.0]).round(3)
+    array([-0.333,  1.667, -1.333])
+    """
+    contrast = _floating(minimal)
+    n_classes = contrast.shape[-1] + 1
+    eta = np.insert(contrast, reference % n_classes, 0.0, axis=-1)
+    return np.asarray(eta - eta.mean(axis=-1, keepdims=True))
+
+
+def check_temperature(temperature: float) -> float:
+    """Return `temperature` if it is a positive finite number, else raise a ValueError that says so."""
+    if not (isinstance(temperature, Real) and 0 < temperature < np.inf):
+        raise ValueError(f"temperature must be a positive finite number, got {temperature!r}.")
+    return float(temperature)
+
+
+def _floating(values: ArrayLike) -> Array:
+    """Real numbers as floating point: float32 is kept, integers become float64."""
+    array = np.asarray(values)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+
+
+def _rounded_like(logits: ArrayLike, values: Array) -> Array:
+    """`values` in the precision of `logits`; -inf where they exceed its range."""
+    with np.errstate(over="ignore"):
+        return values.astype(_floating(logits).dtype)
+
+
+def _as_logits(logits: ArrayLike) -> Array:
+    """Rows of logits, each with a finite maximum."""
+    eta = _floating(logits)
+    if eta.ndim == 0 or eta.shape[-1] == 0:
+        raise ValueError(
+            f"logits must have at least one class along the last axis, got shape {eta.shape}."
+        )
+    top = eta.max(axis=-1)
+    if not np.isfinite(top).all():  # NaN and +inf carry over into the maximum
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(top))[0])
+        raise ValueError(
+            "logits must be finite or -inf, with a finite one in every row; "
+            f"row {first if len(first) != 1 else first[0]} is {eta[first]}."
+        )
+    return eta
+
+
+def _below_maximum(logits: ArrayLike, temperature: float) -> Array:
+    """``(eta - max eta) / T`` in double precision: at most 0, -inf only where that is the rounding."""
+    T = check_temperature(temperature)
+    eta = _as_logits(logits).astype(np.float64)
+    top = eta.max(axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        distance = eta - top
+        relative = distance / T
+        too_far = np.isneginf(distance) & np.isfinite(eta)
+        if too_far.any():  # the difference of two huge logits: halve first, double last
+            relative = np.where(too_far, (eta / 2 - top / 2) / T * 2, relative)
+    return np.asarray(relative)

@@ -1,0 +1,183 @@
+r"""The metric of the solver: Fisher information plus the penalty's curvature.
+
+At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective` for the
+coordinates: contrasts ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
+
+    ``H = 1/S sum_i s_i [Q' (diag(p_i) - p_i p_i') Q] kron [z_i z_i'] + gamma / scale^2``,
+
+which is exact, not an approximation: for the canonical link the observed and the expected information
+are the same. A metric here is a factor ``H = L L'`` of it, as two maps: ``whiten`` takes a gradient
+``g`` to ``L^-1 g``, whose Euclidean length is ``||g||_{H^-1}``, and ``unwhiten`` takes a step ``v``
+back to ``L^-T v``. In the whitened coordinates the Hessian is the identity and L-BFGS, which starts
+from the identity, starts with Newton's step.
+
+- `null_metric`: at the intercept-only model all rows have the priors ``pi`` as probabilities, so that
+  ``H = Q' (diag(pi) - pi pi') Q kron Cov(z) + gamma / scale^2``: one matrix of size p and one of
+  size K - 1 to factorise, after one pass over X.
+- `fisher_metric`: at any point, as a dense matrix of size D = (K - 1)(p + 1), while that is affordable.
+
+Both are factorised after scaling to unit diagonal, and with `JITTER` added to it: a Cholesky
+factorisation of a semi-definite matrix (collinear columns without a penalty) then succeeds, and since
+the gradient vanishes along the directions that the jitter makes up for, they are left alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from smreg.objective import Objective
+
+Array = NDArray[np.float64]
+
+# The rounding of a Gram matrix is some multiples of 2**-52 of its diagonal; this is 2**12 of them.
+JITTER = 2.0**-40
+
+MAX_DENSE = 1000  # coordinates up to which the information of the current point is worth its cost
+MAX_NULL_BYTES = 2**28  # for the K - 1 factors of the null metric: 256 MiB
+
+
+@dataclass(frozen=True)
+class CholeskyMetric:
+    """A dense metric ``H = diag(root) factor factor' diag(root)`` with a lower triangular factor."""
+
+    factor: Array
+    root: Array
+
+    def whiten(self, gradient: Array) -> Array:
+        """``L^-1 g``."""
+        return np.asarray(
+            linalg.solve_triangular(self.factor, gradient / self.root, lower=True, check_finite=False)
+        )
+
+    def unwhiten(self, step: Array) -> Array:
+        """``L^-T v``."""
+        solved = linalg.solve_triangular(self.factor, step, lower=True, trans="T", check_finite=False)
+        return np.asarray(solved / self.root)
+
+
+@dataclass(frozen=True)
+class NullMetric:
+    """The metric at the intercept-only model, block-diagonal over the principal contrasts.
+
+    Attributes
+    ----------
+    rotation : ndarray of shape (K - 1, K - 1)
+        Eigenvectors of ``Q' (diag(pi) - pi pi') Q``.
+    blocks : tuple of CholeskyMetric, or None
+        For each of them the metric of the coefficients; None where that is diagonal.
+    root : ndarray of shape (K - 1, p + 1)
+        Square root of the metric's diagonal, the intercept last.
+    """
+
+    rotation: Array
+    blocks: tuple[CholeskyMetric, ...] | None
+    root: Array
+
+    def whiten(self, gradient: Array) -> Array:
+        """``L^-1 g``."""
+        rotated = self.rotation.T @ gradient.reshape(self.root.shape)
+        whitened = rotated / self.root
+        for row, block in enumerate(self.blocks or ()):
+            p = len(block.root)
+            whitened[row, :p] = block.whiten(rotated[row, :p])
+        return whitened.ravel()
+
+    def unwhiten(self, step: Array) -> Array:
+        """``L^-T v``."""
+        whitened = step.reshape(self.root.shape)
+        rotated = whitened / self.root
+        for row, block in enumerate(self.blocks or ()):
+            p = len(block.root)
+            rotated[row, :p] = block.unwhiten(whitened[row, :p])
+        return np.asarray(self.rotation @ rotated).ravel()
+
+
+Metric = CholeskyMetric | NullMetric
+
+
+def null_metric(objective: Objective) -> NullMetric:
+    """The metric at the intercept-only model, without an intercept at uniform probabilities."""
+    priors, Q = objective.sample.priors, objective.class_contrasts
+    if not objective.fit_intercept:
+        priors = np.full_like(priors, 1 / len(priors))
+    variance = Q.T @ (np.diag(priors) - np.outer(priors, priors)) @ Q
+    eigenvalues, rotation = np.linalg.eigh(variance)
+    eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
+    p = objective.design.n_features
+    ridge = objective.penalty / objective.scale**2
+    root = np.ones(objective.shape)
+    diagonal = np.outer(eigenvalues, (objective.spread / objective.scale) ** 2) + ridge
+    root[:, :p] = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    if objective.fit_intercept:
+        root[:, p] = np.sqrt(eigenvalues)
+    if p <= 1 or 8 * len(eigenvalues) * p**2 > MAX_NULL_BYTES:
+        return NullMetric(rotation, None, root)
+    gram = covariance(objective)
+    blocks = tuple(cholesky_metric(value * gram + np.diag(ridge)) for value in eigenvalues)
+    return NullMetric(rotation, blocks, root)
+
+
+def fisher_metric(objective: Objective, phi: Array) -> CholeskyMetric:
+    """The metric at `phi`."""
+    return cholesky_metric(information(objective, phi))
+
+
+def information(objective: Objective, phi: Array) -> Array:
+    """Fisher information plus the penalty's curvature at `phi`: the Hessian, of shape (D, D).
+
+    With ``G_k = 1/S sum_i s_i p_ik z_i z_i'`` it is the sum over the classes of
+    ``(Q_k Q_k') kron G_k`` minus the Gram matrix of the rows ``(Q' p_i) kron z_i``.
+    """
+    n_contrasts, width = objective.shape
+    Q = objective.class_contrasts
+    n_classes = len(objective.sample.priors)
+    gram = np.zeros((n_classes, width, width))
+    hessian = np.zeros((n_contrasts * width,) * 2)
+    for rows, p in objective.probabilities(phi):
+        s, z = objective.sample.weights[rows], objective.standardised(rows)
+        for k in range(n_classes):
+            half = z * np.sqrt(s * p[k])[:, np.newaxis]
+            gram[k] += half.T @ half
+        products = np.einsum("ai,ij->iaj", np.sqrt(s) * (Q.T @ p), z).reshape(len(z), -1)
+        hessian -= products.T @ products
+    spread = np.zeros((n_contrasts, width, n_contrasts, width))
+    for k, row in enumerate(Q):
+        used = np.flatnonzero(row)  # Helmert contrasts are half empty
+        both = np.outer(row[used], row[used])
+        spread[used[:, np.newaxis], :, used, :] += both[:, :, np.newaxis, np.newaxis] * gram[k]
+    hessian += spread.reshape(hessian.shape)
+    ridge = np.zeros(objective.shape)
+    ridge[:, : objective.design.n_features] = objective.penalty / objective.scale**2
+    hessian[np.diag_indices(len(hessian))] += ridge.ravel()
+    return hessian
+
+
+def cholesky_metric(hessian: Array) -> CholeskyMetric:
+    """Factorise a positive semi-definite matrix scaled to unit diagonal, with jitter."""
+    diagonal = hessian.diagonal()
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = hessian / root / root[:, np.newaxis]
+    jitter = JITTER
+    while True:
+        scaled[np.diag_indices(len(root))] = 1.0 + jitter
+        try:
+            return CholeskyMetric(linalg.cholesky(scaled, lower=True, check_finite=False), root)
+        except linalg.LinAlgError:
+            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+
+
+def covariance(objective: Objective) -> Array:
+    """Weighted covariance of the standardised features (about zero without an intercept)."""
+    p = objective.design.n_features
+    weights = objective.sample.weights
+
+    def block(rows: slice) -> Array:
+        half = objective.standardised(rows)[:, :p] * np.sqrt(weights[rows])[:, np.newaxis]
+        return np.asarray(half.T @ half)
+
+    total = np.zeros((p, p))
+    for part in objective.design.map(block, p):
+        total += part
+    return total

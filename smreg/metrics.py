@@ -1,0 +1,83 @@
+"""Measures of predicted probabilities that scikit-learn does not have."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.metadata_routing import UNUSED
+
+from smreg.validation import check_sample_weight, check_soft_targets, is_soft
+
+__all__ = ["neg_cross_entropy_scorer"]
+
+
+class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
+    """Scorer: mean log-probability that a classifier gives to the target, in nats; higher is better.
+
+    It is minus the cross-entropy ``mean_i sum_k t_ik (-log p_ik)`` of the target, which is a label
+    or, unlike in scikit-learn's ``"neg_log_loss"``, a soft target for each sample. The probabilities
+    come from ``predict_log_proba``, and nothing is clipped.
+
+    Use it wherever scikit-learn takes a scorer, as in ``scoring=neg_cross_entropy_scorer``.
+    """
+
+    __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
+
+    def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Score a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted, with ``classes_`` and ``predict_log_proba``.
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets with a column for each class.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+            At most zero, in nats.
+
+        Raises
+        ------
+        ValueError
+            If y has classes that the classifier does not know.
+        """
+        log_p = estimator.predict_log_proba(X)
+        check_consistent_length(log_p, y)
+        weights = check_sample_weight(sample_weight, len(log_p))
+        per_sample = (_soft if is_soft(y) else _labelled)(y, log_p, estimator.classes_)
+        return float(np.average(per_sample, weights=weights))
+
+    __call__ = score
+
+
+def _labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Log-probability of each label."""
+    labels = column_or_1d(y, warn=True)
+    known, codes = np.isin(labels, classes), np.searchsorted(classes, labels)
+    if not known.all():
+        unseen = np.unique(labels[~known]).tolist()
+        raise ValueError(f"y has the classes {unseen}, not among {classes.tolist()}.")
+    return np.asarray(log_p[np.arange(len(labels)), codes])
+
+
+def _soft(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Expected log-probability under each soft target; ``0 log 0 = 0``."""
+    targets = check_soft_targets(y)
+    if not np.array_equal(targets.classes, classes):
+        raise ValueError(
+            f"The columns of soft targets y must be the classes {classes.tolist()}, "
+            f"got {targets.classes.tolist()}."
+        )
+    t = np.asarray(targets.values)
+    return np.asarray((t * np.where(t == 0, 0.0, log_p)).sum(axis=1))
+
+
+neg_cross_entropy_scorer = _NegativeCrossEntropy()

@@ -1,0 +1,206 @@
+r"""Penalised cross-entropy of softmax regression: the objective, its coordinates, its curvature.
+
+With weights ``s_i`` that sum to ``S`` and ``gamma = 1 / (C S)``,
+
+    ``F(W, b) = 1/S sum_i s_i [A(eta_i) - <eta_i, t_i>] + gamma/2 ||W||^2,   eta_i = W x_i + b``,
+
+whose gradient is, by ``grad A = p`` (see `smreg.family`),
+
+    ``dF/dW = 1/S sum_i s_i (p_i - t_i) x_i' + gamma W,   dF/db = 1/S sum_i s_i (p_i - t_i)``.
+
+**Coordinates.** The solver sees a flat vector ``phi`` of shape (D,), the rows of a matrix with a row
+for each *contrast* of the classes and a column for each feature, the intercept last:
+
+    ``W = Q phi_W / scale,   b = Q phi_b - W mean``.
+
+- ``Q`` has one orthonormal column less than there are classes, each summing to zero: adding a
+  constant to all logits changes no probability and the penalty wants W to sum to zero over the
+  classes, so nothing is lost, lengths are kept, and what remains is identified (the minimal form of
+  the family). For two classes scikit-learn's convention keeps one row, for the second class, and
+  ``Q`` is the number one.
+- ``mean`` is the weighted mean of the features, so that the intercept is nearly uncorrelated with
+  the coefficients; without an intercept it is zero.
+- ``scale`` is a power of two near the square root of the curvature of a column, so that all numbers
+  the solver sees are of magnitude one, whatever the units, and no bit is rounded in going to and fro.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from smreg.design import DesignMatrix, power_of_two
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the regression is fitted to, one entry a row of X.
+
+    Attributes
+    ----------
+    target : ndarray of int of shape (n,), or of float of shape (n, K)
+        Class codes 0, ..., K - 1, or points of the simplex.
+    weights : ndarray of shape (n,)
+        Non-negative, summing to one.
+    priors : ndarray of shape (K,)
+        Weighted mean of the target, all positive.
+    """
+
+    target: NDArray[np.int64] | Array
+    weights: Array
+    priors: Array
+
+
+class Objective:
+    """The penalised cross-entropy as a function of the solver's coordinates.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        The features.
+    sample : Sample
+        Targets and weights.
+    penalty : float
+        ``gamma = 1 / (C S)``, zero for none.
+    fit_intercept : bool
+        Whether there is an intercept.
+    single_row : bool
+        Two classes with a coefficient vector for the second one alone.
+    """
+
+    def __init__(
+        self,
+        design: DesignMatrix,
+        sample: Sample,
+        *,
+        penalty: float,
+        fit_intercept: bool,
+        single_row: bool,
+    ) -> None:
+        self.design, self.sample, self.penalty = design, sample, penalty
+        self.fit_intercept, self.single_row = fit_intercept, single_row
+        n_classes = len(sample.priors)
+        self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
+        self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
+        self.shape = (n_classes - 1, design.n_features + fit_intercept)
+        columns = design.statistics(sample.weights)
+        if fit_intercept:
+            self.mean, spread = columns.mean, columns.spread
+            design.shift_far_columns(columns)
+        else:
+            self.mean = np.zeros(design.n_features)
+            spread = np.hypot(columns.mean, columns.spread)
+        self.spread = spread
+        self.scale = power_of_two(np.hypot(spread, np.sqrt(penalty)))
+        self._has_zero_weights = bool((sample.weights == 0).any())
+
+    def __call__(self, phi: Array) -> tuple[float, Array]:
+        """Objective and gradient at `phi`, in one pass over the rows."""
+        coef, intercept = self._at_offset(phi)
+
+        def block(rows: slice) -> tuple[float, Array, Array]:
+            loss, residuals = self._loss_and_residuals(rows, coef, intercept)
+            return loss, self.design.scores(rows, residuals), residuals.sum(axis=1)
+
+        loss = 0.5 * self.penalty * float(np.vdot(coef, coef))
+        coef_gradient, intercept_gradient = self.penalty * coef, np.zeros(len(coef))
+        for block_loss, scores, total in self.design.map(block, len(self.sample.priors)):
+            loss += block_loss
+            coef_gradient += scores
+            intercept_gradient += total
+        return loss, self.pull_back(coef_gradient, intercept_gradient)
+
+    def pull_back(self, coef_gradient: Array, intercept_gradient: Array) -> Array:
+        """A gradient in the coordinates from those in coefficients and intercepts as `X` is read."""
+        p = self.design.n_features
+        gradient = np.empty(self.shape)
+        if self.fit_intercept:
+            far = np.outer(intercept_gradient, self.mean - self.design.offset)
+            coef_gradient = coef_gradient - far
+            gradient[:, p] = self.contrasts.T @ intercept_gradient
+        gradient[:, :p] = self.contrasts.T @ (coef_gradient / self.scale)
+        return gradient.ravel()
+
+    def start(self) -> Array:
+        """The intercept-only model, the logits being the log priors: the optimum as C goes to 0."""
+        phi = np.zeros(self.shape)
+        if self.fit_intercept:
+            log_priors = np.log(self.sample.priors)
+            phi[:, -1] = self.contrasts.T @ (log_priors - log_priors[0])[-len(self.contrasts) :]
+        return phi.ravel()
+
+    def coordinates(self, coef: Array, intercept: Array) -> Array:
+        """The solver's coordinates of coefficients (rows, p) and intercepts (rows,)."""
+        phi = np.empty(self.shape)
+        phi[:, : self.design.n_features] = self.contrasts.T @ (coef * self.scale)
+        if self.fit_intercept:
+            phi[:, -1] = self.contrasts.T @ (intercept + coef @ self.mean)
+        return phi.ravel()
+
+    def coefficients(self, phi: Array) -> tuple[Array, Array]:
+        """Coefficients (rows, p) and intercepts (rows,) in the units of X."""
+        coef, intercept = self._at_offset(phi)
+        return coef, intercept - coef @ self.design.offset
+
+    def logits(self, phi: Array) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows with their logits, of shape (K, n_rows); zero in rows without weight."""
+        coef, intercept = self._at_offset(phi)
+        return self.design.map(
+            lambda rows: (rows, self._logits(rows, coef, intercept)), len(self.sample.priors)
+        )
+
+    def probabilities(self, phi: Array) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows with their class probabilities, of shape (K, n_rows)."""
+        for rows, eta in self.logits(phi):
+            p = np.exp(eta - eta.max(axis=0))
+            yield rows, p / p.sum(axis=0)
+
+    def standardised(self, rows: slice) -> Array:
+        """A block of rows in the solver's coordinates, (n_rows, D / (K - 1)): a one ends each row."""
+        z = np.ones((rows.stop - rows.start, self.shape[1]))
+        z[:, : self.design.n_features] = self.design.rows(rows) / self.scale
+        z[:, : self.design.n_features] -= (self.mean - self.design.offset) / self.scale
+        return z
+
+    def _at_offset(self, phi: Array) -> tuple[Array, Array]:
+        """Coefficients, and the intercepts that belong to rows as the design matrix reads them."""
+        theta = self.contrasts @ phi.reshape(self.shape)
+        coef = theta[:, : self.design.n_features] / self.scale
+        if not self.fit_intercept:
+            return coef, np.zeros(len(coef))
+        return coef, theta[:, -1] - coef @ (self.mean - self.design.offset)
+
+    def _logits(self, rows: slice, coef: Array, intercept: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too long: the solver cuts it
+            eta = self.design.predictors(rows, coef)
+            eta += intercept[:, np.newaxis]
+        if self.single_row:
+            eta = np.concatenate([np.zeros_like(eta), eta])
+        if self._has_zero_weights:  # whatever X holds there, it must not count
+            eta[:, self.sample.weights[rows] == 0] = 0.0
+        return eta
+
+    def _loss_and_residuals(self, rows: slice, coef: Array, intercept: Array) -> tuple[float, Array]:
+        """``sum_i s_i [A(eta_i) - <eta_i, t_i>]`` and ``s_i (p_i - t_i)``, logits turned in place."""
+        eta = self._logits(rows, coef, intercept)
+        s, target = self.sample.weights[rows], self.sample.target[rows]
+        with np.errstate(invalid="ignore"):
+            eta -= eta.max(axis=0)
+        if target.ndim == 1:
+            at_label = target, np.arange(len(target))
+            linear = eta[at_label]
+        else:
+            linear = np.einsum("ki,ik->i", eta, target)
+        np.exp(eta, out=eta)
+        total = eta.sum(axis=0)
+        loss = float(s @ (np.log(total) - linear))  # A(eta) - <eta, t>
+        eta *= s / total
+        if target.ndim == 1:
+            eta[at_label] -= s
+        else:
+            eta -= s * target.T
+        return loss, eta[-len(coef) :]

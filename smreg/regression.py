@@ -1,0 +1,274 @@
+"""Softmax regression on plain arrays: from targets and weights to coefficients and their record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg import fisher, solver
+from smreg.design import DesignMatrix
+from smreg.objective import Objective, Sample
+from smreg.unpenalised import is_separated, least_norm
+from smreg.validation import Targets
+
+Array = NDArray[np.float64]
+
+# Logit of a class without weight. The other classes' logits sum to zero, so that the largest is at
+# least zero and the probability of this class is below exp(-40) = 4e-18, whatever the features.
+ABSENT = -40.0
+
+# Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
+MAX_PENALTY = 1e300
+
+EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How a fit ended: the record of the solve.
+
+    Attributes
+    ----------
+    objective : float
+        Penalised mean cross-entropy at the coefficients, in nats.
+    gradient_norm : float
+        Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds.
+    suboptimality : float
+        ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
+    suboptimality_bound : float
+        An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
+        a penalty, or with an intercept whose gradient is not zero to rounding.
+    standard_errors : float
+        ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of
+        the standard error along the direction in which the coefficients are off.
+    evaluations, iterations, refreshes : int
+        Computations of objective and gradient; steps; renewals of the metric.
+    seconds : float
+        Wall time, without the validation of the input.
+    converged : bool
+        Whether a finite optimum was reached within `tol`.
+    reason : {"converged", "max_iter", "rounding", "callback", "separation"}
+        What ended the search: see `explain`.
+    """
+
+    objective: float
+    gradient_norm: float
+    suboptimality: float
+    suboptimality_bound: float
+    standard_errors: float
+    evaluations: int
+    iterations: int
+    refreshes: int
+    seconds: float
+    converged: bool
+    reason: str
+
+    def explain(self, tol: float, max_iter: int) -> str:
+        """Say in words where the search ended and, if it did not converge, what to change."""
+        where = (
+            f"the gradient's norm in the Fisher metric is {self.gradient_norm:.2g} after "
+            f"{self.evaluations} evaluations, with tol={tol:g}"
+        )
+        if self.reason == "separation":
+            return (
+                "The classes are separated (complete or quasi-complete separation): without a "
+                "penalty the likelihood grows forever along some direction, and no finite "
+                "coefficients maximise it. The coefficients are the finite ones at which the search "
+                f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
+            )
+        remedy = {
+            "converged": "",
+            "callback": " A callback stopped it.",
+            "max_iter": f" Increase max_iter, now {max_iter}, or tol.",
+            "rounding": " Floating-point arithmetic allows no further progress: increase tol.",
+        }[self.reason]
+        verb = "converged" if self.converged else "did not converge"
+        return f"The fit {verb}: {where}.{remedy}"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Coefficients (rows, n_features) and intercepts (rows,), in the units of X.
+
+    There is a row for every class, or for two classes a single one, for the second.
+    """
+
+    coef: Array
+    intercept: Array
+
+
+def regress(
+    design: DesignMatrix,
+    targets: Targets,
+    weights: Array,
+    *,
+    C: float,
+    fit_intercept: bool,
+    tol: float,
+    max_iter: int,
+    start: Regression | None = None,
+    on_iteration: Callable[[Regression, float, float], bool] | None = None,
+) -> tuple[Regression, Solution]:
+    """Minimise the penalised cross-entropy.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        The features.
+    targets : Targets
+        Labels or soft targets, with class weights already merged in.
+    weights : ndarray of shape (n_samples,)
+        Not all zero.
+    C : float
+        Inverse strength of the penalty; inf for none.
+    fit_intercept : bool
+        Whether there is an intercept; it is not penalised.
+    tol : float
+        Largest norm of the gradient in the Fisher metric.
+    max_iter : int
+        Most steps.
+    start : Regression or None
+        Where to begin; None for the intercept-only model.
+    on_iteration : callable or None
+        ``(regression, objective, norm) -> stop``, called after every step.
+
+    Returns
+    -------
+    Regression, Solution
+        The coefficients and the record of how they were found.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two classes have weight.
+    """
+    began = perf_counter()
+    layout = _Layout.of(targets, weights, fit_intercept)
+    largest = weights.max()
+    sample, total = layout.sample(targets, weights / largest)
+    total_weight = total * largest
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        penalty = float(min(np.divide(1.0, C * total_weight), MAX_PENALTY))
+    objective = Objective(
+        design,
+        sample,
+        penalty=penalty,
+        fit_intercept=fit_intercept,
+        single_row=layout.n_classes == 2,
+    )
+    report = None
+    if on_iteration is not None:
+
+        def report(point: solver.Point) -> bool:
+            regression = layout.expand(*objective.coefficients(point.x))
+            return on_iteration(regression, point.value, point.norm)
+
+    minimum = _search(objective, layout, start, tol, max_iter, report)
+    phi, reason = minimum.point.x, minimum.reason
+    if penalty == 0:
+        step = -minimum.metric.unwhiten(minimum.metric.whiten(minimum.point.gradient))
+        reason = "separation" if is_separated(objective, phi, step) else reason
+        phi = least_norm(objective, phi)
+    norm = minimum.point.norm
+    solution = Solution(
+        objective=minimum.point.value,
+        gradient_norm=norm,
+        suboptimality=norm**2 / 2,
+        suboptimality_bound=_bound(objective, minimum.point.gradient),
+        standard_errors=float(np.sqrt(total_weight)) * norm,
+        evaluations=minimum.evaluations,
+        iterations=minimum.iterations,
+        refreshes=minimum.refreshes,
+        seconds=perf_counter() - began,
+        converged=reason == "converged",
+        reason=reason,
+    )
+    return layout.expand(*objective.coefficients(phi)), solution
+
+
+def _search(
+    objective: Objective,
+    layout: "_Layout",
+    start: Regression | None,
+    tol: float,
+    max_iter: int,
+    report: Callable[[solver.Point], bool] | None,
+) -> solver.Minimum:
+    """Run the solver from the intercept-only model, or from coefficients that are given."""
+    affordable = objective.start().size <= fisher.MAX_DENSE
+    refresh = partial(fisher.fisher_metric, objective) if affordable else None
+    phi = objective.start() if start is None else objective.coordinates(*layout.restrict(start))
+    metric = fisher.null_metric(objective) if start is None or refresh is None else refresh(phi)
+    return solver.minimize(
+        objective,
+        phi,
+        metric,
+        refresh,
+        tol=tol,
+        max_iter=max_iter,
+        on_iteration=report or (lambda point: False),
+    )
+
+
+def _bound(objective: Objective, gradient: Array) -> float:
+    """``||dF/dW||^2 / (2 gamma)``: the penalty makes the objective strongly convex in W."""
+    by_contrast = gradient.reshape(objective.shape)
+    p = objective.design.n_features
+    if objective.penalty == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
+        return float("inf")
+    return float(np.sum((by_contrast[:, :p] * objective.scale) ** 2) / (2 * objective.penalty))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which classes take part: with an intercept, those that have weight.
+
+    The intercept of a class without weight would go to minus infinity, and its coefficients to zero,
+    without any effect on the others: it is left out, and put back with the logit `ABSENT`.
+    """
+
+    n_classes: int
+    live: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, targets: Targets, weights: Array, fit_intercept: bool) -> "_Layout":
+        mass = targets.mass(weights)
+        live = np.flatnonzero(mass > 0)
+        if len(live) < 2:
+            raise ValueError(
+                "At least 2 classes must have samples of positive weight, got only the class "
+                f"{targets.classes[live].tolist()[0]!r}."
+            )
+        return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
+
+    def sample(self, targets: Targets, weights: Array) -> tuple[Sample, float]:
+        """Targets among the live classes, with normalised weights, and the sum of the weights."""
+        total = float(weights.sum())
+        values = targets.values
+        if len(self.live) < self.n_classes:
+            if values.ndim == 1:
+                codes = np.zeros(self.n_classes, dtype=np.int64)
+                codes[self.live] = np.arange(len(self.live))
+                values = codes[values]
+            else:
+                values = values[:, self.live]
+        priors = targets.mass(weights)[self.live] / total
+        return Sample(values, weights / total, priors), total
+
+    def expand(self, coef: Array, intercept: Array) -> Regression:
+        """Rows for all classes, with intercepts that sum to zero."""
+        if len(self.live) == self.n_classes:
+            return Regression(coef, intercept)
+        full_coef = np.zeros((self.n_classes, coef.shape[1]))
+        full_intercept = np.full(self.n_classes, ABSENT)
+        full_coef[self.live], full_intercept[self.live] = coef, intercept
+        return Regression(full_coef, full_intercept - full_intercept.mean())
+
+    def restrict(self, start: Regression) -> tuple[Array, Array]:
+        """Rows of the live classes."""
+        if self.n_classes == 2:
+            return start.coef, start.intercept
+        return start.coef[self.live], start.intercept[self.live]

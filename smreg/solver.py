@@ -1,0 +1,234 @@
+"""L-BFGS in a metric: SciPy's optimiser, run in coordinates in which it has little left to do.
+
+The solver minimises a smooth convex function ``F`` of a flat vector and knows nothing else about it.
+What makes it fast is the *metric*: a positive definite matrix ``M = L L'`` near the Hessian, given as
+the maps ``whiten(g) = L^-1 g`` and ``unwhiten(v) = L^-T v``. Three things follow from it.
+
+**Coordinates.** L-BFGS runs on the increment ``v`` in ``x + unwhiten(norm * v)``. With M equal to the
+Hessian the level sets are spheres and the first step is Newton's. SciPy's first trial has length one,
+so that the factor ``norm``, the norm of the gradient, makes it the full Newton step. As ``x`` moves
+the Hessian changes: after `REFRESH_AFTER` evaluations the metric is renewed at the current point, and
+L-BFGS starts again from there.
+
+**Stopping.** ``norm = ||g||_{M^-1} = ||L^-1 g||`` has no units, and ``F - F* ~ norm**2 / 2`` where M
+is the Hessian. The search has converged when it is at most `tol` in the metric renewed at the final
+point; where the metric cannot be renewed, in the one that there is. SciPy's own ``ftol`` and
+``gtol``, which depend on the units, are zero.
+
+**Rounding.** A line search compares values of F, a mean of terms of order one, and they carry
+rounding errors of some ``2**-52``: below a norm of about ``2**-26`` every comparison is noise. Before
+that, at `RESOLUTION`, or wherever the line search gives up, Newton's step is taken on the strength of
+the gradient alone, for as long as that at least halves the norm.
+
+References
+----------
+D. C. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
+Programming 45 (1989). https://doi.org/10.1007/BF01589116
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], tuple[float, Array]]
+
+REFRESH_AFTER = 8  # evaluations in one metric: by then L-BFGS has had the best of it
+RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
+UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
+
+
+class Metric(Protocol):
+    """A factorised positive definite matrix ``M = L L'``."""
+
+    def whiten(self, gradient: Array) -> Array:
+        """``L^-1 g``."""
+
+    def unwhiten(self, step: Array) -> Array:
+        """``L^-T v``."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point, the function's value and gradient there, and the gradient's norm in the metric."""
+
+    x: Array
+    value: float
+    gradient: Array
+    norm: float
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where the search stopped, and why.
+
+    Attributes
+    ----------
+    point : Point
+        The last accepted point; its norm is measured in `metric`.
+    metric : Metric
+        The metric at that point, or the best there is.
+    reason : {"converged", "max_iter", "callback", "rounding"}
+        What ended the search; "rounding": floating point allows no further progress.
+    iterations, evaluations, refreshes : int
+        Steps taken; computations of value and gradient; renewals of the metric.
+    """
+
+    point: Point
+    metric: Metric
+    reason: str
+    iterations: int
+    evaluations: int
+    refreshes: int
+
+
+def minimize(
+    function: Function,
+    start: Array,
+    metric: Metric,
+    refresh: Callable[[Array], Metric] | None,
+    *,
+    tol: float,
+    max_iter: int,
+    on_iteration: Callable[[Point], bool] = lambda point: False,
+) -> Minimum:
+    """Minimise a smooth convex function by L-BFGS in a metric.
+
+    Parameters
+    ----------
+    function : callable
+        ``x -> (value, gradient)``.
+    start : ndarray of shape (D,)
+        Where to begin.
+    metric : Metric
+        The metric at `start`.
+    refresh : callable or None
+        ``x -> metric`` at x; None where renewing it costs too much.
+    tol : float
+        Stop at this norm of the gradient in the metric.
+    max_iter : int
+        Most steps to take.
+    on_iteration : callable
+        ``point -> stop``, called after every step.
+
+    Returns
+    -------
+    Minimum
+        Never worse than `start`.
+    """
+    search = _Search(function, metric, tol, max_iter, on_iteration)
+    point = search.evaluate(start)
+    refreshes = 0
+    while True:
+        if point.norm <= tol:
+            reason = "converged"
+        elif search.over:
+            reason = "callback" if search.interrupted else "max_iter"
+        else:
+            reason = ""
+            reached, stalled = search.lbfgs(point, REFRESH_AFTER if refresh else UNLIMITED)
+            if stalled or unresolved(reached):
+                reached = search.newton(reached)
+                reason = "rounding" if reached is point else ""
+            if refresh and reached is not point:
+                search.metric = refresh(reached.x)
+                refreshes += 1
+            point = search.measured(reached)
+        if reason:
+            return Minimum(
+                point, search.metric, reason, search.iterations, search.evaluations, refreshes
+            )
+
+
+def unresolved(point: Point) -> bool:
+    """Whether differences of the function near `point` drown in its rounding errors."""
+    return point.norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+
+
+class _Search:
+    """One minimisation: the function in the current metric, and what was asked of it so far."""
+
+    def __init__(
+        self,
+        function: Function,
+        metric: Metric,
+        tol: float,
+        max_iter: int,
+        on_iteration: Callable[[Point], bool],
+    ) -> None:
+        self.function, self.metric, self.on_iteration = function, metric, on_iteration
+        self.tol, self.max_iter = tol, max_iter
+        self.iterations = self.evaluations = 0
+        self.interrupted = False
+
+    @property
+    def over(self) -> bool:
+        """Whether a limit or the user ended the search."""
+        return self.interrupted or self.iterations >= self.max_iter
+
+    def evaluate(self, x: Array) -> Point:
+        """Value and gradient at x; a value far above all others where they are not finite."""
+        self.evaluations += 1
+        value, gradient = self.function(x)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            value, gradient = float(np.finfo(np.float64).max), np.zeros_like(x)
+        return self.measured(Point(x, value, gradient, np.inf))
+
+    def measured(self, point: Point) -> Point:
+        """The same point with its norm in the current metric."""
+        norm = float(np.linalg.norm(self.metric.whiten(point.gradient)))
+        return Point(point.x, point.value, point.gradient, norm)
+
+    def accept(self, point: Point) -> None:
+        """Count a step and tell the user."""
+        self.iterations += 1
+        self.interrupted = self.on_iteration(point)
+
+    def lbfgs(self, start: Point, max_evaluations: int) -> tuple[Point, bool]:
+        """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
+        latest = accepted = start
+        stopped = False
+        if unresolved(start):
+            return start, True
+        last_evaluation = self.evaluations + max_evaluations
+
+        def scaled(v: Array) -> tuple[float, Array]:
+            nonlocal latest
+            if v.any():
+                latest = self.evaluate(start.x + self.metric.unwhiten(start.norm * v))
+            return latest.value, start.norm * self.metric.whiten(latest.gradient)
+
+        def step(intermediate_result: optimize.OptimizeResult) -> None:
+            nonlocal accepted, stopped
+            accepted = latest
+            self.accept(accepted)
+            done = accepted.norm <= self.tol or unresolved(accepted)
+            if done or self.over or self.evaluations >= last_evaluation:
+                stopped = True
+                raise StopIteration
+
+        optimize.minimize(
+            scaled,
+            np.zeros_like(start.x),
+            jac=True,
+            method="L-BFGS-B",
+            callback=step,
+            options={"ftol": 0, "gtol": 0, "maxls": 50, "maxfun": UNLIMITED, "maxiter": UNLIMITED},
+        )
+        return accepted, not stopped
+
+    def newton(self, point: Point) -> Point:
+        """Newton steps in the metric at hand for as long as each at least halves the norm."""
+        while point.norm > self.tol and not self.over:
+            step = self.metric.unwhiten(self.metric.whiten(point.gradient))
+            trial = self.evaluate(point.x - step)
+            if not trial.norm <= point.norm / 2:
+                break
+            self.accept(trial)
+            point = trial
+        return point

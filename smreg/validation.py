@@ -1,0 +1,163 @@
+"""Targets and weights, checked once at the public boundary and brought to plain arrays.
+
+A target is either a label for each sample or, as an array or DataFrame of shape (n, K) with K >= 2, a
+*soft target*: a point of the simplex for each sample. Weights of samples and of classes are merged: a
+class weight ``c_k`` turns weight ``w_i`` and target ``t_i`` into ``w_i sum_k c_k t_ik`` and the
+normalised ``c_k t_ik``, which leaves the objective's terms ``w_i c_k t_ik`` as they should be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Classes, and for each sample its class or a distribution over the classes.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (K,)
+        Sorted class labels.
+    values : ndarray of int of shape (n,), or of float of shape (n, K)
+        Class codes 0, ..., K - 1, or points of the simplex.
+    """
+
+    classes: NDArray[Any]
+    values: NDArray[np.int64] | Array
+
+    def mass(self, weights: Array) -> Array:
+        """Total weight of each class, of shape (K,)."""
+        if self.values.ndim == 1:
+            counts = np.bincount(self.values, weights=weights, minlength=len(self.classes))
+            return counts.astype(np.float64)
+        return np.asarray(weights @ self.values)
+
+
+def is_soft(y: Any) -> bool:
+    """Whether `y` has the shape of soft targets: two dimensions and not a single column."""
+    try:
+        shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    except ValueError:  # ragged: no target of any kind, as scikit-learn's validation will say
+        return False
+    return len(shape) == 2 and shape[1] != 1
+
+
+def encode_labels(y: NDArray[Any]) -> Targets:
+    """Class codes of a validated 1-D array of labels."""
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must have at least 2 classes, got only one class: {classes.tolist()[0]!r}."
+        )
+    return Targets(classes, codes.astype(np.int64))
+
+
+def check_soft_targets(y: Any) -> Targets:
+    """Rows on the simplex, their columns sorted by class: the names of a DataFrame's, else 0..K-1."""
+    if sparse.issparse(y):
+        raise ValueError("Soft targets y must be dense, got a sparse matrix: use y.toarray().")
+    values = np.asarray(y)
+    precision = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    try:
+        values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y of shape {values.shape} means soft targets, one column of probabilities for each "
+            f"class, and must be numeric; got dtype {values.dtype}. For labels pass a 1-D y."
+        ) from error
+    sums = values.sum(axis=1)
+    # A row computed in some precision sums to one up to a few of its roundings per class; the square
+    # root is what scikit-learn's log_loss allows.
+    tolerance = np.sqrt(np.finfo(precision).eps)
+    good = (values >= 0).all(axis=1) & (np.abs(sums - 1) <= tolerance)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            "Soft targets y must have rows of non-negative numbers that sum to 1; "
+            f"row {row} is {values[row]} and sums to {sums[row]:.6g}."
+        )
+    names = np.asarray(list(y.columns)) if hasattr(y, "columns") else np.arange(values.shape[1])
+    classes, order = np.unique(names, return_index=True)
+    if names.ndim != 1 or len(classes) != values.shape[1]:
+        raise ValueError(
+            "The columns of soft targets y must have distinct names, one for each class; "
+            f"got {names.tolist()}."
+        )
+    return Targets(classes, (values / sums[:, np.newaxis])[:, order])
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
+    """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(n_samples, sample_weight)
+    weights = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, copy=True, input_name="sample_weight"
+    )
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight must be 1-D, got an array of shape {weights.shape}.")
+    check_consistent_length(weights, np.empty(n_samples))
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(
+            f"sample_weight must be non-negative, got the weight {weights[row]:g} in row {row}."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
+    return np.asarray(weights)
+
+
+def class_weight_vector(
+    class_weight: Mapping[Any, float] | str | None, targets: Targets, weights: Array
+) -> Array:
+    """Weight of every class, of shape (K,).
+
+    scikit-learn's `compute_class_weight` is not used since it knows no soft targets, and takes the
+    class 0.5 for the class 0. Its "balanced" is kept: total weight / (number of classes * weight of
+    the class), over the classes that have weight.
+    """
+    n_classes = len(targets.classes)
+    if class_weight is None:
+        return np.ones(n_classes)
+    if isinstance(class_weight, str):
+        mass = targets.mass(weights)
+        present = mass > 0
+        balanced = np.zeros(n_classes)
+        balanced[present] = mass.sum() / (present.sum() * mass[present])
+        return balanced
+    labels = targets.classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    missing = [label for label in labels if label not in class_weight]
+    if unknown and missing:
+        raise ValueError(
+            f"class_weight has the keys {unknown}, which are not among the classes {labels}."
+        )
+    vector = np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
+    if not (np.isfinite(vector) & (vector >= 0)).all():
+        raise ValueError(
+            f"class_weight must hold non-negative finite numbers, got {dict(class_weight)}."
+        )
+    return vector
+
+
+def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
+    """Merge class weights into the weights and, where they are soft, the targets."""
+    if targets.values.ndim == 1:
+        return targets, weights * class_weights[targets.values]
+    tilted = targets.values * class_weights
+    total = tilted.sum(axis=1)
+    kept = total > 0
+    values = targets.values.copy()
+    values[kept] = tilted[kept] / total[kept, np.newaxis]
+    return Targets(targets.classes, values), weights * total
