@@ -28,7 +28,7 @@ Programming 45 (1989). https://doi.org/10.1007/BF01589116
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -121,7 +121,8 @@ def minimize(
     Minimum
         Never worse than `start`.
     """
-    search = _Search(function, metric, tol, max_iter, on_iteration)
+    resolution = RESOLUTION if refresh else 0.0  # Newton's step needs the metric to be the Hessian
+    search = _Search(function, metric, tol, max_iter, resolution, on_iteration)
     point = search.evaluate(start)
     refreshes = 0
     while True:
@@ -132,7 +133,7 @@ def minimize(
         else:
             reason = ""
             reached, stalled = search.lbfgs(point, REFRESH_AFTER if refresh else UNLIMITED)
-            if stalled or unresolved(reached):
+            if stalled or search.unresolved(reached):
                 reached = search.newton(reached)
                 reason = "rounding" if reached is point else ""
             if refresh and reached is not point:
@@ -145,11 +146,6 @@ def minimize(
             )
 
 
-def unresolved(point: Point) -> bool:
-    """Whether differences of the function near `point` drown in its rounding errors."""
-    return point.norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
-
-
 class _Search:
     """One minimisation: the function in the current metric, and what was asked of it so far."""
 
@@ -159,10 +155,11 @@ class _Search:
         metric: Metric,
         tol: float,
         max_iter: int,
+        resolution: float,
         on_iteration: Callable[[Point], bool],
     ) -> None:
         self.function, self.metric, self.on_iteration = function, metric, on_iteration
-        self.tol, self.max_iter = tol, max_iter
+        self.tol, self.max_iter, self.resolution = tol, max_iter, resolution
         self.iterations = self.evaluations = 0
         self.interrupted = False
 
@@ -172,17 +169,19 @@ class _Search:
         return self.interrupted or self.iterations >= self.max_iter
 
     def evaluate(self, x: Array) -> Point:
-        """Value and gradient at x; a value far above all others where they are not finite."""
+        """Value and gradient at x."""
         self.evaluations += 1
-        value, gradient = self.function(x)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            value, gradient = float(np.finfo(np.float64).max), np.zeros_like(x)
-        return self.measured(Point(x, value, gradient, np.inf))
+        return self.measured(Point(x, *self.function(x), norm=math.inf))
 
     def measured(self, point: Point) -> Point:
-        """The same point with its norm in the current metric."""
+        """The same point with its norm in the current metric, infinite where anything is not finite."""
         norm = float(np.linalg.norm(self.metric.whiten(point.gradient)))
-        return Point(point.x, point.value, point.gradient, norm)
+        finite = math.isfinite(norm) and math.isfinite(point.value)
+        return replace(point, norm=norm if finite else math.inf)
+
+    def unresolved(self, point: Point) -> bool:
+        """Whether differences of the function near `point` drown in its rounding errors."""
+        return point.norm <= self.resolution * math.sqrt(max(1.0, abs(point.value)))
 
     def accept(self, point: Point) -> None:
         """Count a step and tell the user."""
@@ -193,7 +192,7 @@ class _Search:
         """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
         latest = accepted = start
         stopped = False
-        if unresolved(start):
+        if self.unresolved(start):
             return start, True
         last_evaluation = self.evaluations + max_evaluations
 
@@ -201,13 +200,15 @@ class _Search:
             nonlocal latest
             if v.any():
                 latest = self.evaluate(start.x + self.metric.unwhiten(start.norm * v))
+            if not math.isfinite(latest.norm):  # high enough for the line search to cut the step
+                return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
             return latest.value, start.norm * self.metric.whiten(latest.gradient)
 
         def step(intermediate_result: optimize.OptimizeResult) -> None:
             nonlocal accepted, stopped
             accepted = latest
             self.accept(accepted)
-            done = accepted.norm <= self.tol or unresolved(accepted)
+            done = accepted.norm <= self.tol or self.unresolved(accepted)
             if done or self.over or self.evaluations >= last_evaluation:
                 stopped = True
                 raise StopIteration
