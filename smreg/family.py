@@ -111,7 +111,7 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     >>> softmax([3.0, 1.0, 0.2]).round(3)
     array([0.836, 0.113, 0.051])
     >>> softmax([3.0, 1.0, 0.2], temperature=10.0).round(3)
-    array([0.391, 0.32 , 0.289])
+    array([0.388, 0.318, 0.294])
     """
     p = special.softmax(_below_maximum(logits, temperature), axis=-1)
     return _rounded_like(logits, p)
@@ -211,8 +211,8 @@ def softplus(z: ArrayLike) -> Array:
     Examples
     --------
     >>> from smreg.family import softplus
-    >>> softplus([-1000.0, 0.0, 1000.0]).round(3)
-    array([0.000e+00, 6.930e-01, 1.000e+03])
+    >>> softplus([-1000.0, 0.0, 1000.0]).round(4)
+    array([0.000e+00, 6.931e-01, 1.000e+03])
     """
     return np.asarray(np.logaddexp(0.0, _floating(z)))
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 from sklearn import datasets
+from threadpoolctl import threadpool_limits
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -38,3 +39,10 @@ def table():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_blas_thread():
+    """The pools of NumPy's and SciPy's BLAS contend: scikit-learn's solvers take ten times as long."""
+    with threadpool_limits(1, user_api="blas"):
+        yield

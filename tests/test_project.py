@@ -1,0 +1,66 @@
+"""The project keeps its promises to a stranger: names, README, quickstart, tables."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import smreg
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def quickstart_as_printed(capsys, output):
+    main = runpy.run_path(str(ROOT / "examples" / "quickstart.py"))["main"]
+    main(["--output", str(output)])
+    return capsys.readouterr().out
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert smreg.__all__ == sorted(smreg.__all__)
+    assert all(hasattr(smreg, name) for name in smreg.__all__)
+
+
+def test_the_top_level_holds_what_it_should_and_nothing_else():
+    allowed = {"pyproject.toml", "smreg", "tests", "examples", "datasets", "README.md", "LICENSE"}
+
+    assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} <= allowed
+
+
+def test_the_paths_that_the_readme_names_exist():
+    for path in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
+def test_the_quickstart_prints_what_the_readme_shows_and_saves_its_picture(capsys, tmp_path):
+    """Word for word, but for numbers (another machine's seconds, another libm's digits) and the path."""
+    printed = quickstart_as_printed(capsys, tmp_path)
+    shown = re.search(r"<!-- quickstart -->\n```text\n(.*?)```", README, re.DOTALL).group(1)
+
+    def words(text):
+        text = re.sub(r"picture: .*", "picture", text)
+        return re.sub(r"-?\d[\d.e+-]*", "#", text).split()
+
+    assert words(printed) == words(shown)
+    assert (tmp_path / "quickstart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "target", "n_classes"),
+    [
+        ("wine.csv", 178, 14, "cultivar", 3),
+        ("iris.csv", 150, 5, "species", 3),
+        ("anes96.csv", 944, 11, "PID", 7),
+        ("digits.csv.gz", 1797, 65, "digit", 10),
+    ],
+)
+def test_the_tables_are_whole(table, name, rows, columns, target, n_classes):
+    frame = table(name)
+
+    assert frame.shape == (rows, columns)
+    assert frame[target].nunique() == n_classes
+    assert not frame.isna().any(axis=None)
+    assert name in (ROOT / "datasets" / "README.md").read_text()
