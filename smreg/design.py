@@ -86,14 +86,34 @@ class DesignMatrix:
         The spread is exactly zero for a constant column, and nothing over- or underflows: columns
         are brought to magnitude one by a power of two before they are squared.
         """
-        low, high = self._extremes(weights)
-        mean = np.clip(self._sum(lambda rows: self._weighted_sum(rows, weights)), low, high)
+
+        def weighted(rows: slice) -> tuple[Any, Array]:
+            used = weights[rows] > 0
+            block = self.X[rows]
+            return (block, weights[rows]) if used.all() else (block[used], weights[rows][used])
+
+        def extremes(rows: slice) -> tuple[Array, Array]:
+            block, w = weighted(rows)
+            if len(w) == 0:
+                return np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
+            ends = block.min(axis=0), block.max(axis=0)
+            return ends if not self.is_sparse else tuple(end.toarray().ravel() for end in ends)
+
+        lows, highs = zip(*self.map(extremes), strict=True)
+        low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
         unit = power_of_two(np.maximum(np.abs(low), np.abs(high)))
 
+        def sums(rows: slice) -> Array:
+            block, w = weighted(rows)
+            return np.asarray(block.T.astype(np.float64, copy=False) @ w)
+
+        mean = np.clip(self._sum(sums), low, high)
+
         def squares(rows: slice) -> Array:
+            block, w = weighted(rows)
             if not self.is_sparse:
-                return np.asarray(weights[rows] @ (self.X[rows] / unit - mean / unit) ** 2)
-            z, w = self.X[rows].multiply(1 / unit).tocsr(), weights[rows]
+                return np.asarray(w @ (block / unit - mean / unit) ** 2)
+            z = block.multiply(1 / unit).tocsr()
             centred = z.power(2) - z.multiply(2 * mean / unit)  # (z - m)**2 - m**2, zero where z is
             return np.asarray(centred.T @ w + w.sum() * (mean / unit) ** 2)
 
@@ -108,26 +128,6 @@ class DesignMatrix:
         far = np.abs(columns.mean) > MAX_MEAN_TO_SPREAD * columns.spread
         if not self.is_sparse:
             self.offset = np.where(far, columns.mean, 0.0)
-
-    def _extremes(self, weights: Array) -> tuple[Array, Array]:
-        """Least and greatest value of every column over the rows with positive weight."""
-
-        def ends(rows: slice) -> tuple[Array, Array]:
-            used = weights[rows] > 0
-            block = self.X[rows] if used.all() else self.X[rows][used]
-            if block.shape[0] == 0:
-                return np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
-            if self.is_sparse:
-                return block.min(axis=0).toarray().ravel(), block.max(axis=0).toarray().ravel()
-            return block.min(axis=0), block.max(axis=0)
-
-        low, high = zip(*self.map(ends), strict=True)
-        return np.min(low, axis=0).astype(np.float64), np.max(high, axis=0).astype(np.float64)
-
-    def _weighted_sum(self, rows: slice, weights: Array) -> Array:
-        if self.is_sparse:
-            return np.asarray(self.X[rows].T @ weights[rows])
-        return np.asarray(weights[rows] @ self.X[rows].astype(np.float64, copy=False))
 
     def _sum(self, function: Callable[[slice], Array]) -> Array:
         total = np.zeros(self.n_features)

@@ -366,9 +366,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 class _Report:
     """What a fit tells scikit-learn's callbacks, and with `verbose` the user, of its steps."""
 
-    def __init__(
-        self, estimator: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, dtype: Any
-    ) -> None:
+    def __init__(self, estimator: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, dtype: Any) -> None:
         self.estimator, self.dtype = estimator, dtype
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}

@@ -75,7 +75,9 @@ def log_partition(logits: ArrayLike) -> Array:
     >>> float(log_partition([1e308, 1e308])) == 1e308
     True
     """
-    return np.asarray(special.logsumexp(_as_logits(logits), axis=-1))
+    top = _as_logits(logits).max(axis=-1).astype(np.float64)
+    excess = special.logsumexp(_below_maximum(logits, temperature=1.0), axis=-1)
+    return _rounded_like(logits, top + excess)
 
 
 def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
@@ -192,7 +194,7 @@ def sigmoid(z: ArrayLike) -> Array:
     >>> sigmoid([-2.0, 0.0, 2.0]).round(3)
     array([0.119, 0.5  , 0.881])
     """
-    return np.asarray(special.expit(_floating(z)))
+    return _rounded_like(z, special.expit(_floating(z).astype(np.float64)))
 
 
 def softplus(z: ArrayLike) -> Array:
@@ -214,7 +216,7 @@ def softplus(z: ArrayLike) -> Array:
     >>> softplus([-1000.0, 0.0, 1000.0]).round(4)
     array([0.000e+00, 6.931e-01, 1.000e+03])
     """
-    return np.asarray(np.logaddexp(0.0, _floating(z)))
+    return _rounded_like(z, np.logaddexp(0.0, _floating(z).astype(np.float64)))
 
 
 def sufficient_statistic(codes: ArrayLike, n_classes: int) -> Array:
@@ -241,9 +243,7 @@ def sufficient_statistic(codes: ArrayLike, n_classes: int) -> Array:
     """
     y = np.asarray(codes)
     if y.size and not (np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < n_classes):
-        raise ValueError(
-            f"codes must be integers from 0 to n_classes - 1 = {n_classes - 1}, got {codes!r}."
-        )
+        raise ValueError(f"codes must be integers from 0 to n_classes - 1 = {n_classes - 1}, got {codes!r}.")
     return np.asarray((y[..., np.newaxis] == np.arange(n_classes)).astype(float))
 
 
@@ -272,9 +272,15 @@ def cross_entropy(target: ArrayLike, logits: ArrayLike) -> Array:
     >>> cross_entropy([[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]).round(4)
     array([0.6931, 0.6931])
     """
-    t = _floating(target)
-    surprise = np.where(t == 0, 0.0, -log_softmax(logits))
-    return np.asarray((t * surprise).sum(axis=-1))
+    t, eta = _floating(target), _as_logits(logits).astype(np.float64)
+    top = eta.max(axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # <top - eta, t>, in halves since the difference of two huge logits may overflow where t does not
+        linear = np.where(t == 0, 0.0, (t * (top / 2 - eta / 2)) * 2)
+        nearby = top - eta < 1.0  # halving would cost subnormal logits a bit
+        linear = np.where(nearby, t * (top - eta), linear).sum(axis=-1)
+    excess = special.logsumexp(_below_maximum(logits, temperature=1.0), axis=-1)
+    return np.asarray(linear + excess * t.sum(axis=-1)).astype(np.result_type(t, _floating(logits)))
 
 
 def entropy(p: ArrayLike) -> Array:
@@ -296,7 +302,7 @@ def entropy(p: ArrayLike) -> Array:
     >>> entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
     array([0.    , 0.6931])
     """
-    return np.asarray(special.entr(_floating(p)).sum(axis=-1))
+    return _rounded_like(p, special.entr(_floating(p).astype(np.float64)).sum(axis=-1))
 
 
 def kl_divergence(target: ArrayLike, p: ArrayLike) -> Array:
@@ -323,8 +329,12 @@ def kl_divergence(target: ArrayLike, p: ArrayLike) -> Array:
     >>> float(kl_divergence([0.5, 0.5], [0.25, 0.75]).round(4))
     0.1438
     """
+    t, q = _floating(target).astype(np.float64), _floating(p).astype(np.float64)
     # kl_div adds p - t to each term: zero in the sum over a simplex, and every term non-negative.
-    return np.asarray(special.kl_div(_floating(target), _floating(p)).sum(axis=-1))
+    terms = special.kl_div(t, q)
+    too_far = np.isinf(terms) & (q > 0)  # the ratio of both overflows, its logarithm does not
+    terms = np.where(too_far, special.xlogy(t, t) - special.xlogy(t, q) - t + q, terms)
+    return np.asarray(terms.sum(axis=-1)).astype(np.result_type(_floating(target), _floating(p)))
 
 
 def gradient(target: ArrayLike, logits: ArrayLike) -> Array:
@@ -403,7 +413,9 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     array([ 2., -1.])
     """
     eta = _floating(logits)
-    contrast = eta - eta[..., [reference]]
+    _check_reference(reference, eta.shape[-1])
+    with np.errstate(over="ignore"):
+        contrast = eta - eta[..., [reference]]
     return np.asarray(np.delete(contrast, reference, axis=-1))
 
 
@@ -430,15 +442,29 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     """
     contrast = _floating(minimal)
     n_classes = contrast.shape[-1] + 1
+    _check_reference(reference, n_classes)
     eta = np.insert(contrast, reference % n_classes, 0.0, axis=-1)
-    return np.asarray(eta - eta.mean(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):
+        return np.asarray(eta - (eta / n_classes).sum(axis=-1, keepdims=True))
 
 
 def check_temperature(temperature: float) -> float:
     """Return `temperature` if it is a positive finite number, else raise a ValueError that says so."""
-    if not (isinstance(temperature, Real) and 0 < temperature < np.inf):
+    try:
+        value = float(temperature) if isinstance(temperature, Real) else np.nan
+    except OverflowError:  # an integer or fraction beyond the floating range
+        value = np.inf
+    if not 0 < value < np.inf:
         raise ValueError(f"temperature must be a positive finite number, got {temperature!r}.")
-    return float(temperature)
+    return value
+
+
+def _check_reference(reference: int, n_classes: int) -> None:
+    if not -n_classes <= reference < n_classes:
+        raise ValueError(
+            f"reference must be one of the {n_classes} classes, from {-n_classes} to {n_classes - 1}; "
+            f"got {reference!r}."
+        )
 
 
 def _floating(values: ArrayLike) -> Array:
@@ -447,19 +473,17 @@ def _floating(values: ArrayLike) -> Array:
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
 
 
-def _rounded_like(logits: ArrayLike, values: Array) -> Array:
-    """`values` in the precision of `logits`; -inf where they exceed its range."""
+def _rounded_like(argument: ArrayLike, result: Any) -> Array:
+    """`result` in the precision of `argument`; infinite where it exceeds its range."""
     with np.errstate(over="ignore"):
-        return values.astype(_floating(logits).dtype)
+        return np.asarray(result).astype(_floating(argument).dtype)
 
 
 def _as_logits(logits: ArrayLike) -> Array:
     """Rows of logits, each with a finite maximum."""
     eta = _floating(logits)
     if eta.ndim == 0 or eta.shape[-1] == 0:
-        raise ValueError(
-            f"logits must have at least one class along the last axis, got shape {eta.shape}."
-        )
+        raise ValueError(f"logits must have at least one class along the last axis, got shape {eta.shape}.")
     top = eta.max(axis=-1)
     if not np.isfinite(top).all():  # NaN and +inf carry over into the maximum
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(top))[0])

@@ -106,16 +106,15 @@ def null_metric(objective: Objective) -> NullMetric:
     eigenvalues, rotation = np.linalg.eigh(variance)
     eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
     p = objective.design.n_features
-    ridge = objective.penalty / objective.scale**2
     root = np.ones(objective.shape)
-    diagonal = np.outer(eigenvalues, (objective.spread / objective.scale) ** 2) + ridge
+    diagonal = np.outer(eigenvalues, (objective.spread / objective.scale) ** 2) + objective.ridge
     root[:, :p] = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     if objective.fit_intercept:
         root[:, p] = np.sqrt(eigenvalues)
     if p <= 1 or 8 * len(eigenvalues) * p**2 > MAX_NULL_BYTES:
         return NullMetric(rotation, None, root)
-    gram = covariance(objective)
-    blocks = tuple(cholesky_metric(value * gram + np.diag(ridge)) for value in eigenvalues)
+    covariance = gram(objective)
+    blocks = tuple(cholesky_metric(value * covariance + np.diag(objective.ridge)) for value in eigenvalues)
     return NullMetric(rotation, blocks, root)
 
 
@@ -133,23 +132,23 @@ def information(objective: Objective, phi: Array) -> Array:
     n_contrasts, width = objective.shape
     Q = objective.class_contrasts
     n_classes = len(objective.sample.priors)
-    gram = np.zeros((n_classes, width, width))
+    second_moments = np.zeros((n_classes, width, width))
     hessian = np.zeros((n_contrasts * width,) * 2)
     for rows, p in objective.probabilities(phi):
         s, z = objective.sample.weights[rows], objective.standardised(rows)
         for k in range(n_classes):
             half = z * np.sqrt(s * p[k])[:, np.newaxis]
-            gram[k] += half.T @ half
+            second_moments[k] += half.T @ half
         products = np.einsum("ai,ij->iaj", np.sqrt(s) * (Q.T @ p), z).reshape(len(z), -1)
         hessian -= products.T @ products
     spread = np.zeros((n_contrasts, width, n_contrasts, width))
     for k, row in enumerate(Q):
         used = np.flatnonzero(row)  # Helmert contrasts are half empty
         both = np.outer(row[used], row[used])
-        spread[used[:, np.newaxis], :, used, :] += both[:, :, np.newaxis, np.newaxis] * gram[k]
+        spread[used[:, np.newaxis], :, used, :] += both[:, :, np.newaxis, np.newaxis] * second_moments[k]
     hessian += spread.reshape(hessian.shape)
     ridge = np.zeros(objective.shape)
-    ridge[:, : objective.design.n_features] = objective.penalty / objective.scale**2
+    ridge[:, : objective.design.n_features] = objective.ridge
     hessian[np.diag_indices(len(hessian))] += ridge.ravel()
     return hessian
 
@@ -168,16 +167,18 @@ def cholesky_metric(hessian: Array) -> CholeskyMetric:
             jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
 
 
-def covariance(objective: Objective) -> Array:
-    """Weighted covariance of the standardised features (about zero without an intercept)."""
+def gram(objective: Objective, combinations: Array | None = None) -> Array:
+    """Weighted Gram matrix of the standardised features, or of linear combinations of them.
+
+    With an intercept the features are centred and it is their covariance. `combinations` has a column
+    for each.
+    """
     p = objective.design.n_features
     weights = objective.sample.weights
 
     def block(rows: slice) -> Array:
-        half = objective.standardised(rows)[:, :p] * np.sqrt(weights[rows])[:, np.newaxis]
+        z = objective.standardised(rows)[:, :p]
+        half = (z if combinations is None else z @ combinations) * np.sqrt(weights[rows])[:, np.newaxis]
         return np.asarray(half.T @ half)
 
-    total = np.zeros((p, p))
-    for part in objective.design.map(block, p):
-        total += part
-    return total
+    return np.asarray(np.sum(list(objective.design.map(block, p)), axis=0))

@@ -96,6 +96,7 @@ class Objective:
             spread = np.hypot(columns.mean, columns.spread)
         self.spread = spread
         self.scale = power_of_two(np.hypot(spread, np.sqrt(penalty)))
+        self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._has_zero_weights = bool((sample.weights == 0).any())
 
     def __call__(self, phi: Array) -> tuple[float, Array]:
@@ -106,7 +107,8 @@ class Objective:
             loss, residuals = self._loss_and_residuals(rows, coef, intercept)
             return loss, self.design.scores(rows, residuals), residuals.sum(axis=1)
 
-        loss = 0.5 * self.penalty * float(np.vdot(coef, coef))
+        root = np.sqrt(self.penalty) * coef  # whose square does not overflow, unlike that of coef
+        loss = 0.5 * float(np.vdot(root, root))
         coef_gradient, intercept_gradient = self.penalty * coef, np.zeros(len(coef))
         for block_loss, scores, total in self.design.map(block, len(self.sample.priors)):
             loss += block_loss
@@ -123,6 +125,7 @@ class Objective:
             coef_gradient = coef_gradient - far
             gradient[:, p] = self.contrasts.T @ intercept_gradient
         gradient[:, :p] = self.contrasts.T @ (coef_gradient / self.scale)
+        gradient[:, :p][:, self.spread == 0] = 0.0  # a constant has no part in any direction
         return gradient.ravel()
 
     def start(self) -> Array:
@@ -132,6 +135,12 @@ class Objective:
             log_priors = np.log(self.sample.priors)
             phi[:, -1] = self.contrasts.T @ (log_priors - log_priors[0])[-len(self.contrasts) :]
         return phi.ravel()
+
+    @property
+    def start_value(self) -> float:
+        """The objective at `start`: the entropy of the priors, or without intercepts ``log K``."""
+        priors = self.sample.priors
+        return float(-np.sum(priors * np.log(priors))) if self.fit_intercept else np.log(len(priors))
 
     def coordinates(self, coef: Array, intercept: Array) -> Array:
         """The solver's coordinates of coefficients (rows, p) and intercepts (rows,)."""
@@ -162,8 +171,12 @@ class Objective:
     def standardised(self, rows: slice) -> Array:
         """A block of rows in the solver's coordinates, (n_rows, D / (K - 1)): a one ends each row."""
         z = np.ones((rows.stop - rows.start, self.shape[1]))
-        z[:, : self.design.n_features] = self.design.rows(rows) / self.scale
-        z[:, : self.design.n_features] -= (self.mean - self.design.offset) / self.scale
+        features = z[:, : self.design.n_features]
+        with np.errstate(over="ignore", invalid="ignore"):  # in rows without weight
+            features[:] = self.design.rows(rows) / self.scale
+            features -= (self.mean - self.design.offset) / self.scale
+        if self._has_zero_weights:
+            features[self.sample.weights[rows] == 0] = 0.0
         return z
 
     def _at_offset(self, phi: Array) -> tuple[Array, Array]:

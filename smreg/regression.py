@@ -149,9 +149,9 @@ def regress(
     layout = _Layout.of(targets, weights, fit_intercept)
     largest = weights.max()
     sample, total = layout.sample(targets, weights / largest)
-    total_weight = total * largest
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        penalty = float(min(np.divide(1.0, C * total_weight), MAX_PENALTY))
+        total_weight = total * largest
+        penalty = float(min(np.divide(1.0, C * largest * total), MAX_PENALTY))
     objective = Objective(
         design,
         sample,
@@ -179,7 +179,7 @@ def regress(
         suboptimality=norm**2 / 2,
         suboptimality_bound=_bound(objective, minimum.point.gradient),
         standard_errors=float(np.sqrt(total_weight)) * norm,
-        evaluations=minimum.evaluations,
+        evaluations=minimum.evaluations + (start is not None),
         iterations=minimum.iterations,
         refreshes=minimum.refreshes,
         seconds=perf_counter() - began,
@@ -200,8 +200,12 @@ def _search(
     """Run the solver from the intercept-only model, or from coefficients that are given."""
     affordable = objective.start().size <= fisher.MAX_DENSE
     refresh = partial(fisher.fisher_metric, objective) if affordable else None
-    phi = objective.start() if start is None else objective.coordinates(*layout.restrict(start))
-    metric = fisher.null_metric(objective) if start is None or refresh is None else refresh(phi)
+    phi, warm = objective.start(), False
+    if start is not None:  # a start worse than none, as after a change of units, is not taken
+        given = objective.coordinates(*layout.restrict(start))
+        warm = objective(given)[0] <= objective.start_value
+        phi = given if warm else phi
+    metric = refresh(phi) if warm and refresh else fisher.null_metric(objective)
     return solver.minimize(
         objective,
         phi,
@@ -219,7 +223,9 @@ def _bound(objective: Objective, gradient: Array) -> float:
     p = objective.design.n_features
     if objective.penalty == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
         return float("inf")
-    return float(np.sum((by_contrast[:, :p] * objective.scale) ** 2) / (2 * objective.penalty))
+    with np.errstate(over="ignore"):
+        squares = (by_contrast[:, :p] * objective.scale) ** 2
+    return float(np.sum(squares) / (2 * objective.penalty))
 
 
 @dataclass(frozen=True)
@@ -239,8 +245,8 @@ class _Layout:
         live = np.flatnonzero(mass > 0)
         if len(live) < 2:
             raise ValueError(
-                "At least 2 classes must have samples of positive weight, got only the class "
-                f"{targets.classes[live].tolist()[0]!r}."
+                "At least 2 classes must have samples of positive weight (sample_weight times "
+                f"class_weight), got only the classes {targets.classes[live].tolist()}."
             )
         return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
 

@@ -141,9 +141,7 @@ def minimize(
                 refreshes += 1
             point = search.measured(reached)
         if reason:
-            return Minimum(
-                point, search.metric, reason, search.iterations, search.evaluations, refreshes
-            )
+            return Minimum(point, search.metric, reason, search.iterations, search.evaluations, refreshes)
 
 
 class _Search:
@@ -191,6 +189,7 @@ class _Search:
     def lbfgs(self, start: Point, max_evaluations: int) -> tuple[Point, bool]:
         """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
         latest = accepted = start
+        lowest = start.norm
         stopped = False
         if self.unresolved(start):
             return start, True
@@ -205,8 +204,10 @@ class _Search:
             return latest.value, start.norm * self.metric.whiten(latest.gradient)
 
         def step(intermediate_result: optimize.OptimizeResult) -> None:
-            nonlocal accepted, stopped
-            accepted = latest
+            nonlocal accepted, stopped, lowest
+            if latest.value >= accepted.value and latest.norm >= lowest:
+                raise StopIteration  # stalled: neither value nor norm falls any more
+            accepted, lowest = latest, min(lowest, latest.norm)
             self.accept(accepted)
             done = accepted.norm <= self.tol or self.unresolved(accepted)
             if done or self.over or self.evaluations >= last_evaluation:

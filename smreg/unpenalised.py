@@ -24,14 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from smreg.fisher import covariance
+from smreg.fisher import gram
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
 MAX_SIDE = 5000  # rows or columns up to which the least norm is sought: a cube of it is computed
-# Eigenvalues of a correlation matrix below this are rounding errors of zero: p of 2**-52, generously.
-NULL_EIGENVALUE = 2.0**-40
+
+# Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
+# its rounding errors. Which of them are null is seen by computing them row by row: their variance is then
+# at most that of the error in the eigenvectors, of about 2**-52 / sqrt(SMALL_EIGENVALUE) = 2**-34.
+SMALL_EIGENVALUE = 2.0**-36
+NULL_VARIANCE = 2.0**-66
 
 SUSPICIOUS = 0.01  # nats that a last Newton step still adds to some margin: 100 times the default tol
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
@@ -65,14 +69,21 @@ def _onto_rows(objective: Objective, coef: Array) -> Array:
 
 def _off_null_space(objective: Objective, coef: Array) -> Array:
     """Take away the components along combinations of columns that are zero in every row."""
-    cov = covariance(objective)
-    root = np.sqrt(np.where(cov.diagonal() > 0, cov.diagonal(), 1.0))
+    varying = np.flatnonzero(objective.spread > 0)
+    cov = gram(objective)[np.ix_(varying, varying)]
+    root = np.sqrt(cov.diagonal())
     eigenvalues, vectors = np.linalg.eigh(cov / root / root[:, np.newaxis])
-    null = vectors[:, eigenvalues < NULL_EIGENVALUE] / (root * objective.scale)[:, np.newaxis]
-    if null.shape[1] == 0:
-        return coef
-    null /= linalg.norm(null, axis=0)
-    return np.asarray(coef - (null @ linalg.lstsq(null, coef.T)[0]).T)
+    small = vectors[:, eigenvalues < SMALL_EIGENVALUE] / root[:, np.newaxis]
+    least = coef.copy()
+    least[:, objective.spread == 0] = 0.0
+    if small.shape[1] > 0:
+        combined = np.zeros((objective.design.n_features, small.shape[1]))
+        combined[varying] = small
+        eigenvalues, vectors = np.linalg.eigh(gram(objective, combined))
+        null = small @ vectors[:, eigenvalues < NULL_VARIANCE] / objective.scale[varying, np.newaxis]
+        null /= np.maximum(linalg.norm(null, axis=0), np.finfo(float).tiny)
+        least[:, varying] -= (null @ linalg.lstsq(null, coef[:, varying].T)[0]).T
+    return least
 
 
 @dataclass(frozen=True)
@@ -133,9 +144,7 @@ def _has_recession_direction(objective: Objective) -> bool:
     gain /= np.linalg.norm(gain)
     constraints = np.empty((0, gain.size))
     for _ in range(MAX_ROUNDS):
-        program = optimize.linprog(
-            -gain, A_ub=-constraints, b_ub=np.zeros(len(constraints)), bounds=(-1, 1)
-        )
+        program = optimize.linprog(-gain, A_ub=-constraints, b_ub=np.zeros(len(constraints)), bounds=(-1, 1))
         if program.x is None or gain @ program.x <= TOLERANCE:
             return False
         violated = _most_violated(objective, program.x)

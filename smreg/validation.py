@@ -8,12 +8,13 @@ normalised ``c_k t_ik``, which leaves the objective's terms ``w_i c_k t_ik`` as 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
 Array = NDArray[np.float64]
@@ -54,11 +55,13 @@ def is_soft(y: Any) -> bool:
 def encode_labels(y: NDArray[Any]) -> Targets:
     """Class codes of a validated 1-D array of labels."""
     check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
+    try:
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
     if len(classes) < 2:
-        raise ValueError(
-            f"y must have at least 2 classes, got only one class: {classes.tolist()[0]!r}."
-        )
+        raise ValueError(f"y must have at least 2 classes, got only one class: {classes.tolist()[0]!r}.")
     return Targets(classes, codes.astype(np.int64))
 
 
@@ -67,7 +70,9 @@ def check_soft_targets(y: Any) -> Targets:
     if sparse.issparse(y):
         raise ValueError("Soft targets y must be dense, got a sparse matrix: use y.toarray().")
     values = np.asarray(y)
-    precision = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    if values.dtype.kind == "c":
+        raise ValueError(f"Soft targets y must be real numbers, got dtype {values.dtype}.")
+    precision = _precision(y, values)
     try:
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -84,7 +89,7 @@ def check_soft_targets(y: Any) -> Targets:
         row = int(np.argmin(good))
         raise ValueError(
             "Soft targets y must have rows of non-negative numbers that sum to 1; "
-            f"row {row} is {values[row]} and sums to {sums[row]:.6g}."
+            f"row {row} is {values[row]} and sums to {sums[row]}."
         )
     names = np.asarray(list(y.columns)) if hasattr(y, "columns") else np.arange(values.shape[1])
     classes, order = np.unique(names, return_index=True)
@@ -94,6 +99,15 @@ def check_soft_targets(y: Any) -> Targets:
             f"got {names.tolist()}."
         )
     return Targets(classes, (values / sums[:, np.newaxis])[:, order])
+
+
+def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
+    """Floating type that soft targets were computed in, also where pandas wraps it."""
+    if values.dtype.kind == "f":
+        return values.dtype
+    wrapped = [getattr(dtype, "numpy_dtype", None) for dtype in getattr(y, "dtypes", [])]
+    single = len(wrapped) > 0 and all(dtype == np.float32 for dtype in wrapped)
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
@@ -107,12 +121,14 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     )
     if weights.ndim != 1:
         raise ValueError(f"sample_weight must be 1-D, got an array of shape {weights.shape}.")
-    check_consistent_length(weights, np.empty(n_samples))
+    if len(weights) != n_samples:
+        raise ValueError(
+            f"sample_weight must have one weight for each of the {n_samples} samples of X, "
+            f"got {len(weights)}."
+        )
     if (weights < 0).any():
         row = int(np.argmax(weights < 0))
-        raise ValueError(
-            f"sample_weight must be non-negative, got the weight {weights[row]:g} in row {row}."
-        )
+        raise ValueError(f"sample_weight must be non-negative, got the weight {weights[row]:g} in row {row}.")
     if not weights.any():
         raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)
@@ -140,15 +156,11 @@ def class_weight_vector(
     unknown = [label for label in class_weight if label not in labels]
     missing = [label for label in labels if label not in class_weight]
     if unknown and missing:
-        raise ValueError(
-            f"class_weight has the keys {unknown}, which are not among the classes {labels}."
-        )
-    vector = np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
-    if not (np.isfinite(vector) & (vector >= 0)).all():
-        raise ValueError(
-            f"class_weight must hold non-negative finite numbers, got {dict(class_weight)}."
-        )
-    return vector
+        raise ValueError(f"class_weight has the keys {unknown}, which are not among the classes {labels}.")
+    values = [class_weight.get(label, 1.0) for label in labels]
+    if not all(isinstance(value, Real) and 0 <= value < np.inf for value in values):
+        raise ValueError(f"class_weight must hold non-negative finite numbers, got {dict(class_weight)}.")
+    return np.array(values, dtype=np.float64)
 
 
 def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
