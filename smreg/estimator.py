@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -125,7 +124,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "verbose": ["verbose"],
     }
 
@@ -209,9 +212,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             self.converged_ = solution.converged
             self.solution_ = solution
             report.finish(regression)
-        if not solution.converged and solution.reason != "callback":
-            message = solution.explain(self.tol, self.max_iter)
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+            if not solution.converged and solution.reason != "callback":
+                message = solution.explain(self.tol, self.max_iter)
+                warnings.warn(message, ConvergenceWarning, stacklevel=3)
         return self
 
     def decision_function(self, X: Any) -> Array:
@@ -272,8 +275,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
         2017. https://doi.org/10.48550/arXiv.1706.04599
         """
-        logits = self._logits(X)
-        return family.softmax(logits, self.temperature if temperature is None else temperature)
+        T = family.check_temperature(self.temperature if temperature is None else temperature)
+        return family.softmax(self._logits(X), T)
 
     def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
@@ -295,8 +298,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ValueError
             If `temperature` is not positive and finite.
         """
-        logits = self._logits(X)
-        return family.log_softmax(logits, self.temperature if temperature is None else temperature)
+        T = family.check_temperature(self.temperature if temperature is None else temperature)
+        return family.log_softmax(self._logits(X), T)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of `predict` against labels.
@@ -332,7 +335,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         if is_soft(y):
             targets = check_soft_targets(y)
             X = validate_data(self, X, **layout)
-            check_consistent_length(X, targets.values)
+            if len(targets.values) != X.shape[0]:
+                raise ValueError(
+                    "X and soft targets y must not have inconsistent numbers of samples, "
+                    f"got {X.shape[0]} and {len(targets.values)}."
+                )
         else:
             X, labels = validate_data(self, X, y, **layout)
             targets = encode_labels(labels)

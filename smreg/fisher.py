@@ -31,7 +31,9 @@ from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
-# The rounding of a Gram matrix is some multiples of 2**-52 of its diagonal; this is 2**12 of them.
+# The rounding of a Gram matrix is some multiples of 2**-52 of its diagonal; this is 2**12 of them. Columns
+# so nearly collinear that an eigenvalue of their correlation matrix is below it (x and x + 1e-7 e, say)
+# are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
 
 MAX_DENSE = 1000  # coordinates up to which the information of the current point is worth its cost

@@ -23,6 +23,7 @@ class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
     Use it wherever scikit-learn takes a scorer, as in ``scoring=neg_cross_entropy_scorer``.
     """
 
+    __name__ = "neg_cross_entropy"  # by which learning curves label their axis
     __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
 
     def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -56,6 +57,10 @@ class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
         return float(np.average(per_sample, weights=weights))
 
     __call__ = score
+
+    def _accept_sample_weight(self) -> bool:
+        """Answer scikit-learn, which asks it of each of several scorers."""
+        return True
 
 
 def _labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:

@@ -244,9 +244,10 @@ class _Layout:
         mass = targets.mass(weights)
         live = np.flatnonzero(mass > 0)
         if len(live) < 2:
+            got = "none" if len(live) == 0 else f"only the class {targets.classes[live].tolist()[0]!r}"
             raise ValueError(
                 "At least 2 classes must have samples of positive weight (sample_weight times "
-                f"class_weight), got only the classes {targets.classes[live].tolist()}."
+                f"class_weight), got {got}."
             )
         return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
 

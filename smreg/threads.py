@@ -6,7 +6,7 @@ pools cost more time than they save. One pool of ours over blocks of rows takes 
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -20,33 +20,31 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all loaded libraries, once
 
 
-class _OneBlasThread:
-    """A limit for the whole process: fits that overlap share it, and the last to end lifts it."""
-
-    def __init__(self) -> None:
-        self._lock, self._users, self._limit = Lock(), 0, ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._users == 0:
-                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
-            self._users += 1
-
-    def __exit__(self, *failure: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._limit.close()
+_limiting = Lock()
 
 
-_one_blas_thread = _OneBlasThread()
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread for the time of a fit.
+
+    The limit is that of the whole process, and who sets it must be the one to lift it: of fits that
+    overlap in several threads only the first does.
+    """
+    if not _limiting.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _limiting.release()
 
 
 @contextmanager
 def row_threads(n_jobs: int | None) -> Iterator[Callable[..., Any]]:
     """A `map` that runs in `n_jobs` threads, in scikit-learn's sense of the number."""
     n_threads = effective_n_jobs(n_jobs)
-    with _one_blas_thread:
+    with _one_blas_thread():
         if n_threads == 1:
             yield map
         else:

@@ -64,7 +64,7 @@ def _onto_rows(objective: Objective, coef: Array) -> Array:
     used = objective.sample.weights > 0
     rows = objective.design.rows(slice(0, objective.design.n_samples))[used]
     rows = rows - (objective.mean - objective.design.offset)
-    return np.asarray(linalg.lstsq(rows, rows @ coef.T)[0].T)
+    return np.where(objective.spread > 0, linalg.lstsq(rows, rows @ coef.T)[0].T, 0.0)
 
 
 def _off_null_space(objective: Objective, coef: Array) -> Array:

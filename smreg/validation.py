@@ -47,15 +47,18 @@ def is_soft(y: Any) -> bool:
     """Whether `y` has the shape of soft targets: two dimensions and not a single column."""
     try:
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    except ValueError:  # ragged: no target of any kind, as scikit-learn's validation will say
-        return False
+    except ValueError as error:
+        raise ValueError(
+            "y must be labels of shape (n_samples,) or soft targets of shape (n_samples, n_classes), "
+            "got rows of different lengths."
+        ) from error
     return len(shape) == 2 and shape[1] != 1
 
 
 def encode_labels(y: NDArray[Any]) -> Targets:
     """Class codes of a validated 1-D array of labels."""
-    check_classification_targets(y)
     try:
+        check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in y})
@@ -70,6 +73,8 @@ def check_soft_targets(y: Any) -> Targets:
     if sparse.issparse(y):
         raise ValueError("Soft targets y must be dense, got a sparse matrix: use y.toarray().")
     values = np.asarray(y)
+    if values.shape[1] == 0:
+        raise ValueError(f"Soft targets y must have a column for each class, got shape {values.shape}.")
     if values.dtype.kind == "c":
         raise ValueError(f"Soft targets y must be real numbers, got dtype {values.dtype}.")
     precision = _precision(y, values)
@@ -87,9 +92,10 @@ def check_soft_targets(y: Any) -> Targets:
     good = (values >= 0).all(axis=1) & (np.abs(sums - 1) <= tolerance)
     if not good.all():
         row = int(np.argmin(good))
+        entries = np.array2string(values[row], threshold=10, edgeitems=3)
         raise ValueError(
             "Soft targets y must have rows of non-negative numbers that sum to 1; "
-            f"row {row} is {values[row]} and sums to {sums[row]}."
+            f"row {row} is {entries} and sums to {sums[row]}. For labels pass a 1-D y."
         )
     names = np.asarray(list(y.columns)) if hasattr(y, "columns") else np.arange(values.shape[1])
     classes, order = np.unique(names, return_index=True)
@@ -116,6 +122,8 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         return np.ones(n_samples)
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
+    if np.asarray(sample_weight).dtype.kind in "US":
+        raise ValueError(f"sample_weight must hold numbers, got {np.asarray(sample_weight).dtype}.")
     weights = check_array(
         sample_weight, dtype=np.float64, ensure_2d=False, copy=True, input_name="sample_weight"
     )
