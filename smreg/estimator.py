@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from smreg import family
 from smreg.design import DesignMatrix
 from smreg.regression import Regression, regress
+from smreg.report import Report
 from smreg.threads import row_threads
 from smreg.validation import (
     Targets,
@@ -194,7 +195,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             X_checked, targets, weights = self._validate(X, y, sample_weight)
             start = self._warm_start(targets, X_checked)
             self.classes_ = targets.classes
-            report = _Report(self, X, y, sample_weight, X_checked.dtype)
+            report = Report(self, X, y, sample_weight, X_checked.dtype)
             with row_threads(self.n_jobs) as map_blocks:
                 regression, solution = regress(
                     DesignMatrix(X_checked, map_blocks),
@@ -368,42 +369,6 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         list(design.map(block, n_classes))
         return logits
-
-
-class _Report:
-    """What a fit tells scikit-learn's callbacks, and with `verbose` the user, of its steps."""
-
-    def __init__(self, estimator: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, dtype: Any) -> None:
-        self.estimator, self.dtype = estimator, dtype
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        self.context.call_on_fit_task_begin(**self.data)
-
-    def attributes(self, regression: Regression) -> dict[str, Array]:
-        """The fitted attributes, in the precision of X."""
-        return {
-            "coef_": regression.coef.astype(self.dtype),
-            "intercept_": regression.intercept.astype(self.dtype),
-        }
-
-    def __call__(self, regression: Regression, objective: float, norm: float) -> bool:
-        """Tell of a step; whether a callback asks to stop."""
-        if self.estimator.verbose:
-            print(f"objective {objective:.9f}, gradient norm {norm:.1e}")
-        step = self.context.subcontext(task_name="step")
-        step.call_on_fit_task_begin(**self.data)
-        return bool(
-            step.call_on_fit_task_end(
-                **self.data, reconstruction_attributes=lambda: self.attributes(regression)
-            )
-        )
-
-    def finish(self, regression: Regression) -> None:
-        """Tell of the end."""
-        self.context.call_on_fit_task_end(
-            **self.data, reconstruction_attributes=lambda: self.attributes(regression)
-        )
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def hardmax(logits: ArrayLike) -> Array:
            [1., 0., 0.]])
     """
     eta = _as_logits(logits)
-    return sufficient_statistic(eta.argmax(axis=-1), eta.shape[-1])
+    return _rounded_like(logits, sufficient_statistic(eta.argmax(axis=-1), eta.shape[-1]))
 
 
 def sigmoid(z: ArrayLike) -> Array:
@@ -277,10 +277,10 @@ def cross_entropy(target: ArrayLike, logits: ArrayLike) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         # <top - eta, t>, in halves since the difference of two huge logits may overflow where t does not
         linear = np.where(t == 0, 0.0, (t * (top / 2 - eta / 2)) * 2)
-        nearby = top - eta < 1.0  # halving would cost subnormal logits a bit
-        linear = np.where(nearby, t * (top - eta), linear).sum(axis=-1)
     excess = special.logsumexp(_below_maximum(logits, temperature=1.0), axis=-1)
-    return np.asarray(linear + excess * t.sum(axis=-1)).astype(np.result_type(t, _floating(logits)))
+    return np.asarray(linear.sum(axis=-1) + excess * t.sum(axis=-1)).astype(
+        np.result_type(t, _floating(logits))
+    )
 
 
 def entropy(p: ArrayLike) -> Array:
@@ -406,14 +406,21 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     ndarray of shape (..., K - 1)
         Natural parameters of the minimal family, in the order of the remaining classes.
 
+    Raises
+    ------
+    ValueError
+        If `reference` is no class, or its logit is -inf.
+
     Examples
     --------
     >>> from smreg.family import to_reference_coding
     >>> to_reference_coding([1.0, 3.0, 0.0])
     array([ 2., -1.])
     """
-    eta = _floating(logits)
+    eta = _as_logits(logits)
     _check_reference(reference, eta.shape[-1])
+    if not np.isfinite(eta[..., reference]).all():
+        raise ValueError("The reference class's logit must be finite: differences from -inf are not.")
     with np.errstate(over="ignore"):
         contrast = eta - eta[..., [reference]]
     return np.asarray(np.delete(contrast, reference, axis=-1))
@@ -434,6 +441,11 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     ndarray of shape (..., K)
         Rows that sum to zero and have the same `softmax` as ``[0, minimal]``.
 
+    Raises
+    ------
+    ValueError
+        If `reference` is no class, or a parameter is not finite.
+
     Examples
     --------
     >>> from smreg.family import to_symmetric_coding
@@ -441,6 +453,8 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     array([-0.333,  1.667, -1.333])
     """
     contrast = _floating(minimal)
+    if contrast.ndim == 0 or not np.isfinite(contrast).all():
+        raise ValueError(f"minimal must hold finite numbers, a class along the last axis, got {minimal!r}.")
     n_classes = contrast.shape[-1] + 1
     _check_reference(reference, n_classes)
     eta = np.insert(contrast, reference % n_classes, 0.0, axis=-1)
@@ -468,9 +482,11 @@ def _check_reference(reference: int, n_classes: int) -> None:
 
 
 def _floating(values: ArrayLike) -> Array:
-    """Real numbers as floating point: float32 is kept, integers become float64."""
+    """Real numbers as floating point: half and single precision are kept, all else becomes float64."""
     array = np.asarray(values)
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise ValueError(f"logits and probabilities must be real numbers, got dtype {array.dtype}.")
+    return array if array.dtype in (np.float16, np.float32) else array.astype(np.float64, copy=False)
 
 
 def _rounded_like(argument: ArrayLike, result: Any) -> Array:
@@ -487,9 +503,9 @@ def _as_logits(logits: ArrayLike) -> Array:
     top = eta.max(axis=-1)
     if not np.isfinite(top).all():  # NaN and +inf carry over into the maximum
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(top))[0])
+        row = "" if eta.ndim == 1 else f"row {first[0] if len(first) == 1 else first} is "
         raise ValueError(
-            "logits must be finite or -inf, with a finite one in every row; "
-            f"row {first if len(first) != 1 else first[0]} is {eta[first]}."
+            f"logits must be finite or -inf, with a finite one in every row; got {row}{eta[first]}."
         )
     return eta
 

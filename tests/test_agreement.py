@@ -45,12 +45,12 @@ def test_the_solution_is_that_of_logistic_regression(raw_data, C, fit_intercept,
     }
     ours = SoftmaxRegression(tol=TIGHT, **options).fit(X, y, sample_weight)
     theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=1000, **options)
-    theirs.fit(X, y, sample_weight)
+    with warnings.catch_warnings():  # in five cases its line search meets rounding before tol
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs.fit(X, y, sample_weight)
 
     assert ours.converged_
-    values = [
-        objective(model, X, y, sample_weight, options["class_weight"]) for model in (ours, theirs)
-    ]
+    values = [objective(model, X, y, sample_weight, options["class_weight"]) for model in (ours, theirs)]
     assert ours.solution_.objective == pytest.approx(values[0], rel=1e-11)
     assert values[0] == pytest.approx(values[1], rel=1e-10)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-6)
@@ -74,9 +74,7 @@ def test_unpenalised_fits_agree_with_statsmodels(name):
     by 1e-10 sqrt(n) < 1e-8 standard errors, and those are below ten."""
     data = getattr(sm.datasets, name).load_pandas()
     X, y = data.exog.to_numpy(float), data.endog.to_numpy()
-    theirs = sm.MNLogit(y, sm.add_constant(X)).fit(
-        method="newton", maxiter=100, tol=1e-14, disp=False
-    )
+    theirs = sm.MNLogit(y, sm.add_constant(X)).fit(method="newton", maxiter=100, tol=1e-14, disp=False)
     ours = SoftmaxRegression(C=np.inf, tol=TIGHT).fit(X, y)
 
     if len(ours.classes_) == 2:

@@ -1,16 +1,17 @@
 """Laws of the categorical exponential family.
 
-Tolerances are counted in EPS, the spacing of doubles at 1; one rounding costs EPS / 2, one call of exp,
-log or log1p at most EPS. TINY is the spacing of the subnormal numbers, below which nothing can be kept.
+Tolerances count EPS, the spacing of doubles at 1: a rounding costs EPS / 2, an exp, log or log1p at
+most EPS. TINY is the spacing of the subnormal numbers, below which nothing can be kept.
 
-GRID holds multiples of 1/8 up to 8 for K = 4 classes: sums, differences and means of its rows are exact,
-so that laws about differences of logits hold bit for bit. All its log-probabilities are within 18 nats.
-Then a probability is off by at most K + 3 = 7 EPS of itself (one exp each in numerator and denominator,
-a sum of K, a quotient), a log-probability by 3 * 18 + 16, an expectation of log-probabilities by 18 K / 2
-more for its sum and 18 K for targets whose sum is one only to K EPS. No law on GRID below adds more than
-two such expectations and 7 * 18 for the error of a probability in front of a logarithm: TOL covers them.
+GRID holds multiples of 1/8 up to 8 for K = 4 classes. Sums, differences, means of 4 are exact: laws
+about differences hold bit for bit. Log-probabilities are within 18 nats. A probability is off by K + 3
+EPS of itself (exp above and below, a sum of K, a quotient), a log-probability by 70 (3 * 18, and 16 by
+its log-sum-exp, see `exact`), an expectation of these by 18 K / 2 more for its sum and 18 K for weights
+that sum to one only up to K EPS: 178. The error of p inside or beside a logarithm adds at most 7 * 18.
+No law takes more than two expectations: TOL = 512 EPS covers them all.
 """
 
+import functools
 import math
 from fractions import Fraction
 
@@ -40,434 +41,251 @@ from smreg.family import (
     to_symmetric_coding,
 )
 
-EPS = np.finfo(float).eps
-TINY = np.finfo(float).smallest_subnormal
-MAX = np.finfo(float).max
-INF = np.inf
-
+INF, DOUBLE = math.inf, np.finfo(float)
+EPS, TINY, MAX = float(DOUBLE.eps), float(DOUBLE.smallest_subnormal), float(DOUBLE.max)
+TOL = 512 * EPS
 K = 4
 GRID = np.random.default_rng(0).integers(-64, 65, size=(20, K)) / 8
 TARGETS = np.vstack([np.eye(K), np.random.default_rng(1).dirichlet(np.ones(K), size=16)])
-TOL = 512 * EPS
+GRID.flags.writeable = TARGETS.flags.writeable = False  # no function writes into its argument
 
-CALLS = {
-    "log_partition": log_partition,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "fisher_information": fisher_information,
-    "cross_entropy": lambda z: cross_entropy(softmax(z), z),
-    "gradient": lambda z: gradient(softmax(-np.asarray(z)), z),
-    "entropy": lambda z: entropy(softmax(z)),
-    "kl_divergence": lambda z: kl_divergence(softmax(z), softmax(-np.asarray(z))),
-    "sigmoid": sigmoid,
-    "softplus": softplus,
-    "to_reference_coding": to_reference_coding,
-    "to_symmetric_coding": to_symmetric_coding,
-}
-OF_LOGITS = {
-    "log_partition": log_partition,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "hardmax": hardmax,
-    "fisher_information": fisher_information,
-    "cross_entropy": lambda z: cross_entropy([0.5, 0.5], z),
-    "gradient": lambda z: gradient([0.5, 0.5], z),
-}
-each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-each_of_logits = pytest.mark.parametrize("call", OF_LOGITS.values(), ids=OF_LOGITS.keys())
+# Functions of logits alone, under the names that pytest shall show.
+LOSS = functools.wraps(cross_entropy)(lambda z: cross_entropy(np.full_like(z, 0.25), z))
+RESIDUAL = functools.wraps(gradient)(lambda z: gradient(np.full_like(z, 0.25), z))
+SPREAD = functools.wraps(entropy)(lambda z: entropy(softmax(z)))
+KL = functools.wraps(kl_divergence)(lambda z: kl_divergence(softmax(z), softmax(-z)))
+OF_LOGITS = [log_partition, softmax, log_softmax, fisher_information, LOSS, RESIDUAL]
+OF_ARRAYS = [*OF_LOGITS, SPREAD, KL, sigmoid, softplus, to_reference_coding, to_symmetric_coding]
 
-law = settings(derandomize=True, deadline=None, max_examples=120)
-logit = st.one_of(
-    st.floats(-40, 40),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([-INF, -MAX, -1e308, -TINY, 0.0, TINY, 1.0, 1e308, MAX]),
-)
-rows = st.lists(logit, min_size=1, max_size=5).filter(lambda row: max(row) > -INF)
-temperatures = st.one_of(
-    st.floats(0.1, 10), st.floats(TINY, MAX), st.sampled_from([TINY, 1.0, 1e308, MAX])
-)
+law = settings(derandomize=True, deadline=None, max_examples=100)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+extreme = st.sampled_from([-INF, -MAX, -1e308, -TINY, 0.0, TINY, 1e308, MAX])
+rows = st.lists(st.floats(-40, 40) | finite | extreme, min_size=1, max_size=5)
+rows = rows.filter(lambda row: max(row) > -INF)
+temperatures = st.floats(0.1, 10) | st.floats(TINY, MAX) | st.sampled_from([TINY, 1e308, MAX])
+assert_close = functools.partial(assert_allclose, rtol=0, atol=TOL)
 
 
 def exact(row, temperature=1.0):
-    """Distances below the maximum, their log-sum-exp and its slack, in bits enough for MAX - TINY.
+    """Log-probabilities, probabilities, and the log-sum-exp of distances with its slack, to 150 bits.
 
-    The slack, in EPS, is what log-sum-exp inherits from its terms ``exp(r)``: each is off by ``|r|`` (two
-    roundings in r), 1 (exp) and K (the sum and its scaling) of itself, and the logarithm passes it on.
+    The slack, in EPS, is due to its terms ``exp(r)``: each is off by ``|r|`` (two roundings), 1 (exp) and
+    K (sum, scaling) of itself. Doubles differ by up to 2099 bits; exp(-1000) is below TINY.
     """
     with mpmath.workprec(2300):
-        z = [mpmath.mpf(float(value)) for value in row]
-        r = [(value - max(z)) / mpmath.mpf(temperature) for value in z]
-        lse = mpmath.log(mpmath.fsum(mpmath.exp(x) for x in r))
-        slack = mpmath.fsum(mpmath.exp(x) * (len(r) + 1 - x) for x in r if -INF < x < 0)
-        return r, lse, slack
-
-
-def five_point(f, x, h):
-    """Derivatives of f along each entry of the rows of x; the error is ``h**4 / 30 * |f'''''|``."""
-    at = {m: f(x[:, np.newaxis, :] + m * h * np.eye(x.shape[-1])) for m in (-2, -1, 1, 2)}
-    return (at[-2] - at[2] + 8 * (at[1] - at[-1])) / (12 * h)
-
-
-# --- the family: log-partition, mean, variance -----------------------------------------------------
+        distance = [(mpmath.mpf(z) - mpmath.mpf(max(row))) / mpmath.mpf(temperature) for z in row]
+    with mpmath.workprec(150):
+        below = [max(r, -1000) for r in distance if r < 0]
+        ties = len(row) - len(below)
+        lse = mpmath.log(ties) + mpmath.log1p(mpmath.fsum(map(mpmath.exp, below)) / ties)
+        slack = mpmath.fsum(mpmath.exp(r) * (len(row) + 1 - r) for r in below)
+        log_p = [r - lse for r in distance]
+        return log_p, [mpmath.exp(max(value, -1000)) for value in log_p], lse, slack
 
 
 @pytest.mark.parametrize("shift", [-1024.0, 0.25, 1024.0])
-@pytest.mark.parametrize("function", [softmax, log_softmax, fisher_information, hardmax])
+@pytest.mark.parametrize("function", [softmax, log_softmax, hardmax, fisher_information])
 def test_only_differences_between_logits_matter(function, shift):
-    """Logits and shift are multiples of 1/8: the sum is exact and both results agree bit for bit."""
+    """Logits and shift are multiples of 1/8: the sum is exact, both results agree bit for bit."""
     assert_array_equal(function(GRID + shift), function(GRID))
 
 
-@pytest.mark.parametrize("shift", [-1024.0, 0.25, 1024.0])
-def test_log_partition_moves_with_a_constant_added_to_each_row(shift):
-    """The difference to the maximum is the same on both sides; three sums below 1042 are rounded."""
-    assert_allclose(
-        log_partition(GRID + shift), log_partition(GRID) + shift, atol=3 * 1042 * EPS / 2, rtol=0
-    )
+def test_derivatives_agree_with_five_point_differences():
+    """Mean and variance are derivatives of A, ``p - t`` is that of the loss, sigmoid of softplus.
 
-
-@pytest.mark.parametrize(
-    ("function", "derivative"),
-    [
-        (log_partition, softmax(GRID)),
-        (softmax, fisher_information(GRID)),
-        (lambda z: cross_entropy(TARGETS[:, np.newaxis], z), gradient(TARGETS, GRID)),
-        (lambda z: softplus(z).sum(axis=-1), sigmoid(GRID)),
-    ],
-    ids=[
-        "log_partition: softmax",
-        "softmax: fisher_information",
-        "cross_entropy: gradient",
-        "softplus: sigmoid",
-    ],
-)
-def test_derivatives_agree_with_five_point_differences(function, derivative):
-    """Grad A is softmax, hess A the Fisher information, the gradient of cross-entropy ``p - t``.
-
-    Along one logit, p is a sigmoid and 1 - p one in the other direction. With ``v = p (1 - p) <= 1/4`` the
-    fifth derivative of A is ``v (1 - 2p) (1 - 12 v)`` and of softmax ``v (1 - 30 v + 120 v**2)`` or its
-    share: at most 1/2. The steps are exact, the values good to TOL / 2, the weights ``18 / 12 h``.
+    The formula is off by ``h**4 / 30`` times the fifth derivative. Along one logit p is a sigmoid, each
+    other entry a share of 1 - p; with ``v = p (1 - p) <= 1/4`` it is ``v (1 - 2p) (1 - 12 v)`` for A and
+    ``v (1 - 30 v + 120 v**2)`` for p, at most 1/2. Steps are exact, values good to one expectation, or
+    TOL / 2, and their weights add up to 1.5 / h.
     """
     h = 2.0**-8
-    atol = h**4 / 30 / 2 + 1.5 / h * TOL / 2
-    assert_allclose(five_point(function, GRID, h), derivative, atol=atol, rtol=0)
+
+    def differences(f):
+        at = {m: f(GRID[:, np.newaxis] + m * h * np.eye(K)) for m in (-2, -1, 1, 2)}
+        return (at[-2] - at[2] + 8 * (at[1] - at[-1])) / (12 * h)
+
+    check = functools.partial(assert_close, atol=h**4 / 60 + 1.5 / h * TOL / 2)
+    check(differences(log_partition), softmax(GRID))
+    check(differences(softmax), fisher_information(GRID))
+    check(differences(lambda z: cross_entropy(TARGETS[:, np.newaxis], z)), gradient(TARGETS, GRID))
+    check(differences(lambda z: softplus(z).sum(axis=-1)), sigmoid(GRID))
 
 
 def test_fisher_information_is_the_covariance_of_one_hot_vectors_under_softmax():
-    """All K outcomes, weighted by p: sums of K terms in [-1, 1], each off by less than 10 EPS."""
-    for z, information in zip(GRID, fisher_information(GRID), strict=True):
-        p = softmax(z)
-        centred = sufficient_statistic(np.arange(K), K) - p
-        assert_allclose(
-            information, (p[:, np.newaxis] * centred).T @ centred, atol=10 * K * EPS, rtol=0
-        )
-
-
-@pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_fisher_information_is_symmetric_and_positive_with_rows_that_sum_to_zero(scale):
-    """Entries are at most 1/4; a row is a sum of K of them, an eigenvalue moves by their norm."""
-    information = fisher_information(scale * GRID)
+    """All K outcomes weighted by p: K terms of sum at most 1, and p sums to one only up to K EPS."""
+    centred = sufficient_statistic(np.arange(K), K) - softmax(GRID)[:, np.newaxis]
+    covariance = np.einsum("ny,nyj,nyk->njk", softmax(GRID), centred, centred)
+    information = fisher_information(GRID)
+    assert_close(information, covariance, atol=4 * K * EPS)
+    assert_close(information.sum(axis=-1), 0, atol=K * EPS)
     assert_array_equal(information, information.swapaxes(-1, -2))
-    assert_allclose(information.sum(axis=-1), 0, atol=K * EPS)
-    assert np.linalg.eigvalsh(information).min() >= -K * EPS
 
 
-def test_fisher_information_keeps_the_digits_of_a_confident_class():
-    """The variance is ``e / (1 + e)**2``; two probabilities, each off by K + 3 = 5 EPS, and a product."""
-    e = math.exp(-40)
-    expected = e / (1 + e) ** 2 * np.array([[1, -1], [-1, 1]])
-    assert_allclose(fisher_information([40.0, 0.0]), expected, rtol=2 * 5 * EPS + 4 * EPS)
-
-
-def test_density_of_every_class_is_its_softmax():
-    """``exp(<eta, T(y)> - A)`` with an exponent below 18, off by 32 EPS from A and 9 from the difference."""
-    inner = np.einsum("nk,yk->ny", GRID, sufficient_statistic(np.arange(K), K))
-    density = np.exp(inner - log_partition(GRID)[:, np.newaxis])
-    assert_allclose(density, softmax(GRID), rtol=(32 + 9 + 8) * EPS)
+def test_confident_classes_keep_their_digits():
+    """``log p = -log1p(e)``, and ``p (1 - p) = e / (1 + e)**2`` from two p of K + 3 = 5 EPS."""
+    e = math.exp(-50)
+    assert_allclose(log_softmax([50.0, 0.0]), [-math.log1p(e), -50 - math.log1p(e)], rtol=4 * EPS)
+    variance = e / (1 + e) ** 2 * np.array([[1, -1], [-1, 1]])
+    assert_allclose(fisher_information([50.0, 0.0]), variance, rtol=14 * EPS)
 
 
 @law
 @given(rows)
-def test_log_partition_lies_between_the_maximum_and_log_n_classes_above_it(row):
-    """The upper bound is rounded in the logarithm and in the sum, on both sides."""
-    above = max(row) + math.log(len(row))
-    assert max(row) <= log_partition(row) <= above + 2 * EPS * abs(above) + 4 * EPS * math.log(len(row))
-
-
-@law
-@given(rows)
-def test_log_partition_agrees_with_its_definition_in_high_precision(row):
-    """Log-sum-exp is good to 2 EPS of itself and the slack; adding the maximum rounds once more."""
-    _, lse, slack = exact(row)
-    with mpmath.workprec(2300):
-        expected = lse + max(row)
-    assert abs(log_partition(row) - expected) <= EPS * (abs(expected) + 2 * lse + slack) + TINY
-
-
-# --- softmax over the whole floating range ---------------------------------------------------------
+def test_log_partition_agrees_with_its_definition_and_its_bounds(row):
+    """Log-sum-exp is good to 2 EPS of itself and its slack; adding the maximum rounds once more."""
+    _, _, lse, slack = exact(row)
+    error = EPS * (2 * lse + slack + abs(lse + max(row))) + TINY
+    value = float(log_partition(row))
+    assert abs(value - (lse + max(row))) <= error
+    assert max(row) <= value <= max(row) + mpmath.log(len(row)) + error
 
 
 @law
 @given(rows, temperatures)
-def test_softmax_agrees_with_its_definition_in_high_precision(row, temperature):
-    """``r = (eta - max) / T`` is rounded twice, so exp(r) is off by ``|r| EPS``; the sum of all exp(r)
-    by at most K / e, and exp, sum and quotient add K / 2 + 3. Beyond 750 nats p is zero anyway.
+def test_softmax_and_log_softmax_agree_with_their_definitions(row, temperature):
+    """``r = (eta - max) / T`` is rounded twice: exp(r) is off by ``|r| EPS``, and zero beyond 750.
+
+    Exp above and below, a sum of K whose terms lose ``|r| exp(r) <= 1 / e``, a quotient: K + 3 more.
+    The logarithm ``r - lse`` adds numbers of one sign, 3 EPS of the result, and the slack; it is -inf
+    for a logit of -inf, else only beyond the floating range. No temperature moves the maximum.
     """
-    r, lse, _ = exact(row, temperature)
-    for p, x in zip(softmax(row, temperature), r, strict=True):
-        with mpmath.workprec(2300):
-            expected = mpmath.exp(x - lse)
-        assert abs(p - expected) <= EPS * expected * (min(-x, 750) + len(row) + 3) + TINY
-
-
-@law
-@given(rows, temperatures)
-def test_log_softmax_agrees_with_its_definition_in_high_precision(row, temperature):
-    """``r - lse`` adds two numbers of one sign: 3 EPS of the result and the slack of the log-sum-exp.
-
-    It may be -inf only where the exact value is beyond the floating range, and must be for -inf.
-    """
-    r, lse, slack = exact(row, temperature)
-    for log_p, x in zip(log_softmax(row, temperature), r, strict=True):
-        with mpmath.workprec(2300):
-            expected = x - lse
-        close = abs(log_p - expected) <= EPS * (3 * min(abs(expected), MAX) + slack) + TINY
-        assert close or (log_p == -INF and expected <= -MAX * (1 - 4 * EPS))
-
-
-@law
-@given(rows, temperatures)
-def test_softmax_is_a_point_of_the_simplex(row, temperature):
-    """K quotients by a sum of K, summed: ``2 K - 1`` roundings."""
-    p = softmax(row, temperature)
-    assert (p >= 0).all()
-    assert abs(p.sum() - 1) <= len(row) * EPS
+    log_p, p, _, slack = exact(row, temperature)
+    values, log_values = softmax(row, temperature), log_softmax(row, temperature)
+    for value, log_value, expected, log_expected in zip(values, log_values, p, log_p, strict=True):
+        error = EPS * expected * (min(-log_expected, 750) + len(row) + 3) + TINY
+        assert abs(float(value) - expected) <= error
+        log_error = EPS * (3 * min(-log_expected, mpmath.mpf(MAX)) + slack) + TINY
+        out_of_range = log_value == -INF and log_expected <= -MAX * (1 - 4 * EPS)
+        assert abs(float(log_value) - log_expected) <= log_error or out_of_range
+    assert values[np.argmax(row)] == values.max()
+    assert log_values[np.argmax(row)] == log_values.max()
 
 
 @law
 @given(rows, temperatures, st.integers(0, 5))
 def test_a_logit_of_minus_infinity_might_as_well_not_be_there(row, temperature, position):
-    """Probability exactly 0 and logarithm exactly -inf; for the rest, K terms are summed in another order."""
+    """Probability exactly 0, logarithm exactly -inf; the K others may be summed in another order."""
     at = min(position, len(row))
-    longer = [*row[:at], -INF, *row[at:]]
     for function, nothing in [(softmax, 0.0), (log_softmax, -INF)]:
-        values = function(longer, temperature)
+        values = function([*row[:at], -INF, *row[at:]], temperature)
         assert values[at] == nothing
-        rtol = (len(row) + 3) * EPS
-        assert_allclose(np.delete(values, at), function(row, temperature), rtol=rtol, atol=TINY)
+        expected = function(row, temperature)
+        assert_allclose(np.delete(values, at), expected, rtol=(len(row) + 3) * EPS, atol=TINY)
 
 
 @law
-@given(rows, temperatures)
-def test_no_temperature_takes_the_maximum_from_the_largest_logit(row, temperature):
-    """Its distance to the maximum is exactly zero, all others are at most that."""
-    largest = np.argmax(row)
-    for values in (softmax(row, temperature), log_softmax(row, temperature)):
-        assert values[largest] == values.max()
-
-
-@law
-@given(st.floats(allow_nan=False, allow_infinity=False), temperatures)
+@given(finite, temperatures)
 def test_a_single_class_is_certain(z, temperature):
-    assert_array_equal(softmax([z], temperature), [1.0])
-    assert_array_equal(log_softmax([z], temperature), [0.0])
+    assert softmax([z], temperature) == [1.0]
+    assert log_softmax([z], temperature) == [0.0]
     assert log_partition([z]) == z
-    assert_array_equal(fisher_information([z]), [[0.0]])
-
-
-def test_log_softmax_keeps_the_digits_of_a_confident_class():
-    """``-log1p(exp(-50))``: one exp and one log1p on each side."""
-    assert_allclose(log_softmax([50.0, 0.0])[0], -math.log1p(math.exp(-50)), rtol=4 * EPS)
-
-
-# --- temperature -----------------------------------------------------------------------------------
+    assert fisher_information([z]) == [[0.0]]
 
 
 @pytest.mark.parametrize("temperature", [TINY, 1e-300, 1e-4])
-def test_softmax_for_temperature_to_zero_is_uniform_over_the_largest_logits(temperature):
-    """Another logit is at least 1/8 below, 1250 temperatures: its exponential is exactly zero."""
-    ties = np.vstack([GRID, [[1, 1, 0, -1], [2, 2, 2, 2], [0, -INF, 0, 0]]])
-    largest = ties == ties.max(axis=-1, keepdims=True)
-    expected = largest / largest.sum(axis=-1, keepdims=True)
-
-    p = softmax(ties, temperature)
-
-    assert_array_equal(p, expected)
+def test_softmax_for_temperature_to_zero_is_hardmax_and_uniform_over_ties(temperature):
+    """Other logits are at least 1/8 below, 1250 temperatures: their exponential is exactly zero."""
+    logits = np.vstack([GRID, [[1, 1, 0, -1], [2, 2, 2, 2], [0, -INF, 0, 0]]])
+    largest = logits == logits.max(axis=-1, keepdims=True)
     unique = largest.sum(axis=-1) == 1
-    assert_array_equal(p[unique], hardmax(ties)[unique])
+    p = softmax(logits, temperature)
+    assert_array_equal(p, largest / largest.sum(axis=-1, keepdims=True))
+    assert_array_equal(p[unique], hardmax(logits)[unique])
 
 
 @pytest.mark.parametrize("temperature", [1e18, 1e308, MAX])
 def test_softmax_for_temperature_to_infinity_is_uniform_on_finite_logits(temperature):
-    """Distances below 16 temperatures ** -1 < EPS / 8 have an exponential of exactly one."""
+    """Distances are at most 16 / T < EPS / 8: their exponential is exactly one."""
     logits = np.vstack([GRID, [[0, -INF, 8, 1], [-INF, -INF, 3, -INF]]])
-    finite = np.isfinite(logits)
-    assert_array_equal(softmax(logits, temperature), finite / finite.sum(axis=-1, keepdims=True))
+    possible = np.isfinite(logits)
+    assert_array_equal(softmax(logits, temperature), possible / possible.sum(axis=-1, keepdims=True))
 
 
-@pytest.mark.parametrize("temperature", [0.01, 0.3, 1.0, 7.0, 1000.0])
+@pytest.mark.parametrize("temperature", [2.0**-60, 0.5, 1.0, 8.0, 2.0**30])
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_argmax_is_the_same_at_every_temperature(function, temperature):
-    """Logits that differ do so by 1/8, far more than the rounding at these temperatures."""
+def test_temperature_divides_the_logits_bit_for_bit_and_leaves_their_argmax(function, temperature):
+    """Division by a power of two is exact, and logits that differ do so by 2**-33 at least."""
+    assert_array_equal(function(GRID, temperature), function(GRID / temperature))
     assert_array_equal(function(GRID, temperature).argmax(axis=-1), GRID.argmax(axis=-1))
 
 
-@pytest.mark.parametrize("temperature", [2.0**-60, 0.5, 1.0, 8.0, 2.0**60])
-@pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_temperature_divides_the_logits_bit_for_bit_where_division_is_exact(function, temperature):
-    assert_array_equal(function(GRID, temperature), function(GRID / temperature))
-
-
-@law
-@given(st.lists(st.floats(-40, 40), min_size=1, max_size=5), st.floats(0.1, 10))
-def test_temperature_divides_the_logits(row, temperature):
-    """With m the largest ``|eta| / T``, r is off by 2 m EPS on each side; p by twice the sum of both (in
-    numerator and denominator), and by K + 3 on each side for the rest.
-    """
-    m = np.abs(row).max() / temperature
-    expected = softmax(np.array(row) / temperature)
-    assert_allclose(softmax(row, temperature), expected, rtol=(8 * m + 2 * len(row) + 6) * EPS)
-
-
-def test_entropy_grows_with_temperature():
-    """``dH/dT = Var(eta) / T**3``; H is at most log K and good to TOL."""
-    h = np.array([entropy(softmax(GRID, T)) for T in (0.01, 0.1, 0.5, 1.0, 2.0, 10.0, 1e3, 1e9)])
-    assert (np.diff(h, axis=0) >= -TOL).all()
-    assert_allclose(h[-1], math.log(K), atol=TOL)
-
-
-# --- cross-entropy, entropy, divergence ------------------------------------------------------------
-
-
-def test_cross_entropy_is_log_partition_minus_inner_product():
-    expected = log_partition(GRID) - (GRID * TARGETS).sum(axis=-1)
-    assert_allclose(cross_entropy(TARGETS, GRID), expected, atol=TOL)
-
-
-def test_cross_entropy_is_entropy_plus_divergence():
-    expected = entropy(TARGETS) + kl_divergence(TARGETS, softmax(GRID))
-    assert_allclose(cross_entropy(TARGETS, GRID), expected, atol=TOL)
-
-
-def test_cross_entropy_is_least_and_the_entropy_where_softmax_is_the_target():
+def test_cross_entropy_is_entropy_plus_a_divergence_that_vanishes_at_the_target():
+    loss = cross_entropy(TARGETS, GRID)
+    assert_close(loss, log_partition(GRID) - (GRID * TARGETS).sum(axis=-1))
+    assert_close(loss, entropy(TARGETS) + kl_divergence(TARGETS, softmax(GRID)))
+    assert (loss >= entropy(TARGETS) - TOL).all()
     with np.errstate(divide="ignore"):
-        logits = np.log(TARGETS)
-    assert_allclose(cross_entropy(TARGETS, logits), entropy(TARGETS), atol=TOL)
-    assert_allclose(gradient(TARGETS, logits), 0, atol=TOL)
-    assert (cross_entropy(TARGETS, GRID) >= entropy(TARGETS) - TOL).all()
-
-
-def test_divergence_is_the_bregman_divergence_of_log_partition():
-    """``KL(p_a, p_b) = A(b) - A(a) - <p_a, b - a>``, with 7 EPS of p times ``|b - a| <= 16`` at most."""
-    other = GRID[::-1]
-    p = softmax(GRID)
-    expected = log_partition(other) - log_partition(GRID) - (p * (other - GRID)).sum(axis=-1)
-    assert_allclose(kl_divergence(p, softmax(other)), expected, atol=TOL)
-
-
-def test_gradient_is_mean_minus_target_and_sums_to_zero():
-    """``p`` and the target sum to one up to K EPS, their difference adds as much."""
-    assert_array_equal(gradient(TARGETS, GRID), softmax(GRID) - TARGETS)
-    assert_allclose(gradient(TARGETS, GRID).sum(axis=-1), 0, atol=3 * K * EPS)
+        best = np.log(TARGETS)
+    assert_close(cross_entropy(TARGETS, best), entropy(TARGETS))
+    assert_close(gradient(TARGETS, best), 0)
+    assert_array_equal(kl_divergence(TARGETS, TARGETS), np.zeros(len(TARGETS)))
 
 
 @law
 @given(rows)
 def test_cross_entropy_of_a_label_is_its_negative_log_softmax(row):
-    """Zeros are added to one term, whatever the other logits are."""
+    """Only zeros are added to one term, whatever the other logits are."""
     assert_allclose(cross_entropy(np.eye(len(row)), row), -log_softmax(row), rtol=2 * EPS, atol=TINY)
+
+
+@pytest.mark.parametrize("z", [1.0, 1e308, MAX])
+def test_cross_entropy_is_finite_wherever_its_value_is(z):
+    """``A - <eta, t> = A`` at logits (z, -z), though one log-probability may be out of range."""
+    assert_allclose(cross_entropy([0.5, 0.5], [z, -z]), z + math.log1p(math.exp(-2 * z)), rtol=4 * EPS)
 
 
 @law
 @given(st.lists(st.tuples(st.floats(-740, 0), st.floats(-740, 0)), min_size=2, max_size=5))
-def test_entropy_and_divergence_agree_with_their_definitions_in_high_precision(pairs):
+def test_entropy_and_divergence_agree_with_their_definitions(pairs):
     """Terms of the entropy have one sign: logarithm, product and sum cost K + 2 EPS of it.
 
-    A term ``t log(t / p) - t + p`` is off by ``3 |t log(t / p)| + t + p``, their sum by K of itself, and
-    ``sum p - sum t`` is zero only to 2 K. Probabilities reach into the subnormal numbers.
+    A term ``t log(t / p) - t + p`` is off by ``3 |t log(t / p)| + t + p``, their sum by K of itself,
+    and ``sum p - sum t`` is zero only to 2 K EPS. Probabilities reach down to the subnormal numbers.
     """
-    t, p = softmax(np.array(pairs).T)
-    with mpmath.workprec(200):
-        h = -mpmath.fsum(mpmath.mpf(a) * mpmath.log(a) for a in t)
-        terms = [
-            mpmath.mpf(a) * mpmath.log(mpmath.mpf(a) / mpmath.mpf(b)) for a, b in zip(t, p, strict=True)
-        ]
-        kl, size = mpmath.fsum(terms), mpmath.fsum(abs(x) for x in terms)
-
-    assert abs(entropy(t) - h) <= EPS * (len(t) + 2) * h + len(t) * TINY
-    assert abs(kl_divergence(t, p) - kl) <= EPS * (3 * size + 2 + len(t) * abs(kl) + 2 * len(t))
+    t, p = softmax(np.array(pairs).T).tolist()
+    with mpmath.workprec(150):
+        h = -mpmath.fsum(a * mpmath.log(a) for a in t)
+        terms = [a * (mpmath.log(a) - mpmath.log(b)) for a, b in zip(t, p, strict=True)]
+        kl, size = mpmath.fsum(terms), mpmath.fsum(map(abs, terms))
+    assert abs(float(entropy(t)) - h) <= EPS * (len(t) + 2) * h + len(t) * TINY
+    assert abs(float(kl_divergence(t, p)) - kl) <= EPS * (3 * size + 2 + len(t) * (abs(kl) + 2))
 
 
-def test_entropy_lies_between_certainty_and_the_uniform_distribution():
-    """The uniform one has K equal terms: exact for K = 4 but for the logarithm."""
-    assert_array_equal(entropy(np.eye(K)), np.zeros(K))
-    assert_allclose(entropy(np.full(K, 1 / K)), math.log(K), rtol=2 * EPS)
-    assert (entropy(TARGETS) <= math.log(K) * (1 + 2 * EPS)).all()
-
-
-def test_divergence_of_a_distribution_from_itself_is_zero():
-    assert_array_equal(kl_divergence(TARGETS, TARGETS), np.zeros(len(TARGETS)))
-
-
-def test_cross_entropy_and_divergence_are_not_symmetric():
-    """Closed forms with p = (0.9, 0.1) and q uniform; sums of two terms below 2, 4 roundings each."""
+def test_cross_entropy_and_divergence_are_not_symmetric_and_follow_their_closed_forms():
+    """With p = (0.9, 0.1) and q uniform; sums of two terms below 2, with 8 roundings at most."""
     p, q = np.array([0.9, 0.1]), np.array([0.5, 0.5])
-    h = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)
-    assert_allclose(cross_entropy(p, np.log(q)), math.log(2), rtol=16 * EPS)
-    assert_allclose(cross_entropy(q, np.log(p)), -0.5 * math.log(0.09), rtol=16 * EPS)
-    assert_allclose(kl_divergence(p, q), math.log(2) - h, atol=16 * EPS)
-    assert_allclose(kl_divergence(q, p), -0.5 * math.log(0.09) - math.log(2), atol=16 * EPS)
-
-
-def test_a_class_that_is_impossible_costs_nothing_or_everything():
+    h, pq, qp = -0.9 * math.log(0.9) - 0.1 * math.log(0.1), math.log(2), -0.5 * math.log(0.09)
+    assert_close([cross_entropy(p, np.log(q)), cross_entropy(q, np.log(p))], [pq, qp], atol=16 * EPS)
+    assert_close([kl_divergence(p, q), kl_divergence(q, p)], [pq - h, qp - pq], atol=16 * EPS)
     assert_array_equal(cross_entropy([[0.0, 1.0], [0.5, 0.5]], [-INF, 0.0]), [0.0, INF])
     assert_array_equal(kl_divergence([[0.0, 1.0], [0.5, 0.5]], [0.0, 1.0]), [0.0, INF])
 
 
-@pytest.mark.parametrize("z", [1e308, MAX])
-def test_cross_entropy_is_finite_wherever_its_value_is(z):
-    """The loss of (1/2, 1/2) at logits (z, -z) is z, although one log-probability is beyond the range."""
-    assert cross_entropy([0.5, 0.5], [z, -z]) == z
-
-
-# --- two classes, and codings ----------------------------------------------------------------------
-
-
 @law
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(finite)
 def test_sigmoid_and_softplus_are_the_family_of_two_classes(z):
     """Distances to the maximum are exact: K + 3 = 5 EPS on one side, 3 on the other.
 
-    A logistic function ``1 / (1 + exp(-z))`` ends where exp overflows: below the smallest normal number.
+    A sigmoid ``1 / (1 + exp(-z))`` ends where exp overflows: below the smallest normal number.
     """
-    assert_allclose(
-        sigmoid(z), softmax([0.0, z])[1], rtol=8 * EPS, atol=np.finfo(float).smallest_normal
-    )
+    assert_allclose(sigmoid(z), softmax([0.0, z])[1], rtol=8 * EPS, atol=DOUBLE.smallest_normal)
     assert_allclose(softplus(z), log_partition([0.0, z]), rtol=8 * EPS, atol=TINY)
-
-
-def test_sigmoid_and_softplus_at_the_ends():
-    assert_array_equal(sigmoid([-INF, 0.0, INF]), [0.0, 0.5, 1.0])
-    assert_array_equal(softplus([-INF, 1e308, INF]), [0.0, 1e308, INF])
 
 
 @pytest.mark.parametrize("reference", range(-K, K))
 def test_codings_invert_each_other_and_keep_the_probabilities(reference):
-    """Differences and means of four multiples of 1/8 are exact: everything agrees bit for bit."""
+    """Differences and means of four multiples of 1/8 are exact: all of this holds bit for bit."""
     minimal = to_reference_coding(GRID, reference)
     symmetric = to_symmetric_coding(minimal, reference)
-
     assert_array_equal(minimal, np.delete(GRID - GRID[:, [reference]], reference, axis=1))
     assert_array_equal(symmetric, GRID - GRID.mean(axis=-1, keepdims=True))
-    assert_array_equal(symmetric.sum(axis=-1), np.zeros(len(GRID)))
     assert_array_equal(to_reference_coding(symmetric, reference), minimal)
     assert_array_equal(softmax(symmetric), softmax(GRID))
 
 
 def test_symmetric_coding_reaches_as_far_as_its_values():
-    """The mean of (0, z, z) is 2 z / 3 although their sum is beyond the range; three roundings."""
-    z = 1.5e308
-    assert_allclose(to_symmetric_coding([z, z]), [-1e308, 0.5e308, 0.5e308], rtol=4 * EPS)
+    """The mean of (0, z, z) is 2 z / 3 though their sum is out of range; four roundings."""
+    assert_allclose(to_symmetric_coding([1.5e308] * 2), [-1e308, 0.5e308, 0.5e308], rtol=4 * EPS)
 
 
 @pytest.mark.parametrize("reference", [K, -K - 1])
@@ -475,9 +293,6 @@ def test_symmetric_coding_reaches_as_far_as_its_values():
 def test_codings_refuse_a_reference_that_is_no_class(coding, width, reference):
     with pytest.raises((IndexError, ValueError)):
         coding(np.zeros(width), reference)
-
-
-# --- one-hot vectors -------------------------------------------------------------------------------
 
 
 def test_hardmax_takes_the_first_of_several_largest():
@@ -490,7 +305,7 @@ def test_sufficient_statistic_has_its_single_one_at_the_code(codes):
     one_hot = sufficient_statistic(codes, n_classes=3)
     assert one_hot.shape == (*np.shape(codes), 3)
     assert_array_equal(one_hot.argmax(axis=-1), codes)
-    assert_array_equal(one_hot, hardmax(one_hot))
+    assert_array_equal(np.sort(one_hot, axis=-1), np.broadcast_to([0.0, 0.0, 1.0], one_hot.shape))
 
 
 @pytest.mark.parametrize("codes", [[0, 3], [-1], [0.0, 1.0], ["a"], [True], 3, [None]])
@@ -499,46 +314,25 @@ def test_sufficient_statistic_refuses_what_is_no_code(codes):
         sufficient_statistic(codes, n_classes=3)
 
 
-# --- arrays ----------------------------------------------------------------------------------------
-
-
-@each_call
-def test_leading_axes_are_a_stack_of_rows(call):
-    """Row by row, at most the order of the sums is another; values are below 18."""
+@pytest.mark.parametrize("function", OF_ARRAYS)
+def test_leading_axes_are_a_stack_of_rows(function):
+    """At most the order of a sum of K values below 18 differs; a stack of no rows has no results."""
     stack = GRID[:6].reshape(2, 3, K)
-    expected = np.reshape([call(row) for row in GRID[:6]], call(stack).shape)
-    assert_allclose(call(stack), expected, atol=18 * K * EPS, rtol=0)
+    expected = np.reshape([function(row) for row in GRID[:6]], function(stack).shape)
+    assert_close(function(stack), expected, atol=18 * K * EPS)
+    assert function(np.zeros((0, K))).shape == (0, *function(GRID).shape[1:])
 
 
-def test_an_empty_stack_of_rows_gives_an_empty_result():
-    empty = np.zeros((0, K))
-    shapes = {name: call(empty).shape for name, call in CALLS.items()}
-    assert shapes["log_partition"] == shapes["cross_entropy"] == shapes["entropy"] == (0,)
-    assert shapes["softmax"] == shapes["log_softmax"] == shapes["gradient"] == (0, K)
-    assert shapes["fisher_information"] == (0, K, K)
-    assert hardmax(empty).shape == (0, K)
-
-
-def test_one_target_is_compared_with_every_row():
-    assert_array_equal(
-        cross_entropy(TARGETS[5], GRID), cross_entropy(np.tile(TARGETS[5], (20, 1)), GRID)
-    )
-    assert_array_equal(gradient(TARGETS[5], GRID), gradient(np.tile(TARGETS[5], (20, 1)), GRID))
-
-
-@each_call
-@pytest.mark.parametrize(
-    ("given_as", "returned_as"),
-    [("float16", "float16"), ("float32", "float32"), ("float64", "float64"), ("int64", "float64")],
-)
-def test_floating_precision_is_kept_and_integers_become_double(call, given_as, returned_as):
-    assert call(np.array([[3, 1, 0], [2, 2, 1]], dtype=given_as)).dtype == returned_as
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("function", OF_ARRAYS)
+def test_floating_precision_is_kept_and_integers_become_double(function, dtype):
+    assert function(np.array([[3, 1, 0]], dtype)).dtype == (float if dtype is np.int64 else dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("function", [softmax, log_softmax])
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1e30])
-def test_low_precision_is_the_double_result_rounded_once(function, dtype, temperature):
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_low_precision_is_the_double_result_rounded_once(function, temperature, dtype):
     top = np.finfo(dtype).max
     logits = np.vstack([GRID, [[top, -top, 0, 1], [-INF, -top, -top, -INF]]]).astype(dtype)
     with np.errstate(over="ignore"):
@@ -548,94 +342,58 @@ def test_low_precision_is_the_double_result_rounded_once(function, dtype, temper
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_log_partition_reaches_as_far_as_its_values_in_every_precision(dtype):
-    """Neither a difference of logits nor a sum over 70000 classes may overflow; two roundings."""
+    """No difference of logits and no sum over 70000 classes overflows; a logarithm and a rounding."""
     top = np.finfo(dtype).max
-    assert log_partition(np.array([top, -top], dtype)) == top
-    many = log_partition(np.zeros(70000, dtype))
-    assert abs(float(many) - math.log(70000)) <= np.finfo(dtype).eps * math.log(70000)
+    assert log_partition(np.array([top, -top])) == top
+    many = float(log_partition(np.zeros(70000, dtype)))
+    assert abs(many - math.log(70000)) <= 2 * np.finfo(dtype).eps * math.log(70000)
 
 
-@each_call
-def test_no_function_writes_into_its_argument(call):
-    logits = GRID.copy()
-    logits.flags.writeable = False
-    assert call(logits).flags.writeable
-    assert_array_equal(logits, GRID)
+def test_values_agree_with_scipy():
+    assert_close(softmax(GRID), special.softmax(GRID, axis=-1))
+    assert_close(log_softmax(GRID), special.log_softmax(GRID, axis=-1))
+    assert_close(softplus(GRID), -special.log_expit(-GRID))
+    assert_close(entropy(TARGETS), stats.entropy(TARGETS, axis=-1))
+    assert_close(kl_divergence(TARGETS, softmax(GRID)), stats.entropy(TARGETS, softmax(GRID), axis=-1))
 
 
-@pytest.mark.parametrize(
-    ("ours", "scipys"),
-    [
-        (softmax(GRID), special.softmax(GRID, axis=-1)),
-        (log_softmax(GRID), special.log_softmax(GRID, axis=-1)),
-        (log_partition(GRID), special.logsumexp(GRID, axis=-1)),
-        (sigmoid(GRID), special.expit(GRID)),
-        (softplus(GRID), -special.log_expit(-GRID)),
-        (entropy(TARGETS), stats.entropy(TARGETS, axis=-1)),
-        (kl_divergence(TARGETS, softmax(GRID)), stats.entropy(TARGETS, softmax(GRID), axis=-1)),
-    ],
-    ids=["softmax", "log_softmax", "log_partition", "sigmoid", "softplus", "entropy", "kl_divergence"],
-)
-def test_values_agree_with_scipy(ours, scipys):
-    assert_allclose(ours, scipys, atol=TOL, rtol=0)
-
-
-# --- errors ----------------------------------------------------------------------------------------
-
-
-@each_of_logits
-@pytest.mark.parametrize(
-    "bad", [[np.nan, 0.0], [INF, 0.0], [-INF, -INF], [np.nan, -INF], [INF, np.nan]]
-)
-def test_a_row_that_is_no_distribution_is_named(call, bad):
+@pytest.mark.parametrize("bad", [[np.nan, 0.0], [INF, 0.0], [-INF, -INF], [INF, np.nan]])
+@pytest.mark.parametrize("function", [*OF_LOGITS, hardmax])
+def test_a_row_that_is_no_distribution_is_named(function, bad):
     good = [0.0, -INF]
     with pytest.raises(ValueError, match=r"logits must be finite or -inf.* row 1 is \["):
-        call([good, bad, bad])
-    with pytest.raises(ValueError, match=r"row \(1, 0\) is \["):
-        call([[good, good], [bad, good]])
-    with pytest.raises(ValueError, match=r"logits must be finite or -inf"):
-        call(bad)
+        function([good, bad, bad])
+    with pytest.raises(ValueError, match=r"logits must be finite or -inf.* row \(1, 0\) is \["):
+        function([[good, good], [bad, good]])
 
 
-@each_of_logits
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
-def test_logits_without_a_class_axis_are_refused(call, shape):
+@pytest.mark.parametrize("function", [*OF_LOGITS, hardmax])
+def test_logits_without_a_class_are_refused(function, shape):
     with pytest.raises(ValueError, match=r"at least one class along the last axis, got shape \("):
-        call(np.zeros(shape))
+        function(np.zeros(shape))
 
 
-NO_TEMPERATURES = [0, -0.0, -1.0, np.nan, INF, -INF, "1", None, 1j, [1.0], np.array([1.0, 2.0])]
-BEYOND_FLOATS = [10**400, Fraction(1, 10**400)]
+NO_TEMPERATURES = [0, -1.0, np.nan, INF, "1", None, 1j, np.ones(2), 10**400, Fraction(1, 10**400)]
 
 
-@pytest.mark.parametrize("temperature", NO_TEMPERATURES + BEYOND_FLOATS, ids=lambda T: repr(T)[:16])
-@pytest.mark.parametrize(
-    "function",
-    [check_temperature, lambda T: softmax([0.0, 1.0], T), lambda T: log_softmax([0.0, 1.0], T)],
-)
-def test_a_temperature_must_be_a_positive_finite_number(function, temperature):
-    with pytest.raises(ValueError, match=r"temperature must be a positive finite number, got"):
-        function(temperature)
+@pytest.mark.parametrize("temperature", NO_TEMPERATURES, ids=lambda T: repr(T)[:12])
+def test_a_temperature_must_be_a_positive_finite_number(temperature):
+    for function in (check_temperature, lambda T: softmax([0, 1], T), lambda T: log_softmax([0, 1], T)):
+        with pytest.raises(ValueError, match="temperature must be a positive finite number, got"):
+            function(temperature)
 
 
-@pytest.mark.parametrize(
-    "temperature", [TINY, 1, 2.5, MAX, np.float32(0.5), np.int64(3), Fraction(1, 2)]
-)
+@pytest.mark.parametrize("temperature", [TINY, 1, MAX, np.float32(0.5), np.int64(3), Fraction(1, 2)])
 def test_a_good_temperature_comes_back_as_a_float(temperature):
-    checked = check_temperature(temperature)
-    assert type(checked) is float
-    assert checked == temperature
+    assert type(check_temperature(temperature)) is float
+    assert check_temperature(temperature) == temperature
 
 
-# --- stored numbers --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("logits", "stored"),
-    [([3.0, 1.0, 0.2], [0.836, 0.113, 0.051]), ([2.0, 1.0, 0.1], [0.659, 0.242, 0.099])],
-)
-def test_worked_examples_follow_the_definition(logits, stored):
-    """Tutorials round them wrongly. ``exp(z)`` without a shift: K + 3 EPS on each side, 3 for rounded r."""
-    definition = np.array([math.exp(z) for z in logits]) / sum(math.exp(z) for z in logits)
-    assert_allclose(softmax(logits), definition, rtol=15 * EPS)
-    assert_array_equal(definition.round(3), stored)
+def test_worked_examples_follow_the_definition():
+    """Without a shift: K + 3 = 6 EPS on each side, and ``|r| / 2 < 2`` for a rounded difference."""
+    examples = [([3, 1, 0.2], [0.836, 0.113, 0.051]), ([2, 1, 0.1], [0.659, 0.242, 0.099])]
+    for logits, stored in examples:
+        definition = np.array([math.exp(z) for z in logits]) / sum(math.exp(z) for z in logits)
+        assert_allclose(softmax(logits), definition, rtol=14 * EPS)
+        assert_array_equal(softmax(logits).round(3), stored)

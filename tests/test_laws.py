@@ -180,9 +180,7 @@ exponents = st.lists(st.integers(-30, 30), min_size=4, max_size=4)
     log_c=st.integers(-3, 3),
     seed=st.integers(0, 2**16),
 )
-def test_every_problem_converges_to_the_optimum(
-    shape, exponents, single, fit_intercept, log_c, seed
-):
+def test_every_problem_converges_to_the_optimum(shape, exponents, single, fit_intercept, log_c, seed):
     """Shapes, units from 2**-30 to 2**30, storage, C: the fit at 1e-8 is never above the fit at 1e-10 by
     more than 1e-16 and rounding; the attributes' own gradient vanishes; scikit-learn finds nothing lower.
     """

@@ -175,9 +175,7 @@ def test_an_intercept_is_a_column_of_ones_without_penalty(rng):
     sample = Sample(codes, np.full(30, 1 / 30), np.full(3, 1 / 3))
     options = {"penalty": 0.0, "single_row": False}
     with_intercept = Objective(DesignMatrix(X), sample, fit_intercept=True, **options)
-    ones = Objective(
-        DesignMatrix(np.column_stack([X, np.ones(30)])), sample, fit_intercept=False, **options
-    )
+    ones = Objective(DesignMatrix(np.column_stack([X, np.ones(30)])), sample, fit_intercept=False, **options)
     coef = rng.normal(size=(3, 4))
     coef -= coef.mean(axis=0)
     phi = with_intercept.coordinates(coef[:, :3], coef[:, 3])
