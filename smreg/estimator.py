@@ -66,8 +66,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Whether to begin at the coefficients of the previous fit, if that had the same classes and
         features.
     n_jobs : int or None, default=None
-        Threads over blocks of rows during `fit`, as in scikit-learn: None is one, -1 all. Their
-        number changes no bit of the result.
+        Threads over blocks of rows during `fit`, as in scikit-learn: None is one, or what a
+        `joblib.parallel_config` says; -1 is all. Their number changes no bit of the result.
     verbose : int, default=0
         Whether to print a line for each step.
 

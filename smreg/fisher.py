@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from smreg.family import fisher_information
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -101,11 +102,9 @@ Metric = CholeskyMetric | NullMetric
 
 def null_metric(objective: Objective) -> NullMetric:
     """The metric at the intercept-only model, without an intercept at uniform probabilities."""
-    priors, Q = objective.sample.priors, objective.class_contrasts
-    if not objective.fit_intercept:
-        priors = np.full_like(priors, 1 / len(priors))
-    variance = Q.T @ (np.diag(priors) - np.outer(priors, priors)) @ Q
-    eigenvalues, rotation = np.linalg.eigh(variance)
+    Q = objective.class_contrasts
+    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
+    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
     eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
     p = objective.design.n_features
     root = np.ones(objective.shape)
@@ -128,31 +127,39 @@ def fisher_metric(objective: Objective, phi: Array) -> CholeskyMetric:
 def information(objective: Objective, phi: Array) -> Array:
     """Fisher information plus the penalty's curvature at `phi`: the Hessian, of shape (D, D).
 
-    With ``G_k = 1/S sum_i s_i p_ik z_i z_i'`` it is the sum over the classes of
-    ``(Q_k Q_k') kron G_k`` minus the Gram matrix of the rows ``(Q' p_i) kron z_i``.
+    The blocks for two classes, ``-1/S sum_i s_i p_ik p_il z_i z_i'``, come from one product. Those for one
+    are computed with ``p_ik (1 - p_ik)``: as a difference of sums they would drown in rounding where
+    probabilities are near one.
     """
-    n_contrasts, width = objective.shape
-    Q = objective.class_contrasts
-    n_classes = len(objective.sample.priors)
-    second_moments = np.zeros((n_classes, width, width))
-    hessian = np.zeros((n_contrasts * width,) * 2)
+    Q, width = objective.class_contrasts, objective.shape[1]
+    n_classes = len(Q)
+    by_class = np.zeros((n_classes * width, n_classes * width))
+    own = np.zeros((n_classes, width, width))
     for rows, p in objective.probabilities(phi):
         s, z = objective.sample.weights[rows], objective.standardised(rows)
-        for k in range(n_classes):
-            half = z * np.sqrt(s * p[k])[:, np.newaxis]
-            second_moments[k] += half.T @ half
-        products = np.einsum("ai,ij->iaj", np.sqrt(s) * (Q.T @ p), z).reshape(len(z), -1)
-        hessian -= products.T @ products
-    spread = np.zeros((n_contrasts, width, n_contrasts, width))
-    for k, row in enumerate(Q):
-        used = np.flatnonzero(row)  # Helmert contrasts are half empty
-        both = np.outer(row[used], row[used])
-        spread[used[:, np.newaxis], :, used, :] += both[:, :, np.newaxis, np.newaxis] * second_moments[k]
-    hessian += spread.reshape(hessian.shape)
+        for k, variance in enumerate(s * p * _complement(p)):
+            half = z * np.sqrt(variance)[:, np.newaxis]
+            own[k] += half.T @ half
+        means = np.einsum("ki,ij->ikj", np.sqrt(s) * p, z).reshape(len(z), -1)
+        by_class -= means.T @ means
+    blocks = by_class.reshape(n_classes, width, n_classes, width)
+    diagonal = np.arange(n_classes)
+    blocks[diagonal, :, diagonal, :] = own
+    hessian = np.einsum("ka,kilj,lb->aibj", Q, blocks, Q, optimize=True)
     ridge = np.zeros(objective.shape)
     ridge[:, : objective.design.n_features] = objective.ridge
-    hessian[np.diag_indices(len(hessian))] += ridge.ravel()
-    return hessian
+    hessian = hessian.reshape(ridge.size, ridge.size)
+    hessian[np.diag_indices(ridge.size)] += ridge.ravel()
+    return np.asarray(hessian)
+
+
+def _complement(p: Array) -> Array:
+    """``1 - p`` for class probabilities (K, n_rows), to full precision where it is tiny."""
+    complement, top = 1.0 - p, (p.argmax(axis=0), np.arange(p.shape[1]))
+    others = p.copy()
+    others[top] = 0.0
+    complement[top] = others.sum(axis=0)
+    return complement
 
 
 def cholesky_metric(hessian: Array) -> CholeskyMetric:

@@ -18,9 +18,12 @@ class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
 
     It is minus the cross-entropy ``mean_i sum_k t_ik (-log p_ik)`` of the target, which is a label
     or, unlike in scikit-learn's ``"neg_log_loss"``, a soft target for each sample. The probabilities
-    come from ``predict_log_proba``, and nothing is clipped.
+    come from ``predict_log_proba``, or where a classifier has none from the logarithm of ``predict_proba``,
+    and nothing is clipped.
 
-    Use it wherever scikit-learn takes a scorer, as in ``scoring=neg_cross_entropy_scorer``.
+    Use it as ``scoring=neg_cross_entropy_scorer``, or for scikit-learn's ScoringMonitor as
+    ``scoring={"cross_entropy": neg_cross_entropy_scorer}``. With metadata routing take a copy:
+    ``clone(neg_cross_entropy_scorer).set_score_request(sample_weight=True)``.
     """
 
     __name__ = "neg_cross_entropy"  # by which learning curves label their axis
@@ -50,7 +53,11 @@ class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
         ValueError
             If y has classes that the classifier does not know.
         """
-        log_p = estimator.predict_log_proba(X)
+        if hasattr(estimator, "predict_log_proba"):
+            log_p = estimator.predict_log_proba(X)
+        else:
+            with np.errstate(divide="ignore"):
+                log_p = np.log(estimator.predict_proba(X))
         check_consistent_length(log_p, y)
         weights = check_sample_weight(sample_weight, len(log_p))
         per_sample = (_soft if is_soft(y) else _labelled)(y, log_p, estimator.classes_)

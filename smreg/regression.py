@@ -168,7 +168,7 @@ def regress(
 
     minimum = _search(objective, layout, start, tol, max_iter, report)
     phi, reason = minimum.point.x, minimum.reason
-    if penalty == 0:
+    if penalty == 0 and reason != "callback":
         step = -minimum.metric.unwhiten(minimum.metric.whiten(minimum.point.gradient))
         reason = "separation" if is_separated(objective, phi, step) else reason
         phi = least_norm(objective, phi)

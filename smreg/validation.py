@@ -97,12 +97,16 @@ def check_soft_targets(y: Any) -> Targets:
             "Soft targets y must have rows of non-negative numbers that sum to 1; "
             f"row {row} is {entries} and sums to {sums[row]}. For labels pass a 1-D y."
         )
-    names = np.asarray(list(y.columns)) if hasattr(y, "columns") else np.arange(values.shape[1])
-    classes, order = np.unique(names, return_index=True)
-    if names.ndim != 1 or len(classes) != values.shape[1]:
+    names = list(y.columns) if hasattr(y, "columns") else list(range(values.shape[1]))
+    try:
+        order = sorted(range(len(names)), key=names.__getitem__)
+    except TypeError:
+        order = []
+    classes = np.asarray(names)[order]
+    if classes.shape != (len(names),) or len(set(names)) < len(names):
         raise ValueError(
-            "The columns of soft targets y must have distinct names, one for each class; "
-            f"got {names.tolist()}."
+            "The columns of soft targets y must have distinct names of one kind, one for each class; "
+            f"got {names}."
         )
     return Targets(classes, (values / sums[:, np.newaxis])[:, order])
 

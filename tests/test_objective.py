@@ -125,6 +125,32 @@ def test_the_information_is_the_derivative_of_the_gradient(case, rng):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [1.0, 10.0, 30.0])
+def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case, size, rng):
+    """``1/S sum_i s_i Q' V_i Q kron z_i z_i'`` with each V_i from the family, which loses none.
+
+    Entries are sums of 40 terms, each a few roundings off relative to the diagonal's. The logits of some
+    300 are themselves rounded, by 2**-44, and so are the probabilities, relatively.
+    """
+    objective = make_objective(**case)
+    phi = size * rng.normal(size=objective.start().size)
+    Q, expected = objective.class_contrasts, 0.0
+    for rows, eta in objective.logits(phi):
+        z, variance = objective.standardised(rows), family.fisher_information(eta.T)
+        expected += np.einsum(
+            "i,ka,ikl,lb,im,in->ambn", objective.sample.weights[rows], Q, variance, Q, z, z, optimize=True
+        )
+    expected = expected.reshape(phi.size, phi.size)
+    ridge = np.zeros(objective.shape)
+    ridge[:, : objective.design.n_features] = objective.ridge
+    expected += np.diag(ridge.ravel())
+
+    root = np.sqrt(expected.diagonal())
+    actual = fisher.information(objective, phi)
+    assert_allclose(actual / np.outer(root, root), expected / np.outer(root, root), rtol=0, atol=2.0**-40)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_null_metric_is_the_information_at_the_intercept_only_model(case):
     """M = L L' with L = unwhiten^-T; both have entries of order one, and M the added jitter."""
     objective = make_objective(**case)
