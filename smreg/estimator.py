@@ -43,7 +43,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     where ``s_i`` are the weights and S is their sum. That is scikit-learn's objective: where both
     converge, the solution is that of ``LogisticRegression`` with equal `C`, `fit_intercept` and
     `class_weight`. The minimum is found by L-BFGS in the metric of the Fisher information, in which
-    the units of the features play no part: no scaling is needed.
+    the units of the features play no part: the search needs no scaling. The penalty does have units, so
+    that with a finite `C` scaling the features changes the solution, as in any ridge regression.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     tol : float, default=1e-4
         The fit has converged when the norm of the gradient in the Fisher metric is at most `tol`. It
         has no units: the objective is then about ``tol**2 / 2`` nats above its minimum.
-    max_iter : int, default=1000
-        Most steps of the solver. A few tens are usual.
+    max_iter : int, default=5000
+        Most steps of the solver. A few tens are usual, some hundreds with thousands of coefficients.
     warm_start : bool, default=False
         Whether to begin at the coefficients of the previous fit, if that had the same classes and
         features.
@@ -69,7 +70,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Threads over blocks of rows during `fit`, as in scikit-learn: None is one, or what a
         `joblib.parallel_config` says; -1 is all. Their number changes no bit of the result.
     verbose : int, default=0
-        Whether to print a line for each step.
+        Whether to print a line for each step, and how the fit ended.
 
     Attributes
     ----------
@@ -141,7 +142,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         class_weight: Mapping[Any, float] | str | None = None,
         temperature: float = 1.0,
         tol: float = 1e-4,
-        max_iter: int = 1000,
+        max_iter: int = 5000,
         warm_start: bool = False,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -212,7 +213,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             self.n_iter_ = solution.iterations
             self.converged_ = solution.converged
             self.solution_ = solution
-            report.finish(regression)
+            report.finish(regression, solution)
             if not solution.converged and solution.reason != "callback":
                 message = solution.explain(self.tol, self.max_iter)
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)

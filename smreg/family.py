@@ -46,7 +46,7 @@ M. J. Wainwright and M. I. Jordan, Graphical Models, Exponential Families, and V
 Foundations and Trends in Machine Learning 1 (2008). https://doi.org/10.1561/2200000001
 """
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -409,7 +409,8 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     Raises
     ------
     ValueError
-        If `reference` is no class, or its logit is -inf.
+        If `reference` is no class, or its logit is -inf, or there are fewer than two classes (the single
+        row of a two-class model is in reference coding already).
 
     Examples
     --------
@@ -419,6 +420,8 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     """
     eta = _as_logits(logits)
     _check_reference(reference, eta.shape[-1])
+    if eta.shape[-1] < 2:
+        raise ValueError("Reference coding needs at least 2 classes along the last axis, got 1.")
     if not np.isfinite(eta[..., reference]).all():
         raise ValueError("The reference class's logit must be finite: differences from -inf are not.")
     with np.errstate(over="ignore"):
@@ -474,10 +477,10 @@ def check_temperature(temperature: float) -> float:
 
 
 def _check_reference(reference: int, n_classes: int) -> None:
-    if not -n_classes <= reference < n_classes:
+    if not isinstance(reference, Integral) or not -n_classes <= reference < n_classes:
         raise ValueError(
-            f"reference must be one of the {n_classes} classes, from {-n_classes} to {n_classes - 1}; "
-            f"got {reference!r}."
+            f"reference must be the position of a class among {n_classes}, an integer from {-n_classes} to "
+            f"{n_classes - 1}; got {reference!r}."
         )
 
 

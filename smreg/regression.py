@@ -41,9 +41,9 @@ class Solution:
     suboptimality_bound : float
         An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
         a penalty, or with an intercept whose gradient is not zero to rounding.
-    standard_errors : float
-        ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of
-        the standard error along the direction in which the coefficients are off.
+    distance : float
+        ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
+        standard error along the direction in which the coefficients are off.
     evaluations, iterations, refreshes : int
         Computations of objective and gradient; steps; renewals of the metric.
     seconds : float
@@ -58,7 +58,7 @@ class Solution:
     gradient_norm: float
     suboptimality: float
     suboptimality_bound: float
-    standard_errors: float
+    distance: float
     evaluations: int
     iterations: int
     refreshes: int
@@ -70,7 +70,7 @@ class Solution:
         """Say in words where the search ended and, if it did not converge, what to change."""
         where = (
             f"the gradient's norm in the Fisher metric is {self.gradient_norm:.2g} after "
-            f"{self.evaluations} evaluations, with tol={tol:g}"
+            f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}, with tol={tol:g}"
         )
         if self.reason == "separation":
             return (
@@ -79,14 +79,18 @@ class Solution:
                 "coefficients maximise it. The coefficients are the finite ones at which the search "
                 f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
             )
-        remedy = {
-            "converged": "",
-            "callback": " A callback stopped it.",
-            "max_iter": f" Increase max_iter, now {max_iter}, or tol.",
-            "rounding": " Floating-point arithmetic allows no further progress: increase tol.",
+        return {
+            "converged": f"The fit converged: {where}.",
+            "callback": f"A callback stopped the fit: {where}.",
+            "max_iter": (
+                f"The fit did not converge: {where}. Increase max_iter, now {int(max_iter)}, or tol."
+            ),
+            "rounding": (
+                f"The fit did not converge to tol, which floating-point arithmetic does not allow here: "
+                f"{where}. The objective is within about {self.suboptimality:.0e} of its minimum: if that "
+                "is close enough, increase tol."
+            ),
         }[self.reason]
-        verb = "converged" if self.converged else "did not converge"
-        return f"The fit {verb}: {where}.{remedy}"
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ def regress(
         gradient_norm=norm,
         suboptimality=norm**2 / 2,
         suboptimality_bound=_bound(objective, minimum.point.gradient),
-        standard_errors=float(np.sqrt(total_weight)) * norm,
+        distance=float(np.sqrt(total_weight)) * norm,
         evaluations=minimum.evaluations + (start is not None),
         iterations=minimum.iterations,
         refreshes=minimum.refreshes,

@@ -12,8 +12,9 @@ L-BFGS starts again from there.
 
 **Stopping.** ``norm = ||g||_{M^-1} = ||L^-1 g||`` has no units, and ``F - F* ~ norm**2 / 2`` where M
 is the Hessian. The search has converged when it is at most `tol` in the metric renewed at the final
-point; where the metric cannot be renewed, in the one that there is. SciPy's own ``ftol`` and
-``gtol``, which depend on the units, are zero.
+point. Where renewing it costs too much, the norm in the Hessian's metric is computed by conjugate
+gradients as soon as the one at hand seems small enough: with a poor metric it can be a hundred times
+larger. SciPy's own ``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** A line search compares values of F, a mean of terms of order one, and they carry
 rounding errors of some ``2**-52``: below a norm of about ``2**-26`` every comparison is noise. Before
@@ -40,6 +41,9 @@ Function = Callable[[Array], tuple[float, Array]]
 
 REFRESH_AFTER = 8  # evaluations in one metric: by then L-BFGS has had the best of it
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
+DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
+NEGLIGIBLE = 0.02  # part of ``g' H^-1 g`` that ends the conjugate gradients
+MAX_CONJUGATE = 30  # and the most steps of them
 UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
 
 
@@ -55,7 +59,7 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A point, the function's value and gradient there, and the gradient's norm in the metric."""
+    """A point, the function's value and gradient there, and the gradient's norm in a metric."""
 
     x: Array
     value: float
@@ -70,9 +74,10 @@ class Minimum:
     Attributes
     ----------
     point : Point
-        The last accepted point; its norm is measured in `metric`.
+        The last accepted point. Its norm is that in the metric of the Hessian, or before the search came
+        close and where the metric is not renewed, that in the metric at hand.
     metric : Metric
-        The metric at that point, or the best there is.
+        The metric at that point, or the one that there is.
     reason : {"converged", "max_iter", "callback", "rounding"}
         What ended the search; "rounding": floating point allows no further progress.
     iterations, evaluations, refreshes : int
@@ -121,9 +126,8 @@ def minimize(
     Minimum
         Never worse than `start`.
     """
-    resolution = RESOLUTION if refresh else 0.0  # Newton's step needs the metric to be the Hessian
-    search = _Search(function, metric, tol, max_iter, resolution, on_iteration)
-    point = search.evaluate(start)
+    search = _Search(function, metric, refresh is not None, tol, max_iter, on_iteration)
+    point = search.verified(search.evaluate(start))
     refreshes = 0
     while True:
         if point.norm <= tol:
@@ -135,11 +139,13 @@ def minimize(
             reached, stalled = search.lbfgs(point, REFRESH_AFTER if refresh else UNLIMITED)
             if stalled or search.unresolved(reached):
                 reached = search.newton(reached)
-                reason = "rounding" if reached is point else ""
-            if refresh and reached is not point:
+            if reached is point:
+                reason = "rounding"
+            elif refresh:
                 search.metric = refresh(reached.x)
                 refreshes += 1
-            point = search.measured(reached)
+                reached = search.measured(reached)
+            point = reached
         if reason:
             return Minimum(point, search.metric, reason, search.iterations, search.evaluations, refreshes)
 
@@ -151,13 +157,14 @@ class _Search:
         self,
         function: Function,
         metric: Metric,
+        renewable: bool,
         tol: float,
         max_iter: int,
-        resolution: float,
         on_iteration: Callable[[Point], bool],
     ) -> None:
         self.function, self.metric, self.on_iteration = function, metric, on_iteration
-        self.tol, self.max_iter, self.resolution = tol, max_iter, resolution
+        self.renewable, self.tol, self.max_iter = renewable, tol, max_iter
+        self.ratio = 1.0
         self.iterations = self.evaluations = 0
         self.interrupted = False
 
@@ -178,8 +185,47 @@ class _Search:
         return replace(point, norm=norm if finite else math.inf)
 
     def unresolved(self, point: Point) -> bool:
-        """Whether differences of the function near `point` drown in its rounding errors."""
-        return point.norm <= self.resolution * math.sqrt(max(1.0, abs(point.value)))
+        """Whether Newton's step tells more than values, which drown in rounding, can."""
+        resolution = RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+        return self.renewable and point.norm <= resolution
+
+    def verified(self, point: Point) -> Point:
+        """`point`, as evaluated, with the norm that counts: that in the metric of the Hessian.
+
+        Where the metric is not renewed, its ratio to the norm at hand is measured when the last known one
+        lets the search seem to have converged.
+        """
+        estimate = point.norm * self.ratio
+        if not self.renewable and 0 < estimate <= self.tol:
+            estimate = max(point.norm, self.conjugate_gradients(point)[0])
+            self.ratio = estimate / point.norm
+        return replace(point, norm=estimate)
+
+    def conjugate_gradients(self, point: Point) -> tuple[float, Array]:
+        """Newton's decrement ``sqrt(g' H^-1 g)``, from below, and the whitened step ``H^-1 g`` behind it.
+
+        Conjugate gradients in the metric, products with the Hessian being differences of gradients. Each
+        step raises ``g' H^-1 g`` by ``|r|^4 / d' H d``; it is taken for complete when a step adds little.
+        """
+        residual = self.metric.whiten(point.gradient)
+        direction, squared = residual, float(residual @ residual)
+        total, solution = 0.0, np.zeros_like(residual)
+        for _ in range(MAX_CONJUGATE):
+            length = DIFFERENCE / float(np.linalg.norm(direction))
+            nearby = self.evaluate(point.x + self.metric.unwhiten(length * direction))
+            product = self.metric.whiten(nearby.gradient - point.gradient) / length
+            curvature = float(direction @ product)
+            if not 0 < curvature < math.inf:
+                break
+            step = squared / curvature
+            total += step * squared
+            solution = solution + step * direction
+            residual = residual - step * product
+            previous, squared = squared, float(residual @ residual)
+            if step * previous <= NEGLIGIBLE * total or squared == 0:
+                break
+            direction = residual + squared / previous * direction
+        return math.sqrt(total), solution
 
     def accept(self, point: Point) -> None:
         """Count a step and tell the user."""
@@ -189,7 +235,8 @@ class _Search:
     def lbfgs(self, start: Point, max_evaluations: int) -> tuple[Point, bool]:
         """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
         latest = accepted = start
-        lowest = start.norm
+        size = float(np.linalg.norm(self.metric.whiten(start.gradient)))
+        lowest = size
         stopped = False
         if self.unresolved(start):
             return start, True
@@ -198,16 +245,16 @@ class _Search:
         def scaled(v: Array) -> tuple[float, Array]:
             nonlocal latest
             if v.any():
-                latest = self.evaluate(start.x + self.metric.unwhiten(start.norm * v))
+                latest = self.evaluate(start.x + self.metric.unwhiten(size * v))
             if not math.isfinite(latest.norm):  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
-            return latest.value, start.norm * self.metric.whiten(latest.gradient)
+            return latest.value, size * self.metric.whiten(latest.gradient)
 
         def step(intermediate_result: optimize.OptimizeResult) -> None:
             nonlocal accepted, stopped, lowest
             if latest.value >= accepted.value and latest.norm >= lowest:
                 raise StopIteration  # stalled: neither value nor norm falls any more
-            accepted, lowest = latest, min(lowest, latest.norm)
+            accepted, lowest = self.verified(latest), min(lowest, latest.norm)
             self.accept(accepted)
             done = accepted.norm <= self.tol or self.unresolved(accepted)
             if done or self.over or self.evaluations >= last_evaluation:
@@ -225,10 +272,13 @@ class _Search:
         return accepted, not stopped
 
     def newton(self, point: Point) -> Point:
-        """Newton steps in the metric at hand for as long as each at least halves the norm."""
+        """Newton steps for as long as each at least halves the norm."""
         while point.norm > self.tol and not self.over:
-            step = self.metric.unwhiten(self.metric.whiten(point.gradient))
-            trial = self.evaluate(point.x - step)
+            if self.renewable:
+                whitened = self.metric.whiten(point.gradient)
+            else:
+                whitened = self.conjugate_gradients(point)[1]
+            trial = self.verified(self.evaluate(point.x - self.metric.unwhiten(whitened)))
             if not trial.norm <= point.norm / 2:
                 break
             self.accept(trial)

@@ -36,6 +36,7 @@ MAX_SIDE = 5000  # rows or columns up to which the least norm is sought: a cube 
 # at most that of the error in the eigenvectors, of about 2**-52 / sqrt(SMALL_EIGENVALUE) = 2**-34.
 SMALL_EIGENVALUE = 2.0**-36
 NULL_VARIANCE = 2.0**-66
+NEGLIGIBLE_PART = 2.0**-30  # of a null combination: above the eigenvectors' error, below what is meant
 
 SUSPICIOUS = 0.01  # nats that a last Newton step still adds to some margin: 100 times the default tol
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
@@ -80,10 +81,24 @@ def _off_null_space(objective: Objective, coef: Array) -> Array:
         combined = np.zeros((objective.design.n_features, small.shape[1]))
         combined[varying] = small
         eigenvalues, vectors = np.linalg.eigh(gram(objective, combined))
-        null = small @ vectors[:, eigenvalues < NULL_VARIANCE] / objective.scale[varying, np.newaxis]
-        null /= np.maximum(linalg.norm(null, axis=0), np.finfo(float).tiny)
-        least[:, varying] -= (null @ linalg.lstsq(null, coef[:, varying].T)[0]).T
+        null = _echelon(small @ vectors[:, eigenvalues < NULL_VARIANCE])
+        if null.shape[1] == 0:
+            return least
+        null /= objective.scale[varying, np.newaxis]
+        null /= linalg.norm(null, axis=0)
+        # By normal equations, and again: combinations of different columns stay apart, to the last zero.
+        for _ in range(2):
+            along = linalg.solve(null.T @ null, null.T @ least[:, varying].T, assume_a="pos")
+            least[:, varying] -= (null @ along).T
     return least
+
+
+def _echelon(basis: Array) -> Array:
+    """The same space in reduced echelon form, so that columns in other units do not mix by rounding."""
+    count = basis.shape[1]
+    pivots = linalg.qr(basis.T, mode="r", pivoting=True)[1][:count]
+    echelon = basis @ linalg.inv(basis[pivots]) if count else basis
+    return np.where(np.abs(echelon) > NEGLIGIBLE_PART, echelon, 0.0)
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def check_soft_targets(y: Any) -> Targets:
         entries = np.array2string(values[row], threshold=10, edgeitems=3)
         raise ValueError(
             "Soft targets y must have rows of non-negative numbers that sum to 1; "
-            f"row {row} is {entries} and sums to {sums[row]}. For labels pass a 1-D y."
+            f"row {row} is {entries} and sums to {sums[row]}. Divide counts "
+            "or rounded numbers by the sum of their row; for labels pass a 1-D y."
         )
     names = list(y.columns) if hasattr(y, "columns") else list(range(values.shape[1]))
     try:

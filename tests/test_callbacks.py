@@ -317,8 +317,9 @@ def test_verbose_prints_a_line_for_each_step_the_last_with_the_result(wine, caps
     model = SoftmaxRegression(verbose=verbose).fit(*wine)
     lines = capsys.readouterr().out.splitlines()
 
-    assert len(lines) == model.n_iter_
-    assert f"{model.solution_.objective:.9f}" in lines[-1]
+    assert len(lines) == model.n_iter_ + 1
+    assert f"{model.solution_.objective:.9f}" in lines[-2]
+    assert lines[-1] == model.solution_.explain(model.tol, model.max_iter)
 
 
 def test_nothing_is_printed_unasked(wine, capfd):

@@ -427,6 +427,22 @@ def test_of_all_equivalent_coefficients_those_of_least_norm_are_taken(n_classes,
         assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-14)
 
 
+def test_equal_columns_in_other_units_share_their_coefficient_by_their_units(rng):
+    """Least norm: coefficients of c z are c / sum(c**2) of that of z, whatever the units around them.
+
+    A reader looks at each column, so that each is held to its own size, to the tolerance of the fits.
+    """
+    z, u = rng.normal(size=(2, 500))
+    y = (z + u + rng.logistic(size=500) > 0).astype(int)
+    plain = fit(np.column_stack([z, u]), y, C=INF).coef_[0]
+    seconds, milliseconds = 2.0**-20 * z, 2.0**-10 * z
+    model = fit(np.column_stack([seconds, milliseconds, u * 2.0**30, u * 2.0**30]), y, C=INF)
+
+    units = np.array([2.0**-20, 2.0**-10])
+    assert_allclose(model.coef_[0, :2], plain[0] * units / np.sum(units**2), rtol=1e-6)
+    assert_allclose(model.coef_[0, 2:], plain[1] / 2.0**31, rtol=1e-6)
+
+
 @pytest.mark.parametrize("constant", [0.0, 1e300])
 def test_with_more_columns_than_rows_soft_targets_are_met_exactly_with_the_least_norm(constant, rng):
     """All classes are possible, hence not separated, and 10 rows in 40 columns can have any logits.

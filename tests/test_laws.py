@@ -163,7 +163,7 @@ def test_the_record_says_what_the_attributes_say(wine):
     assert model.n_iter_ == solution.iterations
     assert solution.gradient_norm <= TIGHT
     assert solution.suboptimality == solution.gradient_norm**2 / 2
-    assert solution.standard_errors == np.sqrt(len(wine[1])) * solution.gradient_norm
+    assert solution.distance == np.sqrt(len(wine[1])) * solution.gradient_norm
     with pytest.raises(AttributeError):
         solution.objective = 0.0
 
@@ -204,3 +204,16 @@ def test_in_units_that_scikit_learn_can_take_it_finds_nothing_else(problem):
     expected = theirs.predict_proba(X)
     atol = 1e-5 if X.dtype == np.float32 else 1e-7
     assert_allclose(fit(X, y, tol=1e-8, **options).predict_proba(X), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(("n", "p", "K", "C"), [(300, 2000, 2, 100), (500, 1000, 3, 1), (1000, 120, 12, 100)])
+def test_with_a_metric_that_is_not_renewed_the_excess_is_still_the_one_reported(n, p, K, C, rng):
+    """Too many coefficients for a dense metric: conjugate gradients give the norm, at least 0.9 of it."""
+    X = rng.normal(size=(n, p))
+    y = (X[:, :K] + rng.normal(size=(n, K))).argmax(axis=1)
+    loose, tight = fit(X, y, tol=1e-4, C=C), fit(X, y, tol=1e-6, C=C)
+    excess = loose.solution_.objective - tight.solution_.objective
+
+    assert loose.solution_.refreshes == 0
+    assert excess == pytest.approx(loose.solution_.suboptimality, rel=0.5)
+    assert loose.solution_.suboptimality <= 1e-4**2 / 2
