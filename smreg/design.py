@@ -1,9 +1,10 @@
 """The design matrix, read in blocks of rows: the only code that knows how X is stored.
 
 X may be C- or F-ordered, float32 or float64, a memmap, read-only, or sparse CSR. It is never copied
-as a whole: products with it go block by block, each block small enough for the processor's cache, in
-float64 whatever the storage. The blocks depend on the shape of X alone and their results are added
-in order, so that the number of threads changes no bit of any sum.
+as a whole: products with it go block by block, in float64 whatever the storage. A dense block is small
+enough for the processor's cache; a sparse one stays sparse in the products of an evaluation. The blocks
+depend on the shape of X and the number of classes alone and their results are added in order, so that the
+number of threads changes no bit of any sum.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ Result = TypeVar("Result")
 
 CACHED_NUMBERS = 2**17  # numbers in a block: 1 MiB, a second-level cache
 SPARSE_BLOCKS = 8  # a sparse block returns a dense vector of p for every class: a few will do
+BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
 
 # Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
 # shift into the intercept would cost the logits as many bits, of the 53 that there are.
@@ -51,15 +53,27 @@ class DesignMatrix:
         self.offset = np.zeros(self.n_features)
         self.map_blocks = map_blocks
 
-    def map(self, function: Callable[[slice], Result], n_columns: int = 1) -> Iterator[Result]:
-        """`function` of every block of rows, in order; it needs `n_columns` temporaries a row."""
-        if self.is_sparse:
+    @property
+    def numbers_per_row(self) -> float:
+        """Stored numbers in a row, on average: what a product with X costs."""
+        return float(self.X.nnz / self.n_samples if self.is_sparse else self.n_features)
+
+    def map(
+        self, function: Callable[[slice], Result], n_columns: int = 1, *, dense: bool = False
+    ) -> Iterator[Result]:
+        """`function` of every block of rows, in order.
+
+        It needs `n_columns` temporaries a row; `dense` tells that it reads the rows of a sparse X as dense.
+        """
+        if self.is_sparse and not dense:
             size = -(-self.n_samples // SPARSE_BLOCKS)
         else:
             size = CACHED_NUMBERS // max(self.n_features, n_columns)
         starts = range(0, self.n_samples, max(size, 64))
         blocks = [slice(start, min(start + starts.step, self.n_samples)) for start in starts]
-        return iter(self.map_blocks(function, blocks) if len(blocks) > 1 else map(function, blocks))
+        for first in range(0, len(blocks), BLOCKS_IN_FLIGHT):
+            some = blocks[first : first + BLOCKS_IN_FLIGHT]
+            yield from self.map_blocks(function, some) if len(blocks) > 1 else map(function, some)
 
     def rows(self, rows: slice) -> Array:
         """A block of rows, dense, in float64, minus the offset."""
@@ -114,8 +128,10 @@ class DesignMatrix:
             if not self.is_sparse:
                 return np.asarray(w @ (block / unit - mean / unit) ** 2)
             z = block.multiply(1 / unit).tocsr()
-            centred = z.power(2) - z.multiply(2 * mean / unit)  # (z - m)**2 - m**2, zero where z is
-            return np.asarray(centred.T @ w + w.sum() * (mean / unit) ** 2)
+            stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
+            zeros = w.sum() - stored.T @ w  # the weight of what is not stored, whose deviation is the mean
+            z.data = (z.data - (mean / unit)[z.indices]) ** 2
+            return np.asarray(z.T @ w + np.maximum(zeros, 0.0) * (mean / unit) ** 2)
 
         spread = unit * np.sqrt(np.maximum(self._sum(squares), 0.0))
         return ColumnStatistics(mean, np.where(low == high, 0.0, spread))

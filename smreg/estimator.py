@@ -1,7 +1,7 @@
 """The scikit-learn estimator: validate, regress, keep the answer."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -79,8 +79,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         the classes; for two the single row belongs to ``classes_[1]``. float32 where X is float32.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, summing to zero like the coefficients; zeros without `fit_intercept`. A
-        class without weight gets an intercept 40 nats below the mean of the others, and a probability
-        under 1e-17.
+        class without weight gets an intercept 300 nats below the mean of the others: its probability is
+        below 1e-12 up to a temperature of 10. (Without intercepts it stays in the model, and the penalty
+        keeps its probability up.)
     classes_ : ndarray of shape (n_classes,)
         Sorted labels, or for soft targets the names of the columns.
     n_iter_ : int
@@ -209,7 +210,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     start=start,
                     on_iteration=report,
                 )
-            self.coef_, self.intercept_ = report.attributes(regression).values()
+            for name, value in report.attributes(regression).items():
+                setattr(self, name, value)
             self.n_iter_ = solution.iterations
             self.converged_ = solution.converged
             self.solution_ = solution
@@ -278,7 +280,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         2017. https://doi.org/10.48550/arXiv.1706.04599
         """
         T = family.check_temperature(self.temperature if temperature is None else temperature)
-        return family.softmax(self._logits(X), T)
+        return self._logits(X, lambda logits: family.softmax(logits, T))
 
     def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
@@ -301,7 +303,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             If `temperature` is not positive and finite.
         """
         T = family.check_temperature(self.temperature if temperature is None else temperature)
-        return family.log_softmax(self._logits(X), T)
+        return self._logits(X, lambda logits: family.log_softmax(logits, T))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of `predict` against labels.
@@ -357,19 +359,27 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return None
         return Regression(self.coef_.astype(np.float64), self.intercept_.astype(np.float64))
 
-    def _logits(self, X: Any) -> Array:
-        """Logits of all classes, (n_samples, n_classes); for two classes the first is zero."""
+    def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
+        """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
+
+        For two classes the first logit is zero. Where one exceeds the floating range it is the largest
+        number that there is.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
         design, n_classes = DesignMatrix(X), len(self.classes_)
         coef, intercept = self.coef_.astype(np.float64), self.intercept_.astype(np.float64)
-        logits = np.zeros((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_))
+        result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_))
+        largest = float(np.finfo(result.dtype).max)
 
         def block(rows: slice) -> None:
-            logits[rows, -len(coef) :] = design.predictors(rows, coef).T + intercept
+            logits = np.zeros((rows.stop - rows.start, n_classes))
+            with np.errstate(over="ignore", invalid="ignore"):
+                logits[:, -len(coef) :] = design.predictors(rows, coef).T + intercept
+            result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
 
         list(design.map(block, n_classes))
-        return logits
+        return result
 
 
 @contextmanager

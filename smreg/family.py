@@ -358,7 +358,14 @@ def gradient(target: ArrayLike, logits: ArrayLike) -> Array:
     >>> gradient([0.0, 1.0], [0.0, 0.0])
     array([ 0.5, -0.5])
     """
-    return np.asarray(softmax(logits) - np.asarray(target))
+    p, t = softmax(logits), _floating(target)
+    difference = np.asarray(p - t)
+    # p_k - t_k = (1 - t_k) - (1 - p_k), with 1 - p_k as the sum of the others: exact where p_k is near one.
+    top, others = p.argmax(axis=-1)[..., np.newaxis], p.copy()
+    np.put_along_axis(others, top, 0.0, axis=-1)
+    rest = 1 - np.take_along_axis(np.broadcast_to(t, p.shape), top, axis=-1)
+    np.put_along_axis(difference, top, rest - others.sum(axis=-1, keepdims=True), axis=-1)
+    return difference
 
 
 def fisher_information(logits: ArrayLike) -> Array:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.family import fisher_information
+from smreg.family import fisher_information, softmax
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -37,8 +37,12 @@ Array = NDArray[np.float64]
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
 
-MAX_DENSE = 1000  # coordinates up to which the information of the current point is worth its cost
+# The information of the current point costs D**2 operations a row, an evaluation about 4 K numbers a row.
+# Up to this ratio (a dense X with D = 1200) it is worth its cost: no decision counts rows, so that weights
+# and repetition take the same path.
+MAX_EVALUATIONS_WORTH = 300
 MAX_NULL_BYTES = 2**28  # for the K - 1 factors of the null metric: 256 MiB
+MAX_NULL_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,19 @@ def null_metric(objective: Objective) -> NullMetric:
     root[:, :p] = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     if objective.fit_intercept:
         root[:, p] = np.sqrt(eigenvalues)
-    if p <= 1 or 8 * len(eigenvalues) * p**2 > MAX_NULL_BYTES:
+    too_large = 8 * len(eigenvalues) * p**2 > MAX_NULL_BYTES
+    if p <= 1 or too_large or (objective.design.is_sparse and p > MAX_NULL_SPARSE):
         return NullMetric(rotation, None, root)
     covariance = gram(objective)
     blocks = tuple(cholesky_metric(value * covariance + np.diag(objective.ridge)) for value in eigenvalues)
     return NullMetric(rotation, blocks, root)
+
+
+def is_renewable(objective: Objective) -> bool:
+    """Whether `fisher_metric` is worth its cost."""
+    size = objective.shape[0] * objective.shape[1]
+    evaluation = 4 * len(objective.contrasts) * objective.design.numbers_per_row
+    return bool(size**2 <= MAX_EVALUATIONS_WORTH * evaluation)
 
 
 def fisher_metric(objective: Objective, phi: Array) -> CholeskyMetric:
@@ -133,18 +145,21 @@ def information(objective: Objective, phi: Array) -> Array:
     """
     Q, width = objective.class_contrasts, objective.shape[1]
     n_classes = len(Q)
-    by_class = np.zeros((n_classes * width, n_classes * width))
+    varying = [1] if objective.single_row else range(n_classes)
     own = np.zeros((n_classes, width, width))
-    for rows, p in objective.probabilities(phi):
+    between = np.zeros((n_classes * width, n_classes * width))
+    for rows, eta in objective.logits(phi, dense=True):
+        p = np.asarray(softmax(eta.T).T, dtype=np.float64)
         s, z = objective.sample.weights[rows], objective.standardised(rows)
-        for k, variance in enumerate(s * p * _complement(p)):
-            half = z * np.sqrt(variance)[:, np.newaxis]
+        variance = s * p * _complement(p)
+        for k in varying:
+            half = z * np.sqrt(variance[k])[:, np.newaxis]
             own[k] += half.T @ half
-        means = np.einsum("ki,ij->ikj", np.sqrt(s) * p, z).reshape(len(z), -1)
-        by_class -= means.T @ means
-    blocks = by_class.reshape(n_classes, width, n_classes, width)
-    diagonal = np.arange(n_classes)
-    blocks[diagonal, :, diagonal, :] = own
+        if not objective.single_row:
+            means = np.einsum("ki,ij->ikj", np.sqrt(s) * p, z).reshape(len(z), -1)
+            between -= means.T @ means
+    blocks = between.reshape(n_classes, width, n_classes, width)
+    blocks[np.arange(n_classes), :, np.arange(n_classes), :] = own
     hessian = np.einsum("ka,kilj,lb->aibj", Q, blocks, Q, optimize=True)
     ridge = np.zeros(objective.shape)
     ridge[:, : objective.design.n_features] = objective.ridge
@@ -182,12 +197,19 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
     With an intercept the features are centred and it is their covariance. `combinations` has a column
     for each.
     """
-    p = objective.design.n_features
-    weights = objective.sample.weights
+    p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
+    if design.is_sparse and combinations is None:
+        weighted = design.X.multiply(weights[:, np.newaxis]).tocsr()
+        moments = (weighted.T @ design.X).toarray() - np.outer(objective.mean, objective.mean)
+        return np.asarray(moments / objective.scale / objective.scale[:, np.newaxis])
 
     def block(rows: slice) -> Array:
         z = objective.standardised(rows)[:, :p]
         half = (z if combinations is None else z @ combinations) * np.sqrt(weights[rows])[:, np.newaxis]
         return np.asarray(half.T @ half)
 
-    return np.asarray(np.sum(list(objective.design.map(block, p)), axis=0))
+    parts = design.map(block, p, dense=True)
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total

@@ -155,18 +155,15 @@ class Objective:
         coef, intercept = self._at_offset(phi)
         return coef, intercept - coef @ self.design.offset
 
-    def logits(self, phi: Array) -> Iterator[tuple[slice, Array]]:
-        """Blocks of rows with their logits, of shape (K, n_rows); zero in rows without weight."""
+    def logits(self, phi: Array, *, dense: bool = False) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows with their logits, of shape (K, n_rows); zero in rows without weight.
+
+        `dense` makes them small enough for the dense rows of a sparse X.
+        """
         coef, intercept = self._at_offset(phi)
         return self.design.map(
-            lambda rows: (rows, self._logits(rows, coef, intercept)), len(self.sample.priors)
+            lambda rows: (rows, self._logits(rows, coef, intercept)), len(self.sample.priors), dense=dense
         )
-
-    def probabilities(self, phi: Array) -> Iterator[tuple[slice, Array]]:
-        """Blocks of rows with their class probabilities, of shape (K, n_rows)."""
-        for rows, eta in self.logits(phi):
-            p = np.exp(eta - eta.max(axis=0))
-            yield rows, p / p.sum(axis=0)
 
     def standardised(self, rows: slice) -> Array:
         """A block of rows in the solver's coordinates, (n_rows, D / (K - 1)): a one ends each row."""

@@ -17,8 +17,8 @@ from smreg.validation import Targets
 Array = NDArray[np.float64]
 
 # Logit of a class without weight. The other classes' logits sum to zero, so that the largest is at
-# least zero and the probability of this class is below exp(-40) = 4e-18, whatever the features.
-ABSENT = -40.0
+# least zero and the probability of this class is below exp(-300), and at a temperature of 10 below 1e-13.
+ABSENT = -300.0
 
 # Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
 MAX_PENALTY = 1e300
@@ -87,8 +87,8 @@ class Solution:
             ),
             "rounding": (
                 f"The fit did not converge to tol, which floating-point arithmetic does not allow here: "
-                f"{where}. The objective is within about {self.suboptimality:.0e} of its minimum: if that "
-                "is close enough, increase tol."
+                f"{where}. The objective's estimated excess over its minimum is {self.suboptimality:.0e} "
+                "nats: if that is close enough, increase tol."
             ),
         }[self.reason]
 
@@ -125,7 +125,7 @@ def regress(
     targets : Targets
         Labels or soft targets, with class weights already merged in.
     weights : ndarray of shape (n_samples,)
-        Not all zero.
+        Positive in at least two classes.
     C : float
         Inverse strength of the penalty; inf for none.
     fit_intercept : bool
@@ -144,14 +144,10 @@ def regress(
     Regression, Solution
         The coefficients and the record of how they were found.
 
-    Raises
-    ------
-    ValueError
-        If fewer than two classes have weight.
     """
     began = perf_counter()
-    layout = _Layout.of(targets, weights, fit_intercept)
     largest = weights.max()
+    layout = _Layout.of(targets, weights / largest, fit_intercept)
     sample, total = layout.sample(targets, weights / largest)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         total_weight = total * largest
@@ -174,8 +170,10 @@ def regress(
     phi, reason = minimum.point.x, minimum.reason
     if penalty == 0 and reason != "callback":
         step = -minimum.metric.unwhiten(minimum.metric.whiten(minimum.point.gradient))
-        reason = "separation" if is_separated(objective, phi, step) else reason
-        phi = least_norm(objective, phi)
+        if is_separated(objective, phi, step if reason == "converged" else None):
+            reason = "separation"
+        else:
+            phi = least_norm(objective, phi)
     norm = minimum.point.norm
     solution = Solution(
         objective=minimum.point.value,
@@ -202,8 +200,7 @@ def _search(
     report: Callable[[solver.Point], bool] | None,
 ) -> solver.Minimum:
     """Run the solver from the intercept-only model, or from coefficients that are given."""
-    affordable = objective.start().size <= fisher.MAX_DENSE
-    refresh = partial(fisher.fisher_metric, objective) if affordable else None
+    refresh = partial(fisher.fisher_metric, objective) if fisher.is_renewable(objective) else None
     phi, warm = objective.start(), False
     if start is not None:  # a start worse than none, as after a change of units, is not taken
         given = objective.coordinates(*layout.restrict(start))
@@ -247,12 +244,6 @@ class _Layout:
     def of(cls, targets: Targets, weights: Array, fit_intercept: bool) -> "_Layout":
         mass = targets.mass(weights)
         live = np.flatnonzero(mass > 0)
-        if len(live) < 2:
-            got = "none" if len(live) == 0 else f"only the class {targets.classes[live].tolist()[0]!r}"
-            raise ValueError(
-                "At least 2 classes must have samples of positive weight (sample_weight times "
-                f"class_weight), got {got}."
-            )
         return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
 
     def sample(self, targets: Targets, weights: Array) -> tuple[Sample, float]:

@@ -42,8 +42,8 @@ Function = Callable[[Array], tuple[float, Array]]
 REFRESH_AFTER = 8  # evaluations in one metric: by then L-BFGS has had the best of it
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
-NEGLIGIBLE = 0.02  # part of ``g' H^-1 g`` that ends the conjugate gradients
-MAX_CONJUGATE = 30  # and the most steps of them
+NEGLIGIBLE = 2.0**-10  # part of ``g' H^-1 g`` that ends the conjugate gradients
+MAX_CONJUGATE = 100  # and the most steps of them
 UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
 
 
@@ -147,6 +147,9 @@ def minimize(
                 reached = search.measured(reached)
             point = reached
         if reason:
+            if refresh is None and reason in ("max_iter", "rounding"):
+                norm = search.conjugate_gradients(point)[0]
+                point = replace(point, norm=max(point.norm, norm))
             return Minimum(point, search.metric, reason, search.iterations, search.evaluations, refreshes)
 
 
@@ -204,8 +207,8 @@ class _Search:
     def conjugate_gradients(self, point: Point) -> tuple[float, Array]:
         """Newton's decrement ``sqrt(g' H^-1 g)``, from below, and the whitened step ``H^-1 g`` behind it.
 
-        Conjugate gradients in the metric, products with the Hessian being differences of gradients. Each
-        step raises ``g' H^-1 g`` by ``|r|^4 / d' H d``; it is taken for complete when a step adds little.
+        Conjugate gradients in the metric, products with the Hessian being differences of gradients, until
+        neither the last step nor the residual is worth mentioning beside ``g' H^-1 g``.
         """
         residual = self.metric.whiten(point.gradient)
         direction, squared = residual, float(residual @ residual)
@@ -222,7 +225,7 @@ class _Search:
             solution = solution + step * direction
             residual = residual - step * product
             previous, squared = squared, float(residual @ residual)
-            if step * previous <= NEGLIGIBLE * total or squared == 0:
+            if max(step * previous, squared) <= NEGLIGIBLE * total:
                 break
             direction = residual + squared / previous * direction
         return math.sqrt(total), solution

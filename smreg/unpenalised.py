@@ -29,6 +29,7 @@ from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
+MAX_NUMBERS = 2**25  # in a wide X, which is made dense: 256 MiB
 MAX_SIDE = 5000  # rows or columns up to which the least norm is sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
@@ -41,17 +42,20 @@ NEGLIGIBLE_PART = 2.0**-30  # of a null combination: above the eigenvectors' err
 SUSPICIOUS = 0.01  # nats that a last Newton step still adds to some margin: 100 times the default tol
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
 MOST_VIOLATED = 500  # constraints added to the linear program at a time
-MAX_ROUNDS = 100
+MAX_ROUNDS, MAX_PIVOTS, MAX_PROGRAM = 30, 5000, 300  # rounds, pivots in each, and variables
+# Without a linear program's answer: the Newton step raises some margin by a nat or so, and lowers none by
+# more than a hundredth of that.
+GROWING = 0.5
 
 
 def least_norm(objective: Objective, phi: Array) -> Array:
     """The coordinates with the probabilities of `phi` whose coefficients have the least norm.
 
-    Where X has more than `MAX_SIDE` rows and columns, `phi` itself.
+    Where X has more than `MAX_SIDE` rows and columns, or is too wide to be made dense, `phi` itself.
     """
     p = objective.design.n_features
     n = int(np.count_nonzero(objective.sample.weights))
-    if min(n, p) > MAX_SIDE or p == 0:
+    if min(n, p) > MAX_SIDE or p == 0 or (n < p and n * p > MAX_NUMBERS):
         return phi
     minimal = phi.reshape(objective.shape).copy()
     coef = minimal[:, :p] / objective.scale
@@ -81,7 +85,8 @@ def _off_null_space(objective: Objective, coef: Array) -> Array:
         combined = np.zeros((objective.design.n_features, small.shape[1]))
         combined[varying] = small
         eigenvalues, vectors = np.linalg.eigh(gram(objective, combined))
-        null = _echelon(small @ vectors[:, eigenvalues < NULL_VARIANCE])
+        rounding = max(NULL_VARIANCE, (16 * float(np.finfo(objective.design.X.dtype).eps)) ** 2)
+        null = _echelon(small @ vectors[:, eigenvalues < rounding])
         if null.shape[1] == 0:
             return least
         null /= objective.scale[varying, np.newaxis]
@@ -132,8 +137,8 @@ def _margins(objective: Objective, phi: Array) -> Iterator[_Margins]:
         yield _Margins(rows, eta[label, columns] - eta, counts, tied, label)
 
 
-def is_separated(objective: Objective, phi: Array, newton_step: Array) -> bool:
-    """Whether the unpenalised likelihood has no maximum.
+def is_separated(objective: Objective, phi: Array, newton_step: Array | None) -> bool:
+    """Whether the unpenalised likelihood has no maximum, as far as that can be told at a bounded cost.
 
     Parameters
     ----------
@@ -141,32 +146,51 @@ def is_separated(objective: Objective, phi: Array, newton_step: Array) -> bool:
         Without penalty.
     phi : ndarray of shape (D,)
         Where the search for a maximum ended.
-    newton_step : ndarray of shape (D,)
-        The Newton step from there. At a maximum it is tiny; on the way to infinity it adds about a
-        nat to the margins that can still grow.
+    newton_step : ndarray of shape (D,) or None
+        The Newton step from there, if the search converged. At a maximum it is tiny; on the way to
+        infinity it adds about a nat to the margins that can still grow.
     """
     if all((m.shortfall < 0).all() for m in _margins(objective, phi)):
         return True  # along `phi` itself all probabilities go to one
+    if newton_step is None:
+        return False
     growth = max(np.abs(m.value).max(initial=0.0) for m in _margins(objective, newton_step))
-    return bool(growth > SUSPICIOUS) and _has_recession_direction(objective)
+    if growth <= SUSPICIOUS:
+        return False
+    found = _has_recession_direction(objective) if phi.size <= MAX_PROGRAM else None
+    if found is None:
+        shortfall = max(m.shortfall.max() for m in _margins(objective, newton_step))
+        return bool(growth > GROWING and shortfall < SUSPICIOUS * growth)
+    return found
 
 
-def _has_recession_direction(objective: Objective) -> bool:
-    """Maximise the sum of all margins over a box, under constraints added where they are violated."""
+def _has_recession_direction(objective: Objective) -> bool | None:
+    """Maximise the sum of all margins over a box, under constraints added where they are violated.
+
+    None where that takes too long.
+    """
     gain = _margin_sum(objective)
     if not gain.any():
         return False
     gain /= np.linalg.norm(gain)
     constraints = np.empty((0, gain.size))
     for _ in range(MAX_ROUNDS):
-        program = optimize.linprog(-gain, A_ub=-constraints, b_ub=np.zeros(len(constraints)), bounds=(-1, 1))
-        if program.x is None or gain @ program.x <= TOLERANCE:
+        program = optimize.linprog(
+            -gain,
+            A_ub=-constraints,
+            b_ub=np.zeros(len(constraints)),
+            bounds=(-1, 1),
+            options={"maxiter": MAX_PIVOTS},
+        )
+        if program.status != 0 or program.x is None:
+            return None
+        if gain @ program.x <= TOLERANCE:
             return False
         violated = _most_violated(objective, program.x)
         if len(violated) == 0:
-            break
+            return True
         constraints = np.vstack([constraints, violated])
-    return True
+    return None
 
 
 def _margin_sum(objective: Objective) -> Array:

@@ -61,6 +61,8 @@ def encode_labels(y: NDArray[Any]) -> Targets:
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
+        if isinstance(y[0], bytes):  # of which scikit-learn says what to do
+            raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
     if len(classes) < 2:
@@ -104,12 +106,14 @@ def check_soft_targets(y: Any) -> Targets:
     except TypeError:
         order = []
     classes = np.asarray(names)[order]
-    if classes.shape != (len(names),) or len(set(names)) < len(names):
+    missing = any(name != name for name in names)
+    if missing or classes.shape != (len(names),) or len(set(names)) < len(names):
         raise ValueError(
             "The columns of soft targets y must have distinct names of one kind, one for each class; "
             f"got {names}."
         )
-    return Targets(classes, (values / sums[:, np.newaxis])[:, order])
+    values /= sums[:, np.newaxis]
+    return Targets(classes, values if order == sorted(order) else values[:, order])
 
 
 def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
@@ -177,12 +181,28 @@ def class_weight_vector(
 
 
 def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
-    """Merge class weights into the weights and, where they are soft, the targets."""
+    """Merge class weights into the weights and, where they are soft, the targets.
+
+    Raises a ValueError if fewer than two classes have weight.
+    """
     if targets.values.ndim == 1:
-        return targets, weights * class_weights[targets.values]
-    tilted = targets.values * class_weights
-    total = tilted.sum(axis=1)
-    kept = total > 0
-    values = targets.values.copy()
-    values[kept] = tilted[kept] / total[kept, np.newaxis]
-    return Targets(targets.classes, values), weights * total
+        weighed = targets, weights * class_weights[targets.values]
+    elif (class_weights == 1).all():
+        weighed = targets, weights
+    else:
+        tilted = targets.values * class_weights
+        total = tilted.sum(axis=1)
+        values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
+        values /= values.sum(axis=1, keepdims=True)
+        weighed = Targets(targets.classes, values), weights * total
+    _check_two_classes(*weighed)
+    return weighed
+
+
+def _check_two_classes(targets: Targets, weights: Array) -> None:
+    live = targets.classes[targets.mass(weights / max(weights.max(), np.finfo(float).tiny)) > 0].tolist()
+    if len(live) < 2:
+        raise ValueError(
+            "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "
+            f"got {f'only the class {live[0]!r}' if live else 'none'}."
+        )

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from smreg import SoftmaxRegression
-from smreg.fisher import JITTER, MAX_DENSE
+from smreg.fisher import JITTER
 
 TOL = 1e-8
 INF = np.inf
@@ -507,7 +507,7 @@ def test_too_few_steps_are_reported_with_what_was_reached_and_what_to_change(rng
     assert record[0].filename == __file__  # it points at the line that called fit
 
 
-@pytest.mark.parametrize("p", [3, MAX_DENSE + 1], ids=["refreshed metric", "null metric"])
+@pytest.mark.parametrize("p", [3, 1300], ids=["refreshed metric", "null metric"])
 def test_a_tol_below_rounding_is_said_to_be(p, rng):
     """The gradient rounds by some 2**-56: no number of steps gets to 1e-20, and 100 suffice to see it.
 
