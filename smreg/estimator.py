@@ -234,6 +234,20 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             A column for each class; for two classes the logit of ``classes_[1]`` against
             ``classes_[0]``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.decision_function(X[:1]).round(2)
+        array([[  7.34,   3.36, -10.69]])
         """
         logits = self._logits(X)
         return logits[:, 1] if len(self.classes_) == 2 else logits
@@ -250,6 +264,20 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         -------
         ndarray of shape (n_samples,)
             Entries of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict(X[:3])
+        array([0, 0, 0])
         """
         logits = self._logits(X)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
@@ -278,6 +306,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ----------
         C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
         2017. https://doi.org/10.48550/arXiv.1706.04599
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict_proba(X[:1], temperature=4.0).round(3)
+        array([[0.724, 0.268, 0.008]])
         """
         T = family.check_temperature(self.temperature if temperature is None else temperature)
         return self._logits(X, lambda logits: family.softmax(logits, T))
@@ -301,6 +338,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ------
         ValueError
             If `temperature` is not positive and finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict_log_proba(X[:1], temperature=0.01)[:, 1:].round()
+        array([[ -398., -1803.]])
         """
         T = family.check_temperature(self.temperature if temperature is None else temperature)
         return self._logits(X, lambda logits: family.log_softmax(logits, T))
@@ -322,6 +368,20 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         -------
         float
             From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, or y is a soft target.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> round(model.score(X, y), 3)
+        0.973
         """
         if is_soft(y):
             raise ValueError(

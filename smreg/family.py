@@ -69,6 +69,16 @@ def log_partition(logits: ArrayLike) -> Array:
     ndarray of shape (...)
         Never below the largest logit, never more than ``log K`` above it.
 
+    Raises
+    ------
+    ValueError
+        If a row of `logits` is no distribution: NaN, +inf, or nothing but -inf.
+
+    References
+    ----------
+    M. J. Wainwright and M. I. Jordan, Graphical Models, Exponential Families, and Variational Inference,
+    Foundations and Trends in Machine Learning 1 (2008), section 3. https://doi.org/10.1561/2200000001
+
     Examples
     --------
     >>> from smreg.family import log_partition
@@ -104,6 +114,8 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
 
     References
     ----------
+    J. S. Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, in
+    Neurocomputing, Springer 1990. https://doi.org/10.1007/978-3-642-76153-9_28
     C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
     2017. https://doi.org/10.48550/arXiv.1706.04599
 
@@ -138,6 +150,16 @@ def log_softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     ndarray of shape (..., K)
         Log-probabilities, in nats.
 
+    Raises
+    ------
+    ValueError
+        If `temperature` is not positive and finite, or a row of `logits` is no distribution.
+
+    References
+    ----------
+    J. S. Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, in
+    Neurocomputing, Springer 1990. https://doi.org/10.1007/978-3-642-76153-9_28
+
     Examples
     --------
     >>> from smreg import log_softmax
@@ -164,6 +186,16 @@ def hardmax(logits: ArrayLike) -> Array:
     ndarray of shape (..., K)
         Rows of zeros and a single one.
 
+    Raises
+    ------
+    ValueError
+        If a row of `logits` is no distribution: NaN, +inf, or nothing but -inf.
+
+    References
+    ----------
+    J. S. Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, in
+    Neurocomputing, Springer 1990. https://doi.org/10.1007/978-3-642-76153-9_28
+
     Examples
     --------
     >>> from smreg.family import hardmax
@@ -188,6 +220,11 @@ def sigmoid(z: ArrayLike) -> Array:
     ndarray of the same shape
         Probability of the second class: ``softmax([0, z])[1]``.
 
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 4.
+    https://doi.org/10.1201/9780203753736
+
     Examples
     --------
     >>> from smreg.family import sigmoid
@@ -209,6 +246,11 @@ def softplus(z: ArrayLike) -> Array:
     -------
     ndarray of the same shape
         ``log_partition([0, z])``.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 4.
+    https://doi.org/10.1201/9780203753736
 
     Examples
     --------
@@ -233,6 +275,16 @@ def sufficient_statistic(codes: ArrayLike, n_classes: int) -> Array:
     -------
     ndarray of shape (*codes.shape, K)
         A single one in each row.
+
+    Raises
+    ------
+    ValueError
+        If a code is not an integer from 0 to `n_classes` - 1.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
+    https://doi.org/10.1201/9780203753736
 
     Examples
     --------
@@ -266,6 +318,17 @@ def cross_entropy(target: ArrayLike, logits: ArrayLike) -> Array:
         Nats; inf where the target has a class whose logit is -inf. Its minimum over the logits is
         `entropy` of the target, its excess over that is `kl_divergence`.
 
+    Raises
+    ------
+    ValueError
+        If a row of `logits` is no distribution: NaN, +inf, or nothing but -inf.
+        Or if target and logits differ in the number of classes.
+
+    References
+    ----------
+    C. E. Shannon, A Mathematical Theory of Communication, Bell System Technical Journal 27 (1948).
+    https://doi.org/10.1002/j.1538-7305.1948.tb01338.x
+
     Examples
     --------
     >>> from smreg import cross_entropy
@@ -273,6 +336,10 @@ def cross_entropy(target: ArrayLike, logits: ArrayLike) -> Array:
     array([0.6931, 0.6931])
     """
     t, eta = _floating(target), _as_logits(logits).astype(np.float64)
+    if t.ndim == 0 or t.shape[-1] != eta.shape[-1]:
+        raise ValueError(
+            f"target and logits must have equally many classes, got shapes {t.shape} and {eta.shape}."
+        )
     top = eta.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore", invalid="ignore"):
         # <top - eta, t>, in halves since the difference of two huge logits may overflow where t does not
@@ -295,6 +362,11 @@ def entropy(p: ArrayLike) -> Array:
     -------
     ndarray of shape (...)
         From 0 (one class is certain) to ``log K`` (uniform).
+
+    References
+    ----------
+    C. E. Shannon, A Mathematical Theory of Communication, Bell System Technical Journal 27 (1948).
+    https://doi.org/10.1002/j.1538-7305.1948.tb01338.x
 
     Examples
     --------
@@ -352,6 +424,16 @@ def gradient(target: ArrayLike, logits: ArrayLike) -> Array:
     ndarray of shape (..., K)
         Rows that sum to zero.
 
+    Raises
+    ------
+    ValueError
+        If a row of `logits` is no distribution: NaN, +inf, or nothing but -inf.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 2.
+    https://doi.org/10.1201/9780203753736
+
     Examples
     --------
     >>> from smreg.family import gradient
@@ -381,6 +463,16 @@ def fisher_information(logits: ArrayLike) -> Array:
     ndarray of shape (..., K, K)
         Symmetric, positive semi-definite, rows that sum to zero: logits are identified up to a
         constant.
+
+    Raises
+    ------
+    ValueError
+        If a row of `logits` is no distribution: NaN, +inf, or nothing but -inf.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 2.
+    https://doi.org/10.1201/9780203753736
 
     Examples
     --------
@@ -419,6 +511,11 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
         If `reference` is no class, or its logit is -inf, or there are fewer than two classes (the single
         row of a two-class model is in reference coding already).
 
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
+    https://doi.org/10.1201/9780203753736
+
     Examples
     --------
     >>> from smreg.family import to_reference_coding
@@ -455,6 +552,11 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     ------
     ValueError
         If `reference` is no class, or a parameter is not finite.
+
+    References
+    ----------
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
+    https://doi.org/10.1201/9780203753736
 
     Examples
     --------

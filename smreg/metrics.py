@@ -24,6 +24,16 @@ class _NegativeCrossEntropy(BaseEstimator):  # type: ignore[misc]
     Use it as ``scoring=neg_cross_entropy_scorer``, or for scikit-learn's ScoringMonitor as
     ``scoring={"cross_entropy": neg_cross_entropy_scorer}``. With metadata routing take a copy:
     ``clone(neg_cross_entropy_scorer).set_score_request(sample_weight=True)``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from smreg import SoftmaxRegression
+    >>> from smreg.metrics import neg_cross_entropy_scorer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> round(neg_cross_entropy_scorer(model, X, y), 3)
+    -0.12
     """
 
     __name__ = "neg_cross_entropy"  # by which learning curves label their axis

@@ -35,7 +35,7 @@ def objective(model, X, y, sample_weight=None, class_weight=None):
 def test_the_solution_is_that_of_logistic_regression(raw_data, C, fit_intercept, weighting, rng):
     """Both are within some 1e-10 of the optimum in the metric, so that the objectives agree to rounding
     of sums (1e-13). Logits agree to 1e-10 times the root of ``x' H^-1 x``, at most 1.4e4 (digits, C=100),
-    and probabilities to a quarter of that.
+    and probabilities to half of that, 7e-7.
     """
     X, y = raw_data
     sample_weight = rng.integers(1, 4, len(y)).astype(float) if weighting == "sample_weight" else None

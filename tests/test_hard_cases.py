@@ -629,3 +629,46 @@ def test_how_the_features_are_stored_plays_no_part_nor_are_they_changed(store, t
         rounding=logit_rounding(plain, X, precision),
     )
     assert_array_equal(stored.toarray() if sparse.issparse(stored) else stored, X)
+
+
+def test_weights_of_all_magnitudes_give_finite_coefficients(wine):
+    """A class whose weights underflow beside the others' has no weight."""
+    X, y = wine
+    model = fit(X, y, np.where(y == 2, 1e-300, 1e300))
+
+    assert np.isfinite(model.coef_).all()
+    assert model.predict_proba(X)[:, 2].max() < 1e-12
+
+
+def test_sparse_columns_far_from_zero_are_as_good_as_floating_point_lets_them_be(rng):
+    """A mean of 1e9 spreads costs the logits 1e9 roundings of 2**-53: 1e-7, and with the sums' some 1e-6."""
+    X = rng.normal(size=(500, 2))
+    y = (X.sum(axis=1) + rng.logistic(size=500) > 0).astype(int)
+    far = X + np.array([1e9, 0.0])
+    dense, thin = fit(far, y), SoftmaxRegression().fit(sparse.csr_array(far), y)
+
+    assert_allclose(thin.predict_proba(far), dense.predict_proba(far), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e300, 1.7e308])
+def test_logits_beyond_the_floating_range_are_answered(size, rng):
+    """They are the largest number that there is: the class is certain."""
+    X, y = sample(rng, n_classes=2)
+    model = fit(X, y)
+    model.coef_ = model.coef_ * 1e10
+    far = size * np.sign(model.coef_[-1:])
+    p = model.predict_proba(far)
+
+    assert_allclose(p.sum(axis=1), 1.0, rtol=1e-15)
+    assert p[0, -1] == 1.0
+    assert model.predict(far)[0] == model.classes_[-1]
+
+
+def test_an_unpenalised_search_that_was_cut_short_says_so_and_not_that_it_is_separated(rng):
+    """Before it converged nothing is known of separation, and no linear program is worth its time."""
+    X = rng.normal(size=(2000, 400))
+    y = (X[:, 0] + rng.normal(size=2000) > 0).astype(int)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model = SoftmaxRegression(C=INF, max_iter=2).fit(X, y)
+
+    assert model.solution_.reason == "max_iter"

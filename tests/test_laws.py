@@ -3,7 +3,7 @@
 A fit at `tol` has a gradient whose norm in the Fisher metric is at most `tol`. The coefficients are then
 within `tol` of the optimum in that metric, and a logit of row x within ``tol * sqrt(x' H^-1 x)``; that
 root is at most 1312 in the data here (digits, C=1), so that two fits at TIGHT = 1e-10 agree in logits to
-3e-7, and in probabilities, which change by at most a quarter of their logit, to 1e-7.
+3e-7, and in probabilities, which change by at most half of what the logits do, to 2e-7.
 """
 
 import numpy as np

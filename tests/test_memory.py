@@ -1,0 +1,59 @@
+"""What a fit and a prediction take beyond X, counted by NumPy's allocations: the same on every machine."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from smreg import SoftmaxRegression
+
+
+def peak_of(function, *arguments):
+    """Most bytes allocated at a time while the function runs, beyond what there was before."""
+    function(*arguments)  # what is loaded or cached the first time does not count
+    tracemalloc.start()
+    try:
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_fit_does_not_copy_x(rng, n_jobs, dtype, order):
+    """Up to 16 results of p**2 numbers wait to be added, 5 MB, beside blocks of 1 MiB and vectors of n."""
+    X = np.asarray(rng.normal(size=(40_000, 200)), dtype=dtype, order=order)
+    y = rng.permutation(np.arange(40_000) % 3)
+    model = SoftmaxRegression(max_iter=1, tol=0.5, n_jobs=n_jobs)
+
+    assert peak_of(model.fit, X, y) < 0.6 * X.nbytes
+
+
+def test_a_fit_makes_no_matrix_of_rows_by_classes(rng):
+    """Beside X and the blocks there are only vectors of n: codes, weights and what checks them."""
+    n, n_classes = 100_000, 40
+    X, y = rng.normal(size=(n, 3)), rng.permutation(np.arange(n) % n_classes)
+
+    assert peak_of(SoftmaxRegression(max_iter=1, tol=0.5).fit, X, y) < 0.6 * 8 * n * n_classes
+
+
+def test_a_sparse_fit_does_not_fill_x(rng):
+    """1e5 rows of 900 columns would be 720 MB, an eighth of them 90 MB; stored are 1.1 MB.
+
+    The Gram matrix of the columns and its factor are 6.5 MB each.
+    """
+    X = sparse.random_array((100_000, 900), density=1e-3, format="csr", rng=rng)
+    y = rng.integers(0, 2, 100_000)
+
+    assert peak_of(SoftmaxRegression().fit, X, y) < 60e6
+
+
+def test_probabilities_take_little_beyond_themselves(rng):
+    """Blocks of a MiB: no second matrix of rows by classes."""
+    X = rng.normal(size=(50_000, 3))
+    model = SoftmaxRegression().fit(X[:500], np.arange(500) % 50)
+
+    assert peak_of(model.predict_proba, X) < 1.6 * 8 * 50_000 * 50
