@@ -1,7 +1,7 @@
 """Softmax regression on plain arrays: from targets and weights to coefficients and their record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -174,21 +174,32 @@ def regress(
             reason = "separation"
         else:
             phi = least_norm(objective, phi)
-    norm = minimum.point.norm
-    solution = Solution(
-        objective=minimum.point.value,
-        gradient_norm=norm,
-        suboptimality=norm**2 / 2,
-        suboptimality_bound=_bound(objective, minimum.point.gradient),
-        distance=float(np.sqrt(total_weight)) * norm,
+    solution = replace(
+        _record(objective, minimum, total_weight),
         evaluations=minimum.evaluations + (start is not None),
-        iterations=minimum.iterations,
-        refreshes=minimum.refreshes,
         seconds=perf_counter() - began,
         converged=reason == "converged",
         reason=reason,
     )
     return layout.expand(*objective.coefficients(phi)), solution
+
+
+def _record(objective: Objective, minimum: solver.Minimum, total_weight: float) -> Solution:
+    """What the solver found, as the user is told."""
+    norm = minimum.point.norm
+    return Solution(
+        objective=minimum.point.value,
+        gradient_norm=norm,
+        suboptimality=norm**2 / 2,
+        suboptimality_bound=_bound(objective, minimum.point.gradient),
+        distance=float(np.sqrt(total_weight)) * norm,
+        evaluations=minimum.evaluations,
+        iterations=minimum.iterations,
+        refreshes=minimum.refreshes,
+        seconds=0.0,
+        converged=minimum.reason == "converged",
+        reason=minimum.reason,
+    )
 
 
 def _search(

@@ -87,9 +87,18 @@ def check_soft_targets(y: Any) -> Targets:
             f"y of shape {values.shape} means soft targets, one column of probabilities for each "
             f"class, and must be numeric; got dtype {values.dtype}. For labels pass a 1-D y."
         ) from error
+    values /= _row_sums(values, precision)[:, np.newaxis]
+    classes, order = _sorted_classes(y, values.shape[1])
+    return Targets(classes, values if order == sorted(order) else values[:, order])
+
+
+def _row_sums(values: Array, precision: np.dtype[Any]) -> Array:
+    """Sums of the rows, each of which must be one to rounding, of non-negative numbers.
+
+    A row computed in some precision sums to one up to a few of its roundings for each class; the square
+    root is what scikit-learn's log_loss allows.
+    """
     sums = values.sum(axis=1)
-    # A row computed in some precision sums to one up to a few of its roundings per class; the square
-    # root is what scikit-learn's log_loss allows.
     tolerance = np.sqrt(np.finfo(precision).eps)
     good = (values >= 0).all(axis=1) & (np.abs(sums - 1) <= tolerance)
     if not good.all():
@@ -100,20 +109,24 @@ def check_soft_targets(y: Any) -> Targets:
             f"row {row} is {entries} and sums to {sums[row]}. Divide counts "
             "or rounded numbers by the sum of their row; for labels pass a 1-D y."
         )
-    names = list(y.columns) if hasattr(y, "columns") else list(range(values.shape[1]))
+    return np.asarray(sums)
+
+
+def _sorted_classes(y: Any, n_classes: int) -> tuple[NDArray[Any], list[int]]:
+    """Names of the columns, or their numbers, sorted, and the columns in that order."""
+    names = list(y.columns) if hasattr(y, "columns") else list(range(n_classes))
     try:
         order = sorted(range(len(names)), key=names.__getitem__)
     except TypeError:
         order = []
     classes = np.asarray(names)[order]
     missing = any(name != name for name in names)
-    if missing or classes.shape != (len(names),) or len(set(names)) < len(names):
+    if missing or classes.shape != (n_classes,) or len(set(names)) < n_classes:
         raise ValueError(
             "The columns of soft targets y must have distinct names of one kind, one for each class; "
             f"got {names}."
         )
-    values /= sums[:, np.newaxis]
-    return Targets(classes, values if order == sorted(order) else values[:, order])
+    return classes, order
 
 
 def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
