@@ -143,12 +143,12 @@ def regress(
     -------
     Regression, Solution
         The coefficients and the record of how they were found.
-
     """
     began = perf_counter()
     largest = weights.max()
-    layout = _Layout.of(targets, weights / largest, fit_intercept)
-    sample, total = layout.sample(targets, weights / largest)
+    relative = weights / largest  # whose sum does not overflow
+    layout = _Layout.of(targets, relative, fit_intercept)
+    sample, total = layout.sample(targets, relative)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         total_weight = total * largest
         penalty = float(min(np.divide(1.0, C * largest * total), MAX_PENALTY))
@@ -170,7 +170,7 @@ def regress(
     phi, reason = minimum.point.x, minimum.reason
     if penalty == 0 and reason != "callback":
         step = -minimum.metric.unwhiten(minimum.metric.whiten(minimum.point.gradient))
-        if is_separated(objective, phi, step if reason == "converged" else None):
+        if is_separated(objective, phi, None if reason == "max_iter" else step):
             reason = "separation"
         else:
             phi = least_norm(objective, phi)

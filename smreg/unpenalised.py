@@ -147,7 +147,7 @@ def is_separated(objective: Objective, phi: Array, newton_step: Array | None) ->
     phi : ndarray of shape (D,)
         Where the search for a maximum ended.
     newton_step : ndarray of shape (D,) or None
-        The Newton step from there, if the search converged. At a maximum it is tiny; on the way to
+        The Newton step from there, if the search was not cut short. At a maximum it is tiny; on the way to
         infinity it adds about a nat to the margins that can still grow.
     """
     if all((m.shortfall < 0).all() for m in _margins(objective, phi)):

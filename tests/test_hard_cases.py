@@ -664,6 +664,16 @@ def test_logits_beyond_the_floating_range_are_answered(size, rng):
     assert model.predict(far)[0] == model.classes_[-1]
 
 
+@pytest.mark.parametrize("tol", [1e-4, 1e-10])
+def test_separation_is_found_whatever_the_tolerance(tol):
+    """One class of iris is separated from the others, which overlap: at 1e-10 rounding ends the search."""
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        model = SoftmaxRegression(C=INF, tol=tol).fit(X, y)
+
+    assert model.solution_.reason == "separation"
+
+
 def test_an_unpenalised_search_that_was_cut_short_says_so_and_not_that_it_is_separated(rng):
     """Before it converged nothing is known of separation, and no linear program is worth its time."""
     X = rng.normal(size=(2000, 400))

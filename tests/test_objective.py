@@ -64,6 +64,18 @@ def from_definition(objective, phi):
     return loss + objective.penalty / 2 * np.sum(coef**2)
 
 
+def five_point_differences(function, phi, h=1e-3):
+    """Derivatives of a function in each coordinate."""
+    return [
+        (
+            8 * (function(phi + step) - function(phi - step))
+            - (function(phi + 2 * step) - function(phi - 2 * step))
+        )
+        / (12 * h)
+        for step in h * np.eye(phi.size)
+    ]
+
+
 CASES = [
     pytest.param({}, id="labels"),
     pytest.param({"soft": True}, id="soft"),
@@ -91,36 +103,20 @@ def test_the_gradient_is_that_of_finite_differences(case, rng):
 
     With h = 1e-3 they are about 1e-12 (derivatives of order 10 in standardised coordinates) and 1e-12.
     """
-    objective, h = make_objective(**case), 1e-3
+    objective = make_objective(**case)
     phi = rng.normal(size=objective.start().size) / 2
-    steps = h * np.eye(phi.size)
-    numeric = [
-        (
-            8 * (objective(phi + step)[0] - objective(phi - step)[0])
-            - (objective(phi + 2 * step)[0] - objective(phi - 2 * step)[0])
-        )
-        / (12 * h)
-        for step in steps
-    ]
 
+    numeric = five_point_differences(lambda at: objective(at)[0], phi)
     assert_allclose(objective(phi)[1], numeric, rtol=0, atol=2e-11)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_information_is_the_derivative_of_the_gradient(case, rng):
     """The link is canonical: observed and expected information are the same. Error as above."""
-    objective, h = make_objective(**case), 1e-3
+    objective = make_objective(**case)
     phi = rng.normal(size=objective.start().size) / 2
-    steps = h * np.eye(phi.size)
-    numeric = [
-        (
-            8 * (objective(phi + step)[1] - objective(phi - step)[1])
-            - (objective(phi + 2 * step)[1] - objective(phi - 2 * step)[1])
-        )
-        / (12 * h)
-        for step in steps
-    ]
 
+    numeric = five_point_differences(lambda at: objective(at)[1], phi)
     assert_allclose(fisher.information(objective, phi), numeric, rtol=0, atol=2e-11)
 
 
