@@ -75,7 +75,7 @@ class DesignMatrix:
             some = blocks[first : first + BLOCKS_IN_FLIGHT]
             yield from self.map_blocks(function, some) if len(blocks) > 1 else map(function, some)
 
-    def rows(self, rows: slice) -> Array:
+    def rows(self, rows: slice | NDArray[np.int64]) -> Array:
         """A block of rows, dense, in float64, minus the offset."""
         block = self.X[rows].toarray() if self.is_sparse else self.X[rows]
         if self.offset.any():

@@ -1,4 +1,4 @@
-r"""The metric of the solver: Fisher information plus the penalty's curvature.
+r"""Fisher information of the current point, and the metrics that come from it.
 
 At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective` for the
 coordinates: contrasts ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
@@ -6,189 +6,242 @@ coordinates: contrasts ``Q`` of the classes, standardised features ``z_i``, a on
     ``H = 1/S sum_i s_i [Q' (diag(p_i) - p_i p_i') Q] kron [z_i z_i'] + gamma / scale^2``,
 
 which is exact, not an approximation: for the canonical link the observed and the expected information
-are the same. A metric here is a factor ``H = L L'`` of it, as two maps: ``whiten`` takes a gradient
-``g`` to ``L^-1 g``, whose Euclidean length is ``||g||_{H^-1}``, and ``unwhiten`` takes a step ``v``
-back to ``L^-T v``. In the whitened coordinates the Hessian is the identity and L-BFGS, which starts
-from the identity, starts with Newton's step.
+are the same. The metrics are, from the cheapest,
 
-- `null_metric`: at the intercept-only model all rows have the priors ``pi`` as probabilities, so that
+- `null_metric`, at the intercept-only model: all rows have the priors ``pi`` as probabilities, so that
   ``H = Q' (diag(pi) - pi pi') Q kron Cov(z) + gamma / scale^2``: one matrix of size p and one of
-  size K - 1 to factorise, after one pass over X.
-- `fisher_metric`: at any point, as a dense matrix of size D = (K - 1)(p + 1), while that is affordable.
+  size K - 1 to factorise, after one pass over X;
+- `class_metric`: for each class its own block ``sum_i s_i p_ik (1 - p_ik) z_i z_i'``, what the classes
+  have in common left out. H lies below twice that metric, as a graph's Laplacian below twice its degrees;
+- `hessian_metric`: H itself, a dense matrix of size D = (K - 1)(p + 1).
 
-Both are factorised after scaling to unit diagonal, and with `JITTER` added to it: a Cholesky
-factorisation of a semi-definite matrix (collinear columns without a penalty) then succeeds, and since
-the gradient vanishes along the directions that the jitter makes up for, they are left alone.
+**Sampling.** A metric need not be exact. Of many rows some stand for all, drawn by `smreg.sampling`
+with a probability in proportion to their part in the information.
+
+**Softening.** Where classes are nearly separated, probabilities are so near to zero and one that H at
+the current point says nothing of H a step away, and Newton's step goes far too long. The information is
+therefore taken at logits divided by a temperature of ``1 + SOFTENING * norm``, which averages it over
+about the distance still to go: the norm is at most about one, and near the optimum it is zero.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from smreg.family import fisher_information, softmax
+from smreg.family import fisher_information
+from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective
+from smreg.sampling import RowSampler, complement, probabilities
 
 Array = NDArray[np.float64]
 
-# The rounding of a Gram matrix is some multiples of 2**-52 of its diagonal; this is 2**12 of them. Columns
-# so nearly collinear that an eigenvalue of their correlation matrix is below it (x and x + 1e-7 e, say)
-# are resolved without a penalty only as far as the jitter lets the norm see them.
-JITTER = 2.0**-40
+SOFTENING = 2.0
 
-# The information of the current point costs D**2 operations a row, an evaluation about 4 K numbers a row.
-# Up to this ratio (a dense X with D = 1200) it is worth its cost: no decision counts rows, so that weights
-# and repetition take the same path.
-MAX_EVALUATIONS_WORTH = 300
-MAX_NULL_BYTES = 2**28  # for the K - 1 factors of the null metric: 256 MiB
-MAX_NULL_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
+MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
+MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
 
+# Operations take half as long in a large matrix product as in an evaluation, whose products are thin. The
+# exponential of a logit takes as long as some 32 more features, and a number for each class and feature of
+# a row, made for a product, as 128 operations of it.
+SPEED = 2.0
+EXPONENTIAL = 32
+ELEMENTWISE = 128
 
-@dataclass(frozen=True)
-class CholeskyMetric:
-    """A dense metric ``H = diag(root) factor factor' diag(root)`` with a lower triangular factor."""
+# A sample has the rows that this many evaluations pay for, but enough of them: a covariance estimated
+# from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
+SAMPLE_EVALUATIONS = 2
+ROWS_PER_COLUMN = 8
+MIN_ROWS = 2048
 
-    factor: Array
-    root: Array
-
-    def whiten(self, gradient: Array) -> Array:
-        """``L^-1 g``."""
-        return np.asarray(
-            linalg.solve_triangular(self.factor, gradient / self.root, lower=True, check_finite=False)
-        )
-
-    def unwhiten(self, step: Array) -> Array:
-        """``L^-T v``."""
-        solved = linalg.solve_triangular(self.factor, step, lower=True, trans="T", check_finite=False)
-        return np.asarray(solved / self.root)
+# Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
+PART_NUMBERS, MOST_PARTS = 2**24, 8
+BLOCK_NUMBERS, MIN_BLOCK = 2**19, 256
 
 
-@dataclass(frozen=True)
-class NullMetric:
-    """The metric at the intercept-only model, block-diagonal over the principal contrasts.
-
-    Attributes
-    ----------
-    rotation : ndarray of shape (K - 1, K - 1)
-        Eigenvectors of ``Q' (diag(pi) - pi pi') Q``.
-    blocks : tuple of CholeskyMetric, or None
-        For each of them the metric of the coefficients; None where that is diagonal.
-    root : ndarray of shape (K - 1, p + 1)
-        Square root of the metric's diagonal, the intercept last.
-    """
-
-    rotation: Array
-    blocks: tuple[CholeskyMetric, ...] | None
-    root: Array
-
-    def whiten(self, gradient: Array) -> Array:
-        """``L^-1 g``."""
-        rotated = self.rotation.T @ gradient.reshape(self.root.shape)
-        whitened = rotated / self.root
-        for row, block in enumerate(self.blocks or ()):
-            p = len(block.root)
-            whitened[row, :p] = block.whiten(rotated[row, :p])
-        return whitened.ravel()
-
-    def unwhiten(self, step: Array) -> Array:
-        """``L^-T v``."""
-        whitened = step.reshape(self.root.shape)
-        rotated = whitened / self.root
-        for row, block in enumerate(self.blocks or ()):
-            p = len(block.root)
-            rotated[row, :p] = block.unwhiten(whitened[row, :p])
-        return np.asarray(self.rotation @ rotated).ravel()
-
-
-Metric = CholeskyMetric | NullMetric
-
-
-def null_metric(objective: Objective) -> NullMetric:
+def null_metric(objective: Objective) -> Metric:
     """The metric at the intercept-only model, without an intercept at uniform probabilities."""
     Q = objective.class_contrasts
     logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
     eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
     eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
-    p = objective.design.n_features
-    root = np.ones(objective.shape)
-    diagonal = np.outer(eigenvalues, (objective.spread / objective.scale) ** 2) + objective.ridge
-    root[:, :p] = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    if objective.fit_intercept:
-        root[:, p] = np.sqrt(eigenvalues)
-    too_large = 8 * len(eigenvalues) * p**2 > MAX_NULL_BYTES
-    if p <= 1 or too_large or (objective.design.is_sparse and p > MAX_NULL_SPARSE):
-        return NullMetric(rotation, None, root)
-    covariance = gram(objective)
-    blocks = tuple(cholesky_metric(value * covariance + np.diag(objective.ridge)) for value in eigenvalues)
-    return NullMetric(rotation, blocks, root)
+    p, ridge = objective.design.n_features, full_ridge(objective)
+    if p <= 1 or not fits(objective, len(eigenvalues) * len(ridge) ** 2):
+        variances = np.append((objective.spread / objective.scale) ** 2, 1.0)[: len(ridge)]
+        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, variances) + ridge))
+    covariance = np.eye(len(ridge))
+    covariance[:p, :p] = gram(objective)
+    blocks = eigenvalues[:, np.newaxis, np.newaxis] * covariance + np.diag(ridge)
+    return Metric(rotation.T, _inverse_factors(objective, blocks))
 
 
-def is_renewable(objective: Objective) -> bool:
-    """Whether `fisher_metric` is worth its cost."""
-    size = objective.shape[0] * objective.shape[1]
-    evaluation = 4 * len(objective.contrasts) * objective.design.numbers_per_row
-    return bool(size**2 <= MAX_EVALUATIONS_WORTH * evaluation)
+def _inverse_factors(objective: Objective, blocks: Array) -> Array:
+    return np.stack(list(objective.design.map_blocks(inverse_factor, blocks)))
 
 
-def fisher_metric(objective: Objective, phi: Array) -> CholeskyMetric:
-    """The metric at `phi`."""
-    return cholesky_metric(information(objective, phi))
+def full_ridge(objective: Objective) -> Array:
+    """The penalty's curvature for each coordinate of a contrast, zero for the intercept."""
+    ridge = np.zeros(objective.shape[1])
+    ridge[: objective.design.n_features] = objective.ridge
+    return ridge
 
 
-def information(objective: Objective, phi: Array) -> Array:
-    """Fisher information plus the penalty's curvature at `phi`: the Hessian, of shape (D, D).
+@dataclass(frozen=True)
+class Renewal:
+    """A way to renew the metric.
+
+    Attributes
+    ----------
+    cost : float
+        What it costs, in evaluations of the objective.
+    is_hessian : bool
+        Whether the metric is the Hessian, but for sampling, and its norm of the gradient to be believed.
+    at : callable
+        ``(phi, norm) -> metric`` at a point where the gradient has that norm.
+    """
+
+    cost: float
+    is_hessian: bool
+    at: Callable[[Array, float], Metric]
+
+
+def renewals(objective: Objective, null: Metric) -> list[Renewal]:
+    """The ways to renew the metric that memory allows, from the cheapest to the most exact."""
+    n, K = objective.design.n_samples, len(objective.contrasts)
+    width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
+    evaluation = 4.0 * n * K * (objective.design.numbers_per_row + EXPONENTIAL)
+    sampler = RowSampler(objective, null.factors[-1])
+
+    def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
+        per_row += ELEMENTWISE * K * width
+        rows = int(max(SAMPLE_EVALUATIONS * SPEED * evaluation / per_row, ROWS_PER_COLUMN * width, MIN_ROWS))
+
+        def at(phi: Array, norm: float) -> Metric:
+            temperature = 1.0 + SOFTENING * min(norm, 1.0)
+            if rows >= n:
+                return make(objective, Curvature(phi, temperature))
+            return make(objective, Curvature(phi, temperature, *sampler(phi, temperature, rows)))
+
+        return Renewal((min(rows, n) * per_row + factor) / (SPEED * evaluation), is_hessian, at)
+
+    ways = []
+    if fits(objective, K * width**2):
+        ways.append(way(class_metric, K * width**2, K * width**3 / 3, objective.single_row))
+    if fits(objective, 3 * size**2) and not objective.single_row:
+        ways.append(way(hessian_metric, size**2, size**3 / 3, True))
+    return ways
+
+
+def fits(objective: Objective, numbers: int) -> bool:
+    """Whether a metric with so many numbers keeps within the bounds of memory and of cost."""
+    if objective.design.is_sparse and objective.design.n_features > MAX_DENSE_SPARSE:
+        return False
+    return 8 * numbers <= MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Where the information is taken: at the logits of `phi` divided by a temperature, in a sample of rows.
+
+    Attributes
+    ----------
+    phi : ndarray of shape (D,)
+        The point.
+    temperature : float
+        Divisor of its logits.
+    rows : ndarray of int, or None
+        Those that stand for all; None for all.
+    weights : ndarray
+        One for each of them.
+    """
+
+    phi: Array
+    temperature: float = 1.0
+    rows: NDArray[np.int64] | None = None
+    weights: Array | None = None
+
+
+def class_metric(objective: Objective, at: Curvature) -> Metric:
+    """The blocks of each class."""
+    width = objective.shape[1]
+
+    def own(z: Array, s: Array, p: Array) -> Array:
+        return _own_blocks(z, (s * p * complement(p))[-len(objective.contrasts) :])
+
+    blocks = _sum(objective, at, own, (len(objective.contrasts), width, width))
+    blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
+    return Metric(objective.contrasts, _inverse_factors(objective, blocks))
+
+
+def hessian_metric(objective: Objective, at: Curvature) -> Metric:
+    """The dense metric."""
+    return Metric(np.eye(1), inverse_factor(information(objective, at))[np.newaxis])
+
+
+def information(objective: Objective, at: Curvature) -> Array:
+    """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D).
 
     The blocks for two classes, ``-1/S sum_i s_i p_ik p_il z_i z_i'``, come from one product. Those for one
     are computed with ``p_ik (1 - p_ik)``: as a difference of sums they would drown in rounding where
     probabilities are near one.
     """
-    Q, width = objective.class_contrasts, objective.shape[1]
-    n_classes = len(Q)
-    varying = [1] if objective.single_row else range(n_classes)
-    own = np.zeros((n_classes, width, width))
-    between = np.zeros((n_classes * width, n_classes * width))
-    for rows, eta in objective.logits(phi, dense=True):
-        p = np.asarray(softmax(eta.T).T, dtype=np.float64)
-        s, z = objective.sample.weights[rows], objective.standardised(rows)
-        variance = s * p * _complement(p)
-        for k in varying:
-            half = z * np.sqrt(variance[k])[:, np.newaxis]
-            own[k] += half.T @ half
-        if not objective.single_row:
-            means = np.einsum("ki,ij->ikj", np.sqrt(s) * p, z).reshape(len(z), -1)
-            between -= means.T @ means
-    blocks = between.reshape(n_classes, width, n_classes, width)
-    blocks[np.arange(n_classes), :, np.arange(n_classes), :] = own
-    hessian = np.einsum("ka,kilj,lb->aibj", Q, blocks, Q, optimize=True)
-    ridge = np.zeros(objective.shape)
-    ridge[:, : objective.design.n_features] = objective.ridge
-    hessian = hessian.reshape(ridge.size, ridge.size)
-    hessian[np.diag_indices(ridge.size)] += ridge.ravel()
+    Q, (n_contrasts, width) = objective.class_contrasts, objective.shape
+    K, diagonal = len(Q), np.arange(len(Q))
+
+    def class_blocks(z: Array, s: Array, p: Array) -> Array:
+        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
+        blocks = -(means @ means.T).reshape(K, width, K, width)
+        blocks[diagonal, :, diagonal, :] = _own_blocks(z, s * p * complement(p))
+        return blocks
+
+    blocks = _sum(objective, at, class_blocks, (K, width, K, width))
+    half = np.tensordot(Q, blocks, axes=(0, 0))
+    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
     return np.asarray(hessian)
 
 
-def _complement(p: Array) -> Array:
-    """``1 - p`` for class probabilities (K, n_rows), to full precision where it is tiny."""
-    complement, top = 1.0 - p, (p.argmax(axis=0), np.arange(p.shape[1]))
-    others = p.copy()
-    others[top] = 0.0
-    complement[top] = others.sum(axis=0)
-    return complement
+def _own_blocks(z: Array, variances: Array) -> Array:
+    """``sum_i v_ik z_i z_i'`` for every class, of shape (K, width, width)."""
+    blocks = np.empty((len(variances), len(z), len(z)))
+    for root, block in zip(np.sqrt(variances), blocks, strict=True):
+        half = z * root
+        np.matmul(half, half.T, out=block)
+    return blocks
 
 
-def cholesky_metric(hessian: Array) -> CholeskyMetric:
-    """Factorise a positive semi-definite matrix scaled to unit diagonal, with jitter."""
-    diagonal = hessian.diagonal()
-    root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = hessian / root / root[:, np.newaxis]
-    jitter = JITTER
-    while True:
-        scaled[np.diag_indices(len(root))] = 1.0 + jitter
-        try:
-            return CholeskyMetric(linalg.cholesky(scaled, lower=True, check_finite=False), root)
-        except linalg.LinAlgError:
-            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+def _sum(
+    objective: Objective,
+    at: Curvature,
+    summand: Callable[[Array, Array, Array], Array],
+    shape: tuple[int, ...],
+) -> Array:
+    """``summand(z, s, p)`` of features, weights and probabilities, summed over the rows.
+
+    In a few parts, for threads, and in each by blocks whose products stay near the processor.
+    """
+    weights = objective.sample.weights if at.weights is None else at.weights
+    theta = objective.contrasts @ at.phi.reshape(objective.shape)
+    n, numbers = len(weights), int(np.prod(shape))
+    size = max(BLOCK_NUMBERS // (len(theta) * objective.shape[1]), MIN_BLOCK)
+    n_parts = max(min(n // size, PART_NUMBERS // numbers, MOST_PARTS), 1)
+    ends = np.linspace(0, n, n_parts + 1).astype(int)
+
+    def part(first: int, last: int) -> Array:
+        total = np.zeros(shape)
+        for start in range(first, last, size):
+            block = slice(start, min(start + size, last))
+            z = objective.standardised(block if at.rows is None else at.rows[block])
+            eta = theta @ z
+            if objective.single_row:
+                eta = np.concatenate([np.zeros_like(eta), eta])
+            total += summand(z, weights[block], probabilities(eta, at.temperature))
+        return total
+
+    if n_parts == 1:
+        return part(0, n)
+    return sum_of(objective.design.map_blocks(part, ends[:-1], ends[1:]))
 
 
 def gram(objective: Objective, combinations: Array | None = None) -> Array:
@@ -204,11 +257,16 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
         return np.asarray(moments / objective.scale / objective.scale[:, np.newaxis])
 
     def block(rows: slice) -> Array:
-        z = objective.standardised(rows)[:, :p]
-        half = (z if combinations is None else z @ combinations) * np.sqrt(weights[rows])[:, np.newaxis]
-        return np.asarray(half.T @ half)
+        z = objective.standardised(rows)[:p]
+        half = (z if combinations is None else combinations.T @ z) * np.sqrt(weights[rows])
+        return np.asarray(half @ half.T)
 
-    parts = design.map(block, p, dense=True)
+    return sum_of(design.map(block, p, dense=True))
+
+
+def sum_of(parts: Iterable[Array]) -> Array:
+    """Their sum, made in the first of them."""
+    parts = iter(parts)
     total = next(parts)
     for part in parts:
         total += part

@@ -24,8 +24,9 @@ for each *contrast* of the classes and a column for each feature, the intercept 
   the solver sees are of magnitude one, whatever the units, and no bit is rounded in going to and fro.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from scipy import linalg
 from smreg.design import DesignMatrix, power_of_two
 
 Array = NDArray[np.float64]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -155,25 +157,33 @@ class Objective:
         coef, intercept = self._at_offset(phi)
         return coef, intercept - coef @ self.design.offset
 
-    def logits(self, phi: Array, *, dense: bool = False) -> Iterator[tuple[slice, Array]]:
-        """Blocks of rows with their logits, of shape (K, n_rows); zero in rows without weight.
+    def map_logits(
+        self, function: Callable[[slice, Array], Result], phi: Array, *, dense: bool = False
+    ) -> Iterator[Result]:
+        """`function` of every block of rows and its logits, of shape (K, n_rows); zero without weight.
 
-        `dense` makes them small enough for the dense rows of a sparse X.
+        `dense` makes the blocks small enough for the dense rows of a sparse X.
         """
         coef, intercept = self._at_offset(phi)
         return self.design.map(
-            lambda rows: (rows, self._logits(rows, coef, intercept)), len(self.sample.priors), dense=dense
+            lambda rows: function(rows, self._logits(rows, coef, intercept)),
+            len(self.sample.priors),
+            dense=dense,
         )
 
-    def standardised(self, rows: slice) -> Array:
-        """A block of rows in the solver's coordinates, (n_rows, D / (K - 1)): a one ends each row."""
-        z = np.ones((rows.stop - rows.start, self.shape[1]))
-        features = z[:, : self.design.n_features]
+    def logits(self, phi: Array, *, dense: bool = False) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows with their logits."""
+        return self.map_logits(lambda rows, eta: (rows, eta), phi, dense=dense)
+
+    def standardised(self, rows: slice | NDArray[np.int64]) -> Array:
+        """Rows in the solver's coordinates, feature-major: (D / (K - 1), n_rows), the last entries one."""
+        block, p = self.design.rows(rows).T, self.design.n_features
+        z = np.ones((self.shape[1], block.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):  # in rows without weight
-            features[:] = self.design.rows(rows) / self.scale
-            features -= (self.mean - self.design.offset) / self.scale
+            np.divide(block, self.scale[:, np.newaxis], out=z[:p])
+            z[:p] -= ((self.mean - self.design.offset) / self.scale)[:, np.newaxis]
         if self._has_zero_weights:
-            features[self.sample.weights[rows] == 0] = 0.0
+            z[:p, self.sample.weights[rows] == 0] = 0.0
         return z
 
     def _at_offset(self, phi: Array) -> tuple[Array, Array]:

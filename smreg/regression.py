@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -211,18 +210,17 @@ def _search(
     report: Callable[[solver.Point], bool] | None,
 ) -> solver.Minimum:
     """Run the solver from the intercept-only model, or from coefficients that are given."""
-    refresh = partial(fisher.fisher_metric, objective) if fisher.is_renewable(objective) else None
     phi, warm = objective.start(), False
     if start is not None:  # a start worse than none, as after a change of units, is not taken
         given = objective.coordinates(*layout.restrict(start))
         warm = objective(given)[0] <= objective.start_value
         phi = given if warm else phi
-    metric = refresh(phi) if warm and refresh else fisher.null_metric(objective)
+    null = fisher.null_metric(objective)
     return solver.minimize(
         objective,
         phi,
-        metric,
-        refresh,
+        null,
+        fisher.renewals(objective, null),
         tol=tol,
         max_iter=max_iter,
         on_iteration=report or (lambda point: False),

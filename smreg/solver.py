@@ -28,7 +28,7 @@ Programming 45 (1989). https://doi.org/10.1007/BF01589116
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -39,7 +39,7 @@ from scipy import optimize
 Array = NDArray[np.float64]
 Function = Callable[[Array], tuple[float, Array]]
 
-REFRESH_AFTER = 8  # evaluations in one metric: by then L-BFGS has had the best of it
+REFRESH_AFTER = 4  # fewest evaluations in one metric: by then L-BFGS has had the best of it
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
 NEGLIGIBLE = 2.0**-10  # part of ``g' H^-1 g`` that ends the conjugate gradients
@@ -48,13 +48,28 @@ UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
 
 
 class Metric(Protocol):
-    """A factorised positive definite matrix ``M = L L'``."""
+    """A positive definite matrix M, known by a factor of its inverse ``M^-1 = A' A``."""
 
     def whiten(self, gradient: Array) -> Array:
-        """``L^-1 g``."""
+        """``A g``."""
 
     def unwhiten(self, step: Array) -> Array:
-        """``L^-T v``."""
+        """``A' v``."""
+
+
+class Renewal(Protocol):
+    """A way to renew the metric."""
+
+    @property
+    def cost(self) -> float:
+        """What it costs, in evaluations."""
+
+    @property
+    def is_hessian(self) -> bool:
+        """Whether the metric is the Hessian, or near enough for its norm to be believed."""
+
+    def at(self, x: Array, norm: float) -> Metric:
+        """The metric at x, where the gradient has that norm."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,7 @@ def minimize(
     function: Function,
     start: Array,
     metric: Metric,
-    refresh: Callable[[Array], Metric] | None,
+    renewals: Sequence[Renewal] = (),
     *,
     tol: float,
     max_iter: int,
@@ -112,8 +127,8 @@ def minimize(
         Where to begin.
     metric : Metric
         The metric at `start`.
-    refresh : callable or None
-        ``x -> metric`` at x; None where renewing it costs too much.
+    renewals : sequence of Renewal
+        Ways to renew it, from the cheapest to the most exact; none where all cost too much.
     tol : float
         Stop at this norm of the gradient in the metric.
     max_iter : int
@@ -126,31 +141,29 @@ def minimize(
     Minimum
         Never worse than `start`.
     """
-    search = _Search(function, metric, refresh is not None, tol, max_iter, on_iteration)
+    search = _Search(function, metric, renewals, tol, max_iter, on_iteration)
     point = search.verified(search.evaluate(start))
-    refreshes = 0
     while True:
+        reason = ""
         if point.norm <= tol:
             reason = "converged"
         elif search.over:
             reason = "callback" if search.interrupted else "max_iter"
         else:
-            reason = ""
-            reached, stalled = search.lbfgs(point, REFRESH_AFTER if refresh else UNLIMITED)
+            reached, stalled = search.lbfgs(point)
             if stalled or search.unresolved(reached):
                 reached = search.newton(reached)
-            if reached is point:
+            renewed = search.renew(reached, best=reached is point)
+            if reached is point and not renewed:
                 reason = "rounding"
-            elif refresh:
-                search.metric = refresh(reached.x)
-                refreshes += 1
-                reached = search.measured(reached)
-            point = reached
+            point = search.verified(search.measured(reached)) if renewed else reached
         if reason:
-            if refresh is None and reason in ("max_iter", "rounding"):
+            if reason in ("max_iter", "rounding") and not search.is_hessian:
                 norm = search.conjugate_gradients(point)[0]
                 point = replace(point, norm=max(point.norm, norm))
-            return Minimum(point, search.metric, reason, search.iterations, search.evaluations, refreshes)
+            return Minimum(
+                point, search.metric, reason, search.iterations, search.evaluations, search.refreshes
+            )
 
 
 class _Search:
@@ -160,21 +173,46 @@ class _Search:
         self,
         function: Function,
         metric: Metric,
-        renewable: bool,
+        renewals: Sequence[Renewal],
         tol: float,
         max_iter: int,
         on_iteration: Callable[[Point], bool],
     ) -> None:
         self.function, self.metric, self.on_iteration = function, metric, on_iteration
-        self.renewable, self.tol, self.max_iter = renewable, tol, max_iter
-        self.ratio = 1.0
-        self.iterations = self.evaluations = 0
+        self.renewals, self.tol, self.max_iter = renewals, tol, max_iter
+        self.is_hessian, self.ratio = False, 1.0
+        self.iterations = self.evaluations = self.refreshes = 0
+        self.level, self.renewed_at = 0, [0] * len(renewals)
         self.interrupted = False
 
     @property
     def over(self) -> bool:
         """Whether a limit or the user ended the search."""
         return self.interrupted or self.iterations >= self.max_iter
+
+    @property
+    def due_at(self) -> float:
+        """Number of evaluations at which a renewal of the metric has paid for itself."""
+        ways = zip(self.renewed_at[self.level :], self.renewals[self.level :], strict=True)
+        return min((at + max(way.cost / 2, REFRESH_AFTER) for at, way in ways), default=math.inf)
+
+    def renew(self, point: Point, best: bool) -> bool:
+        """Renew the metric in the most exact way that is paid for; whether there was one.
+
+        `best` asks for the most exact of all, if the metric at hand is not.
+        """
+        ways = range(self.level, len(self.renewals))
+        due = [i for i in ways if self.evaluations >= self.renewed_at[i] + self.renewals[i].cost / 2]
+        if best:
+            due = [i for i in ways if i == len(self.renewals) - 1 and not self.is_hessian]
+        if not due:
+            return False
+        self.level, way = due[-1], self.renewals[due[-1]]
+        self.metric = way.at(point.x, point.norm)
+        self.is_hessian, self.ratio = way.is_hessian, 1.0
+        self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
+        self.refreshes += 1
+        return True
 
     def evaluate(self, x: Array) -> Point:
         """Value and gradient at x."""
@@ -190,7 +228,7 @@ class _Search:
     def unresolved(self, point: Point) -> bool:
         """Whether Newton's step tells more than values, which drown in rounding, can."""
         resolution = RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
-        return self.renewable and point.norm <= resolution
+        return self.is_hessian and point.norm <= resolution
 
     def verified(self, point: Point) -> Point:
         """`point`, as evaluated, with the norm that counts: that in the metric of the Hessian.
@@ -199,7 +237,7 @@ class _Search:
         lets the search seem to have converged.
         """
         estimate = point.norm * self.ratio
-        if not self.renewable and 0 < estimate <= self.tol:
+        if not self.is_hessian and 0 < estimate <= self.tol:
             estimate = max(point.norm, self.conjugate_gradients(point)[0])
             self.ratio = estimate / point.norm
         return replace(point, norm=estimate)
@@ -235,15 +273,16 @@ class _Search:
         self.iterations += 1
         self.interrupted = self.on_iteration(point)
 
-    def lbfgs(self, start: Point, max_evaluations: int) -> tuple[Point, bool]:
+    def lbfgs(self, start: Point) -> tuple[Point, bool]:
         """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
         latest = accepted = start
-        size = float(np.linalg.norm(self.metric.whiten(start.gradient)))
+        whitened = self.metric.whiten(start.gradient)
+        size = float(np.linalg.norm(whitened))
         lowest = size
         stopped = False
         if self.unresolved(start):
             return start, True
-        last_evaluation = self.evaluations + max_evaluations
+        due_at = self.due_at
 
         def scaled(v: Array) -> tuple[float, Array]:
             nonlocal latest
@@ -260,13 +299,13 @@ class _Search:
             accepted, lowest = self.verified(latest), min(lowest, latest.norm)
             self.accept(accepted)
             done = accepted.norm <= self.tol or self.unresolved(accepted)
-            if done or self.over or self.evaluations >= last_evaluation:
+            if done or self.over or self.evaluations >= due_at:
                 stopped = True
                 raise StopIteration
 
         optimize.minimize(
             scaled,
-            np.zeros_like(start.x),
+            np.zeros_like(whitened),
             jac=True,
             method="L-BFGS-B",
             callback=step,
@@ -277,7 +316,7 @@ class _Search:
     def newton(self, point: Point) -> Point:
         """Newton steps for as long as each at least halves the norm."""
         while point.norm > self.tol and not self.over:
-            if self.renewable:
+            if self.is_hessian:
                 whitened = self.metric.whiten(point.gradient)
             else:
                 whitened = self.conjugate_gradients(point)[1]

@@ -20,6 +20,18 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all loaded libraries, once
 
 
+def allowed_threads(n_jobs: int | None) -> int:
+    """Threads that `n_jobs` stands for: None is what OpenMP may use, as in scikit-learn's own loops.
+
+    That is the number of processors, or less by ``OMP_NUM_THREADS``, `threadpoolctl.threadpool_limits` or
+    joblib, which divides the processors among its worker processes.
+    """
+    if n_jobs is not None:
+        return int(effective_n_jobs(n_jobs))
+    pools = _libraries().select(user_api="openmp").lib_controllers
+    return min((pool.num_threads for pool in pools), default=1)
+
+
 _limiting = Lock()
 
 
@@ -42,8 +54,8 @@ def _one_blas_thread() -> Iterator[None]:
 
 @contextmanager
 def row_threads(n_jobs: int | None) -> Iterator[Callable[..., Any]]:
-    """A `map` that runs in `n_jobs` threads, in scikit-learn's sense of the number."""
-    n_threads = effective_n_jobs(n_jobs)
+    """A `map` that runs in `n_jobs` threads, in the sense of `allowed_threads`."""
+    n_threads = allowed_threads(n_jobs)
     with _one_blas_thread():
         if n_threads == 1:
             yield map

@@ -219,7 +219,7 @@ def _most_violated(objective: Objective, phi: Array) -> Array:
             if shortfall[k, i] <= TOLERANCE:
                 break
             sign = -1.0 if m.tied[k, i] and m.value[k, i] > 0 else 1.0
-            margin = sign * np.outer(Q[m.label[i]] - Q[k], z[i]).ravel()
+            margin = sign * np.outer(Q[m.label[i]] - Q[k], z[:, i]).ravel()
             found.append((float(shortfall[k, i]), margin))
     found.sort(key=lambda pair: -pair[0])
     return np.array([margin for _, margin in found[:MOST_VIOLATED]])

@@ -1,0 +1,81 @@
+r"""Metrics: positive definite matrices ``M``, known by a factor of their inverse ``M^-1 = A' A``.
+
+`Metric.whiten` takes a gradient ``g`` to ``A g``, whose Euclidean length is ``||g||_{M^-1}``, and
+`Metric.unwhiten` takes a step ``v`` back to ``A' v``. A may have more rows than columns.
+
+Matrices are factorised after scaling to unit diagonal, and with `JITTER` added to it: a Cholesky
+factorisation of a semi-definite matrix (collinear columns without a penalty) then succeeds, and since
+the gradient vanishes along the directions that the jitter makes up for, they are left alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+Array = NDArray[np.float64]
+
+# The rounding of a Gram matrix is some multiples of 2**-52 of its diagonal; this is 2**12 of them. Columns
+# so nearly collinear that an eigenvalue of their correlation matrix is below it (x and x + 1e-7 e, say)
+# are resolved without a penalty only as far as the jitter lets the norm see them.
+JITTER = 2.0**-40
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that is block-diagonal after a change of basis.
+
+    With the gradient as a matrix G of n rows, row b of ``basis @ G`` is whitened by its own factor.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (n_blocks, n)
+        With orthonormal columns.
+    factors : ndarray of shape (n_blocks, width, width), or (n_blocks, width) where they are diagonal
+        ``A_b``, with ``A_b' A_b`` the inverse of block b.
+    """
+
+    basis: Array
+    factors: Array
+
+    def whiten(self, gradient: Array) -> Array:
+        """``A g``."""
+        rows = self.basis @ gradient.reshape(self.basis.shape[1], -1)
+        if self.factors.ndim == 2:
+            return np.asarray(self.factors * rows).ravel()
+        return np.matmul(self.factors, rows[:, :, np.newaxis]).ravel()
+
+    def unwhiten(self, step: Array) -> Array:
+        """``A' v``."""
+        rows = step.reshape(len(self.basis), -1)
+        if self.factors.ndim == 2:
+            return np.asarray(self.basis.T @ (self.factors * rows)).ravel()
+        steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
+        return np.asarray(self.basis.T @ steps).ravel()
+
+
+def inverse_factor(matrix: Array) -> Array:
+    """A lower triangular A with ``A' A = M^-1`` for a positive semi-definite M, with jitter on its diagonal.
+
+    M is overwritten.
+    """
+    diagonal = matrix.diagonal()
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    matrix /= root
+    matrix /= root[:, np.newaxis]
+    jitter = JITTER
+    while True:
+        matrix[np.diag_indices(len(root))] = 1.0 + jitter
+        try:
+            factor = linalg.cholesky(matrix, lower=True, check_finite=False)
+        except linalg.LinAlgError:
+            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+        else:
+            inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+            return np.ascontiguousarray(inverse / root)
+
+
+def inverse_root(diagonal: Array) -> Array:
+    """The same for diagonal matrices: entries that are not positive count as one."""
+    return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
