@@ -18,7 +18,9 @@ from scipy import sparse
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
 
-CACHED_NUMBERS = 2**17  # numbers in a block: 1 MiB, a second-level cache
+# Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
+# still in the last-level cache when they are read again. Smaller data get smaller blocks, for many threads.
+MIN_BLOCK, MAX_BLOCK, FEW_BLOCKS = 2**18, 2**20, 32
 SPARSE_BLOCKS = 8  # a sparse block returns a dense vector of p for every class: a few will do
 BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
 
@@ -63,13 +65,15 @@ class DesignMatrix:
     ) -> Iterator[Result]:
         """`function` of every block of rows, in order.
 
-        It needs `n_columns` temporaries a row; `dense` tells that it reads the rows of a sparse X as dense.
+        It makes `n_columns` numbers for a row; `dense` tells that it reads the rows of a sparse X as dense.
         """
         if self.is_sparse and not dense:
             size = -(-self.n_samples // SPARSE_BLOCKS)
         else:
-            size = CACHED_NUMBERS // max(self.n_features, n_columns)
-        starts = range(0, self.n_samples, max(size, 64))
+            numbers = self.n_samples * (self.n_features + 2 * n_columns)
+            n_blocks = max(min(-(-numbers // MIN_BLOCK), FEW_BLOCKS), -(-numbers // MAX_BLOCK))
+            size = -(-self.n_samples // n_blocks)
+        starts = range(0, self.n_samples, size)
         blocks = [slice(start, min(start + starts.step, self.n_samples)) for start in starts]
         for first in range(0, len(blocks), BLOCKS_IN_FLIGHT):
             some = blocks[first : first + BLOCKS_IN_FLIGHT]

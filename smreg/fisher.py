@@ -37,7 +37,7 @@ from smreg.sampling import RowSampler, complement, probabilities
 
 Array = NDArray[np.float64]
 
-SOFTENING = 2.0
+SOFTENING = 1.5
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
 MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
@@ -45,15 +45,15 @@ MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less th
 # Operations take half as long in a large matrix product as in an evaluation, whose products are thin. The
 # exponential of a logit takes as long as some 32 more features, and a number for each class and feature of
 # a row, made for a product, as 128 operations of it.
-SPEED = 2.0
+SPEED = 1.5
 EXPONENTIAL = 32
 ELEMENTWISE = 128
 
 # A sample has the rows that this many evaluations pay for, but enough of them: a covariance estimated
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
-SAMPLE_EVALUATIONS = 2
+SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 8
-MIN_ROWS = 2048
+MIN_ROWS = 1024
 
 # Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
 PART_NUMBERS, MOST_PARTS = 2**24, 8
@@ -116,6 +116,8 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
     def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
         per_row += ELEMENTWISE * K * width
         rows = int(max(SAMPLE_EVALUATIONS * SPEED * evaluation / per_row, ROWS_PER_COLUMN * width, MIN_ROWS))
+        rows = rows if rows < n else n
+        cost = (rows < n) + (rows * per_row + 2 * factor) / (SPEED * evaluation)
 
         def at(phi: Array, norm: float) -> Metric:
             temperature = 1.0 + SOFTENING * min(norm, 1.0)
@@ -123,7 +125,7 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
                 return make(objective, Curvature(phi, temperature))
             return make(objective, Curvature(phi, temperature, *sampler(phi, temperature, rows)))
 
-        return Renewal((min(rows, n) * per_row + factor) / (SPEED * evaluation), is_hessian, at)
+        return Renewal(cost, is_hessian, at)
 
     ways = []
     if fits(objective, K * width**2):

@@ -168,8 +168,7 @@ def regress(
     minimum = _search(objective, layout, start, tol, max_iter, report)
     phi, reason = minimum.point.x, minimum.reason
     if penalty == 0 and reason != "callback":
-        step = -minimum.metric.unwhiten(minimum.metric.whiten(minimum.point.gradient))
-        if is_separated(objective, phi, None if reason == "max_iter" else step):
+        if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
             reason = "separation"
         else:
             phi = least_norm(objective, phi)

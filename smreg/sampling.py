@@ -5,7 +5,7 @@ The part that row i has in the information is about its *leverage*
     ``l_i = z_i' Cov(z)^-1 z_i  *  sum_k s_i v_ik / sum_j s_j v_jk,   v_ik = p_ik (1 - p_ik)``,
 
 a first factor for where the row lies among the features and a second for what it tells of each class at
-the current point. Rows are drawn with probabilities in proportion to it and count in inverse proportion, so
+the current point (the sums over j are those of the sample before). Rows are drawn with probabilities in proportion to it and count in inverse proportion, so
 that every direction, rare class and rare category keeps its share: a row that alone tells of a direction
 is taken for certain. The sampling is systematic: equally spaced thresholds on the cumulative
 leverage. Nothing is random, and a row of weight two is met as often as two equal rows.
@@ -27,6 +27,8 @@ from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
+TINY = np.finfo(np.float64).tiny
+
 
 class RowSampler:
     """Draws rows for estimating the information of an objective.
@@ -41,6 +43,8 @@ class RowSampler:
 
     def __init__(self, objective: Objective, factor: Array) -> None:
         self.objective, self.factor = objective, factor
+        priors = objective.sample.priors
+        self.balance = 1.0 / np.maximum(priors * (1.0 - priors), TINY)
 
     @cached_property
     def leverage(self) -> Array:
@@ -57,15 +61,16 @@ class RowSampler:
     def __call__(self, phi: Array, temperature: float, size: int) -> tuple[NDArray[np.int64], Array]:
         """Indices of at most `size` rows, and the weights with which each stands for its like."""
         weights = self.objective.sample.weights
-        variances = list(
-            self.objective.map_logits(lambda rows, eta: _variances(eta, temperature) @ weights[rows], phi)
-        )
-        per_class = np.sum(variances, axis=0)
-        inverse = np.divide(1.0, per_class, out=np.zeros_like(per_class), where=per_class > 0)
-        shares = np.concatenate(
-            list(self.objective.map_logits(lambda rows, eta: inverse @ _variances(eta, temperature), phi))
-        )
-        return systematic(weights * shares * self.leverage, weights, size)
+
+        def block(rows: slice, eta: Array) -> tuple[Array, Array]:
+            variances = probabilities(eta, temperature)
+            variances -= variances * variances
+            return variances @ weights[rows], self.balance @ variances
+
+        totals, shares = zip(*self.objective.map_logits(block, phi), strict=True)
+        total = np.sum(totals, axis=0)
+        self.balance = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        return systematic(weights * np.concatenate(shares) * self.leverage, weights, size)
 
 
 def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:
@@ -77,12 +82,6 @@ def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64
     met = np.searchsorted(cumulative, (np.arange(size) + 0.5) * step)
     rows, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1]), return_counts=True)
     return rows, weights[rows] * times * (step / mass[rows])
-
-
-def _variances(eta: Array, temperature: float) -> Array:
-    p = probabilities(eta, temperature)
-    p -= p * p
-    return p
 
 
 def probabilities(eta: Array, temperature: float) -> Array:

@@ -30,7 +30,7 @@ Programming 45 (1989). https://doi.org/10.1007/BF01589116
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,9 @@ Function = Callable[[Array], tuple[float, Array]]
 REFRESH_AFTER = 4  # fewest evaluations in one metric: by then L-BFGS has had the best of it
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
-NEGLIGIBLE = 2.0**-10  # part of ``g' H^-1 g`` that ends the conjugate gradients
+PATIENCE = 0.4
+NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that ends the conjugate gradients
+MARGIN = 2.0  # by which the ratio of two norms may differ after a step of Newton's
 MAX_CONJUGATE = 100  # and the most steps of them
 UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
 
@@ -74,11 +76,12 @@ class Renewal(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A point, the function's value and gradient there, and the gradient's norm in a metric."""
+    """A point, the function's value and gradient there, the whitened gradient, and its norm."""
 
     x: Array
     value: float
     gradient: Array
+    whitened: Array
     norm: float
 
 
@@ -89,10 +92,9 @@ class Minimum:
     Attributes
     ----------
     point : Point
-        The last accepted point. Its norm is that in the metric of the Hessian, or before the search came
-        close and where the metric is not renewed, that in the metric at hand.
-    metric : Metric
-        The metric at that point, or the one that there is.
+        The last accepted point, with the gradient's norm in the metric of the Hessian.
+    newton_step : ndarray of shape (D,)
+        An estimate of Newton's step from there.
     reason : {"converged", "max_iter", "callback", "rounding"}
         What ended the search; "rounding": floating point allows no further progress.
     iterations, evaluations, refreshes : int
@@ -100,7 +102,7 @@ class Minimum:
     """
 
     point: Point
-    metric: Metric
+    newton_step: Array
     reason: str
     iterations: int
     evaluations: int
@@ -150,20 +152,15 @@ def minimize(
         elif search.over:
             reason = "callback" if search.interrupted else "max_iter"
         else:
-            reached, stalled = search.lbfgs(point)
-            if stalled or search.unresolved(reached):
+            reached = search.lbfgs(point)
+            if search.stalled or search.wants_newton(reached):
                 reached = search.newton(reached)
             renewed = search.renew(reached, best=reached is point)
             if reached is point and not renewed:
                 reason = "rounding"
             point = search.verified(search.measured(reached)) if renewed else reached
         if reason:
-            if reason in ("max_iter", "rounding") and not search.is_hessian:
-                norm = search.conjugate_gradients(point)[0]
-                point = replace(point, norm=max(point.norm, norm))
-            return Minimum(
-                point, search.metric, reason, search.iterations, search.evaluations, search.refreshes
-            )
+            return search.ended(point, reason)
 
 
 class _Search:
@@ -180,7 +177,11 @@ class _Search:
     ) -> None:
         self.function, self.metric, self.on_iteration = function, metric, on_iteration
         self.renewals, self.tol, self.max_iter = renewals, tol, max_iter
-        self.is_hessian, self.ratio = False, 1.0
+        self.ratio, self.stalled = 1.0, False
+        self.renewed_from: Array | None = None
+        self.hessian_at: Array | None = None
+        self.looked_at: Array | None = None
+        self.seen = 0.0, np.empty(0)
         self.iterations = self.evaluations = self.refreshes = 0
         self.level, self.renewed_at = 0, [0] * len(renewals)
         self.interrupted = False
@@ -194,7 +195,7 @@ class _Search:
     def due_at(self) -> float:
         """Number of evaluations at which a renewal of the metric has paid for itself."""
         ways = zip(self.renewed_at[self.level :], self.renewals[self.level :], strict=True)
-        return min((at + max(way.cost / 2, REFRESH_AFTER) for at, way in ways), default=math.inf)
+        return min((at + max(PATIENCE * way.cost, REFRESH_AFTER) for at, way in ways), default=math.inf)
 
     def renew(self, point: Point, best: bool) -> bool:
         """Renew the metric in the most exact way that is paid for; whether there was one.
@@ -202,14 +203,14 @@ class _Search:
         `best` asks for the most exact of all, if the metric at hand is not.
         """
         ways = range(self.level, len(self.renewals))
-        due = [i for i in ways if self.evaluations >= self.renewed_at[i] + self.renewals[i].cost / 2]
+        due = [i for i in ways if self.evaluations >= self.renewed_at[i] + PATIENCE * self.renewals[i].cost]
         if best:
-            due = [i for i in ways if i == len(self.renewals) - 1 and not self.is_hessian]
+            due = [i for i in ways if i == len(self.renewals) - 1 and point.x is not self.renewed_from]
         if not due:
             return False
         self.level, way = due[-1], self.renewals[due[-1]]
-        self.metric = way.at(point.x, point.norm)
-        self.is_hessian, self.ratio = way.is_hessian, 1.0
+        self.metric, self.ratio = way.at(point.x, point.norm), 1.0
+        self.renewed_from, self.hessian_at = point.x, point.x if way.is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         self.refreshes += 1
         return True
@@ -217,72 +218,83 @@ class _Search:
     def evaluate(self, x: Array) -> Point:
         """Value and gradient at x."""
         self.evaluations += 1
-        return self.measured(Point(x, *self.function(x), norm=math.inf))
+        return self.measured(Point(x, *self.function(x), whitened=x, norm=math.inf))
 
     def measured(self, point: Point) -> Point:
         """The same point with its norm in the current metric, infinite where anything is not finite."""
-        norm = float(np.linalg.norm(self.metric.whiten(point.gradient)))
+        whitened = self.metric.whiten(point.gradient)
+        norm = float(np.linalg.norm(whitened))
         finite = math.isfinite(norm) and math.isfinite(point.value)
-        return replace(point, norm=norm if finite else math.inf)
+        return replace(point, whitened=whitened, norm=norm if finite else math.inf)
 
-    def unresolved(self, point: Point) -> bool:
-        """Whether Newton's step tells more than values, which drown in rounding, can."""
-        resolution = RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
-        return self.is_hessian and point.norm <= resolution
-
-    def verified(self, point: Point) -> Point:
+    def verified(self, point: Point, guess: Array | None = None) -> Point:
         """`point`, as evaluated, with the norm that counts: that in the metric of the Hessian.
 
-        Where the metric is not renewed, its ratio to the norm at hand is measured when the last known one
-        lets the search seem to have converged.
+        Its ratio to the norm at hand is measured when the last known one lets the search seem to have
+        converged; `guess` is a whitened step to begin with.
         """
+        if point.x is self.hessian_at:
+            return point
         estimate = point.norm * self.ratio
-        if not self.is_hessian and 0 < estimate <= self.tol:
-            estimate = max(point.norm, self.conjugate_gradients(point)[0])
+        if 0 < estimate <= self.tol:
+            estimate = max(point.norm, self.look(point, guess)[0])
             self.ratio = estimate / point.norm
         return replace(point, norm=estimate)
 
-    def conjugate_gradients(self, point: Point) -> tuple[float, Array]:
-        """Newton's decrement ``sqrt(g' H^-1 g)``, from below, and the whitened step ``H^-1 g`` behind it.
+    def newton_step(self, point: Point) -> tuple[float, Array]:
+        """Newton's decrement ``sqrt(g' H^-1 g)``, and the whitened step ``H^-1 g`` behind it."""
+        if point.x is self.hessian_at:
+            return point.norm, point.whitened
+        return self.seen if point.x is self.looked_at else self.look(point, None)
 
-        Conjugate gradients in the metric, products with the Hessian being differences of gradients, until
-        neither the last step nor the residual is worth mentioning beside ``g' H^-1 g``.
+    def look(self, point: Point, guess: Array | None) -> tuple[float, Array]:
+        """The same, from below, whatever the metric, by conjugate gradients in it.
+
+        Products with the Hessian are differences of gradients. The first direction is the guess, the
+        others residuals, until what remains of ``g' H^-1 g`` seems negligible.
         """
-        residual = self.metric.whiten(point.gradient)
-        direction, squared = residual, float(residual @ residual)
+        residual = point.whitened
+        direction = residual if guess is None else guess
+        squared = float(residual @ residual)
         total, solution = 0.0, np.zeros_like(residual)
-        for _ in range(MAX_CONJUGATE):
+        for iteration in range(MAX_CONJUGATE):
             length = DIFFERENCE / float(np.linalg.norm(direction))
             nearby = self.evaluate(point.x + self.metric.unwhiten(length * direction))
-            product = self.metric.whiten(nearby.gradient - point.gradient) / length
-            curvature = float(direction @ product)
+            product = (nearby.whitened - point.whitened) / length
+            curvature, slope = float(direction @ product), float(direction @ residual)
             if not 0 < curvature < math.inf:
                 break
-            step = squared / curvature
-            total += step * squared
+            step = slope / curvature
+            gain = step * slope
+            total += gain
             solution = solution + step * direction
             residual = residual - step * product
             previous, squared = squared, float(residual @ residual)
-            if max(step * previous, squared) <= NEGLIGIBLE * total:
+            if min(gain if iteration else math.inf, squared) <= NEGLIGIBLE * total:
                 break
-            direction = residual + squared / previous * direction
-        return math.sqrt(total), solution
+            first = iteration == 0 and guess is not None
+            direction = residual + (0.0 if first else squared / previous) * direction
+        self.looked_at, self.seen = point.x, (math.sqrt(total), solution)
+        return self.seen
 
     def accept(self, point: Point) -> None:
         """Count a step and tell the user."""
         self.iterations += 1
         self.interrupted = self.on_iteration(point)
 
-    def lbfgs(self, start: Point) -> tuple[Point, bool]:
-        """Run L-BFGS from `start`: the last accepted point, and whether the line search gave up."""
+    def wants_newton(self, point: Point) -> bool:
+        """Whether Newton's step is known, or tells more than values, which drown in rounding, can."""
+        resolution = RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+        return point.x is self.looked_at or point.norm <= resolution
+
+    def lbfgs(self, start: Point) -> Point:
+        """Run L-BFGS from `start`: the last accepted point. It may have stalled there."""
         latest = accepted = start
-        whitened = self.metric.whiten(start.gradient)
-        size = float(np.linalg.norm(whitened))
-        lowest = size
-        stopped = False
-        if self.unresolved(start):
-            return start, True
-        due_at = self.due_at
+        size = lowest = float(np.linalg.norm(start.whitened))
+        due_at, finished = self.due_at, False
+        self.stalled = False
+        if self.wants_newton(start):
+            return start
 
         def scaled(v: Array) -> tuple[float, Array]:
             nonlocal latest
@@ -290,39 +302,53 @@ class _Search:
                 latest = self.evaluate(start.x + self.metric.unwhiten(size * v))
             if not math.isfinite(latest.norm):  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
-            return latest.value, size * self.metric.whiten(latest.gradient)
+            return latest.value, size * latest.whitened
 
         def step(intermediate_result: optimize.OptimizeResult) -> None:
-            nonlocal accepted, stopped, lowest
+            nonlocal accepted, lowest, finished
             if latest.value >= accepted.value and latest.norm >= lowest:
                 raise StopIteration  # stalled: neither value nor norm falls any more
-            accepted, lowest = self.verified(latest), min(lowest, latest.norm)
+            accepted, lowest = replace(latest, norm=latest.norm * self.ratio), min(lowest, latest.norm)
             self.accept(accepted)
-            done = accepted.norm <= self.tol or self.unresolved(accepted)
+            done = accepted.norm <= self.tol or self.wants_newton(accepted)
             if done or self.over or self.evaluations >= due_at:
-                stopped = True
+                finished = True
                 raise StopIteration
 
-        optimize.minimize(
+        result = optimize.minimize(
             scaled,
-            np.zeros_like(whitened),
+            np.zeros_like(start.whitened),
             jac=True,
             method="L-BFGS-B",
             callback=step,
             options={"ftol": 0, "gtol": 0, "maxls": 50, "maxfun": UNLIMITED, "maxiter": UNLIMITED},
         )
-        return accepted, not stopped
+        self.stalled = not finished
+        if accepted is start:
+            return start
+        pairs: Any = result.hess_inv
+        inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size)
+        guess = inverse.matvec(accepted.whitened)
+        return self.verified(replace(accepted, norm=accepted.norm / self.ratio), guess)
 
     def newton(self, point: Point) -> Point:
         """Newton steps for as long as each at least halves the norm."""
         while point.norm > self.tol and not self.over:
-            if self.is_hessian:
-                whitened = self.metric.whiten(point.gradient)
-            else:
-                whitened = self.conjugate_gradients(point)[1]
-            trial = self.verified(self.evaluate(point.x - self.metric.unwhiten(whitened)))
-            if not trial.norm <= point.norm / 2:
+            step = self.newton_step(point)[1]
+            trial = self.evaluate(point.x - self.metric.unwhiten(step))
+            safe = MARGIN * self.ratio * trial.norm
+            if not self.ratio * trial.norm <= point.norm / 2:
                 break
+            trial = replace(trial, norm=safe) if 0 < safe <= self.tol else self.verified(trial)
             self.accept(trial)
             point = trial
+        self.looked_at = None
         return point
+
+    def ended(self, point: Point, reason: str) -> Minimum:
+        """The record, with the norm in the metric of the Hessian wherever that can be told."""
+        if reason in ("max_iter", "rounding"):
+            point = replace(point, norm=max(point.norm, self.newton_step(point)[0]))
+        known = point.x is self.looked_at
+        step = -self.metric.unwhiten(self.seen[1] if known else point.whitened)
+        return Minimum(point, step, reason, self.iterations, self.evaluations, self.refreshes)
