@@ -18,10 +18,11 @@ are the same. The metrics are, from the cheapest,
 **Sampling.** A metric need not be exact. Of many rows some stand for all, drawn by `smreg.sampling`
 with a probability in proportion to their part in the information.
 
-**Softening.** Where classes are nearly separated, probabilities are so near to zero and one that H at
-the current point says nothing of H a step away, and Newton's step goes far too long. The information is
-therefore taken at logits divided by a temperature of ``1 + SOFTENING * norm``, which averages it over
-about the distance still to go: the norm is at most about one, and near the optimum it is zero.
+**Softening.** Where classes are rare or nearly separated, probabilities are so near to zero and one that
+H at the current point says little of H a step away, and Newton's step goes far too long: with
+``V_k = 1/S sum_i s_i p_ik (1 - p_ik)``, it may change the logits of class k by ``norm / sqrt(V_k)`` nats
+in the mean. The information is therefore taken at logits divided by a temperature of one and a fifth of
+that, the root mean square over the classes; near the optimum it is one.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,11 +34,12 @@ from numpy.typing import NDArray
 from smreg.family import fisher_information
 from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective
-from smreg.sampling import RowSampler, complement, probabilities
+from smreg.sampling import RowSampler, complement, probabilities, systematic, variances
 
 Array = NDArray[np.float64]
 
-SOFTENING = 1.5
+SOFTENING = 0.2
+LEAST_VARIANCE = 2.0**-80
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
 MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
@@ -57,7 +59,7 @@ MIN_ROWS = 1024
 
 # Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
 PART_NUMBERS, MOST_PARTS = 2**24, 8
-BLOCK_NUMBERS, MIN_BLOCK = 2**19, 256
+BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256
 
 
 def null_metric(objective: Objective) -> Metric:
@@ -68,12 +70,40 @@ def null_metric(objective: Objective) -> Metric:
     eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
     p, ridge = objective.design.n_features, full_ridge(objective)
     if p <= 1 or not fits(objective, len(eigenvalues) * len(ridge) ** 2):
-        variances = np.append((objective.spread / objective.scale) ** 2, 1.0)[: len(ridge)]
-        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, variances) + ridge))
-    covariance = np.eye(len(ridge))
-    covariance[:p, :p] = gram(objective)
+        diagonal = np.append((objective.spread / objective.scale) ** 2, 1.0)[: len(ridge)]
+        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, diagonal) + ridge))
+    rows, weights = _null_rows(objective)
+    covariance = _sum(
+        objective, rows, weights, lambda z, s: _gram(z * np.sqrt(s)), (len(ridge),) * 2, len(ridge)
+    )
+    covariance[p:] = covariance[:, p:] = 0.0  # the mean is zero
+    covariance[p:, p:] = 1.0
     blocks = eigenvalues[:, np.newaxis, np.newaxis] * covariance + np.diag(ridge)
     return Metric(rotation.T, _inverse_factors(objective, blocks))
+
+
+def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
+    """Rows for estimating the covariance of the features, and their weights."""
+    weights, width = objective.sample.weights, objective.shape[1]
+    size = sample_size(objective, width**2)
+    if size == len(weights):
+        return None, weights
+    diagonal = (objective.spread / objective.scale) ** 2 + objective.ridge
+    sampler = RowSampler(objective, inverse_root(np.append(diagonal, 1.0)[:width]))
+    return systematic(weights * sampler.leverage, weights, size)
+
+
+def sample_size(objective: Objective, per_row: float) -> int:
+    """Rows to sample, at a cost of `per_row` operations each; all where that saves little."""
+    rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / per_row
+    rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)
+    return int(min(rows, objective.design.n_samples))
+
+
+def evaluation_cost(objective: Objective) -> float:
+    """Operations of an evaluation of the objective."""
+    design = objective.design
+    return float(4.0 * design.n_samples * len(objective.contrasts) * (design.numbers_per_row + EXPONENTIAL))
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:
@@ -110,20 +140,19 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
     """The ways to renew the metric that memory allows, from the cheapest to the most exact."""
     n, K = objective.design.n_samples, len(objective.contrasts)
     width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
-    evaluation = 4.0 * n * K * (objective.design.numbers_per_row + EXPONENTIAL)
     sampler = RowSampler(objective, null.factors[-1])
 
     def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
         per_row += ELEMENTWISE * K * width
-        rows = int(max(SAMPLE_EVALUATIONS * SPEED * evaluation / per_row, ROWS_PER_COLUMN * width, MIN_ROWS))
-        rows = rows if rows < n else n
-        cost = (rows < n) + (rows * per_row + 2 * factor) / (SPEED * evaluation)
+        rows = sample_size(objective, per_row)
+        cost = 1 + (rows < n) + (rows * per_row + 2 * factor) / (SPEED * evaluation_cost(objective))
 
         def at(phi: Array, norm: float) -> Metric:
-            temperature = 1.0 + SOFTENING * min(norm, 1.0)
+            totals = class_variances(objective, phi)
+            temperature = 1.0 + SOFTENING * norm * float(np.sqrt(np.mean(1.0 / totals)))
             if rows >= n:
                 return make(objective, Curvature(phi, temperature))
-            return make(objective, Curvature(phi, temperature, *sampler(phi, temperature, rows)))
+            return make(objective, Curvature(phi, temperature, *sampler(phi, temperature, totals, rows)))
 
         return Renewal(cost, is_hessian, at)
 
@@ -140,6 +169,13 @@ def fits(objective: Objective, numbers: int) -> bool:
     if objective.design.is_sparse and objective.design.n_features > MAX_DENSE_SPARSE:
         return False
     return 8 * numbers <= MAX_BYTES
+
+
+def class_variances(objective: Objective, phi: Array) -> Array:
+    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
+    weights = objective.sample.weights
+    parts = objective.map_logits(lambda rows, eta: variances(eta, 1.0) @ weights[rows], phi)
+    return np.maximum(sum_of(parts), LEAST_VARIANCE)
 
 
 @dataclass(frozen=True)
@@ -163,15 +199,23 @@ class Curvature:
     rows: NDArray[np.int64] | None = None
     weights: Array | None = None
 
+    def probabilities(self, objective: Objective, z: Array) -> Array:
+        """Those of all classes for standardised features (width, n_rows)."""
+        eta = objective.contrasts @ self.phi.reshape(objective.shape) @ z
+        if objective.single_row:
+            eta = np.concatenate([np.zeros_like(eta), eta])
+        return probabilities(eta, self.temperature)
+
 
 def class_metric(objective: Objective, at: Curvature) -> Metric:
     """The blocks of each class."""
-    width = objective.shape[1]
+    K, width = len(objective.contrasts), objective.shape[1]
 
-    def own(z: Array, s: Array, p: Array) -> Array:
-        return _own_blocks(z, (s * p * complement(p))[-len(objective.contrasts) :])
+    def own(z: Array, s: Array) -> Array:
+        p = at.probabilities(objective, z)
+        return _own_blocks(z, (s * p * complement(p))[-K:])
 
-    blocks = _sum(objective, at, own, (len(objective.contrasts), width, width))
+    blocks = _sum(objective, at.rows, at.weights, own, (K, width, width), width)
     blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
     return Metric(objective.contrasts, _inverse_factors(objective, blocks))
 
@@ -191,13 +235,14 @@ def information(objective: Objective, at: Curvature) -> Array:
     Q, (n_contrasts, width) = objective.class_contrasts, objective.shape
     K, diagonal = len(Q), np.arange(len(Q))
 
-    def class_blocks(z: Array, s: Array, p: Array) -> Array:
+    def class_blocks(z: Array, s: Array) -> Array:
+        p = at.probabilities(objective, z)
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
-        blocks = -(means @ means.T).reshape(K, width, K, width)
+        blocks = -_gram(means).reshape(K, width, K, width)
         blocks[diagonal, :, diagonal, :] = _own_blocks(z, s * p * complement(p))
         return blocks
 
-    blocks = _sum(objective, at, class_blocks, (K, width, K, width))
+    blocks = _sum(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
     half = np.tensordot(Q, blocks, axes=(0, 0))
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
@@ -206,39 +251,35 @@ def information(objective: Objective, at: Curvature) -> Array:
 
 def _own_blocks(z: Array, variances: Array) -> Array:
     """``sum_i v_ik z_i z_i'`` for every class, of shape (K, width, width)."""
-    blocks = np.empty((len(variances), len(z), len(z)))
-    for root, block in zip(np.sqrt(variances), blocks, strict=True):
-        half = z * root
-        np.matmul(half, half.T, out=block)
-    return blocks
+    return np.stack([_gram(z * root) for root in np.sqrt(variances)])
+
+
+def _gram(z: Array) -> Array:
+    return np.asarray(z @ z.T)
 
 
 def _sum(
     objective: Objective,
-    at: Curvature,
-    summand: Callable[[Array, Array, Array], Array],
+    rows: NDArray[np.int64] | None,
+    weights: Array | None,
+    summand: Callable[[Array, Array], Array],
     shape: tuple[int, ...],
+    row_numbers: int,
 ) -> Array:
-    """``summand(z, s, p)`` of features, weights and probabilities, summed over the rows.
+    """``summand(z, s)`` of features and weights, which makes `row_numbers` for a row, summed over the rows.
 
     In a few parts, for threads, and in each by blocks whose products stay near the processor.
     """
-    weights = objective.sample.weights if at.weights is None else at.weights
-    theta = objective.contrasts @ at.phi.reshape(objective.shape)
-    n, numbers = len(weights), int(np.prod(shape))
-    size = max(BLOCK_NUMBERS // (len(theta) * objective.shape[1]), MIN_BLOCK)
-    n_parts = max(min(n // size, PART_NUMBERS // numbers, MOST_PARTS), 1)
+    weights = objective.sample.weights if weights is None else weights
+    n, size = len(weights), max(BLOCK_NUMBERS // row_numbers, MIN_BLOCK)
+    n_parts = max(min(n // size, PART_NUMBERS // int(np.prod(shape)), MOST_PARTS), 1)
     ends = np.linspace(0, n, n_parts + 1).astype(int)
 
     def part(first: int, last: int) -> Array:
         total = np.zeros(shape)
         for start in range(first, last, size):
             block = slice(start, min(start + size, last))
-            z = objective.standardised(block if at.rows is None else at.rows[block])
-            eta = theta @ z
-            if objective.single_row:
-                eta = np.concatenate([np.zeros_like(eta), eta])
-            total += summand(z, weights[block], probabilities(eta, at.temperature))
+            total += summand(objective.standardised(block if rows is None else rows[block]), weights[block])
         return total
 
     if n_parts == 1:

@@ -44,7 +44,7 @@ class Metric:
         rows = self.basis @ gradient.reshape(self.basis.shape[1], -1)
         if self.factors.ndim == 2:
             return np.asarray(self.factors * rows).ravel()
-        return np.matmul(self.factors, rows[:, :, np.newaxis]).ravel()
+        return np.asarray(np.matmul(self.factors, rows[:, :, np.newaxis])).ravel()
 
     def unwhiten(self, step: Array) -> Array:
         """``A' v``."""

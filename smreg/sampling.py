@@ -5,8 +5,8 @@ The part that row i has in the information is about its *leverage*
     ``l_i = z_i' Cov(z)^-1 z_i  *  sum_k s_i v_ik / sum_j s_j v_jk,   v_ik = p_ik (1 - p_ik)``,
 
 a first factor for where the row lies among the features and a second for what it tells of each class at
-the current point (the sums over j are those of the sample before). Rows are drawn with probabilities in proportion to it and count in inverse proportion, so
-that every direction, rare class and rare category keeps its share: a row that alone tells of a direction
+the current point. Rows are drawn with probabilities in proportion to it and count in inverse proportion,
+so that every direction, rare class and rare category keeps its share: a row that alone tells of a direction
 is taken for certain. The sampling is systematic: equally spaced thresholds on the cumulative
 leverage. Nothing is random, and a row of weight two is met as often as two equal rows.
 
@@ -27,7 +27,9 @@ from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
-TINY = np.finfo(np.float64).tiny
+# A leverage need not be exact: that of so many random combinations of the whitened features has an error
+# of a fifth. The signs are the same in every fit.
+SKETCH = 64
 
 
 class RowSampler:
@@ -38,17 +40,18 @@ class RowSampler:
     objective : Objective
         Whose rows.
     factor : ndarray of shape (width, width), or (width,) where it is diagonal
-        A with ``A' A`` in the place of the inverse covariance of the standardised features.
+        A, with ``A' A`` in the place of the inverse covariance of the standardised features.
     """
 
     def __init__(self, objective: Objective, factor: Array) -> None:
+        if factor.ndim == 2 and len(factor) > SKETCH:
+            signs = np.random.default_rng(0).choice([-1.0, 1.0], (SKETCH, len(factor)))
+            factor = signs @ factor / np.sqrt(SKETCH)
         self.objective, self.factor = objective, factor
-        priors = objective.sample.priors
-        self.balance = 1.0 / np.maximum(priors * (1.0 - priors), TINY)
 
     @cached_property
     def leverage(self) -> Array:
-        """``||A z_i||^2`` for every row, of shape (n_samples,)."""
+        """``||A z_i||^2`` for every row, nearly, of shape (n_samples,)."""
 
         def block(rows: slice) -> Array:
             z = self.objective.standardised(rows)
@@ -58,19 +61,17 @@ class RowSampler:
 
         return np.concatenate(list(self.objective.design.map(block, dense=True)))
 
-    def __call__(self, phi: Array, temperature: float, size: int) -> tuple[NDArray[np.int64], Array]:
-        """Indices of at most `size` rows, and the weights with which each stands for its like."""
+    def __call__(
+        self, phi: Array, temperature: float, totals: Array, size: int
+    ) -> tuple[NDArray[np.int64], Array]:
+        """Indices of at most `size` rows, and the weights with which each stands for its like.
+
+        `totals` are the sums of the variances over all rows, for every class.
+        """
+        inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
+        shares = self.objective.map_logits(lambda rows, eta: inverse @ variances(eta, temperature), phi)
         weights = self.objective.sample.weights
-
-        def block(rows: slice, eta: Array) -> tuple[Array, Array]:
-            variances = probabilities(eta, temperature)
-            variances -= variances * variances
-            return variances @ weights[rows], self.balance @ variances
-
-        totals, shares = zip(*self.objective.map_logits(block, phi), strict=True)
-        total = np.sum(totals, axis=0)
-        self.balance = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        return systematic(weights * np.concatenate(shares) * self.leverage, weights, size)
+        return systematic(weights * np.concatenate(list(shares)) * self.leverage, weights, size)
 
 
 def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:
@@ -82,6 +83,13 @@ def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64
     met = np.searchsorted(cumulative, (np.arange(size) + 0.5) * step)
     rows, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1]), return_counts=True)
     return rows, weights[rows] * times * (step / mass[rows])
+
+
+def variances(eta: Array, temperature: float) -> Array:
+    """``p (1 - p)`` for logits of shape (K, n_rows) divided by a temperature, not to full precision."""
+    p = probabilities(eta, temperature)
+    p -= p * p
+    return p
 
 
 def probabilities(eta: Array, temperature: float) -> Array:
