@@ -7,7 +7,7 @@ depend on the shape of X and the number of classes alone and their results are a
 number of threads changes no bit of any sum.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -160,3 +160,12 @@ def power_of_two(magnitude: Array) -> Array:
     """The power of two just above each magnitude, one for zero: scaling by it rounds nothing."""
     exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)  # so that the inverse is finite too
     return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)
+
+
+def sum_of(parts: Iterable[Array]) -> Array:
+    """Their sum, made in the first of them."""
+    parts = iter(parts)
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total

@@ -25,12 +25,13 @@ in the mean. The information is therefore taken at logits divided by a temperatu
 that, the root mean square over the classes; near the optimum it is one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.design import sum_of
 from smreg.family import fisher_information
 from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective
@@ -305,12 +306,3 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
         return np.asarray(half @ half.T)
 
     return sum_of(design.map(block, p, dense=True))
-
-
-def sum_of(parts: Iterable[Array]) -> Array:
-    """Their sum, made in the first of them."""
-    parts = iter(parts)
-    total = next(parts)
-    for part in parts:
-        total += part
-    return total

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from smreg import fisher, solver
 from smreg.design import DesignMatrix
 from smreg.objective import Objective, Sample
+from smreg.rowspace import RowSpace, is_wide
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
 
@@ -103,6 +105,9 @@ class Regression:
     intercept: Array
 
 
+OnIteration = Callable[[Callable[[], Regression], float, float], bool]
+
+
 def regress(
     design: DesignMatrix,
     targets: Targets,
@@ -113,7 +118,7 @@ def regress(
     tol: float,
     max_iter: int,
     start: Regression | None = None,
-    on_iteration: Callable[[Regression, float, float], bool] | None = None,
+    on_iteration: OnIteration | None = None,
 ) -> tuple[Regression, Solution]:
     """Minimise the penalised cross-entropy.
 
@@ -136,7 +141,8 @@ def regress(
     start : Regression or None
         Where to begin; None for the intercept-only model.
     on_iteration : callable or None
-        ``(regression, objective, norm) -> stop``, called after every step.
+        ``(regression, objective, norm) -> stop``, called after every step; the regression is a function
+        that makes it.
 
     Returns
     -------
@@ -144,6 +150,40 @@ def regress(
         The coefficients and the record of how they were found.
     """
     began = perf_counter()
+    solve = partial(
+        _solve, targets=targets, weights=weights, C=C, fit_intercept=fit_intercept, tol=tol, max_iter=max_iter
+    )
+    if not is_wide(design, len(targets.classes)):
+        regression, solution = solve(design, start=start, on_iteration=on_iteration)
+    else:
+        with np.errstate(over="ignore", under="ignore"):
+            penalty = 1.0 / (C * weights.sum())
+        space = RowSpace(design, weights / weights.max(), centred=fit_intercept, penalty=penalty)
+
+        def expand(made: Regression) -> Regression:
+            return Regression(*space.expand(made.coef, made.intercept))
+
+        def told(regression: Callable[[], Regression], objective: float, norm: float) -> bool:
+            return on_iteration is not None and on_iteration(lambda: expand(regression()), objective, norm)
+
+        begin = start and Regression(*space.restrict(start.coef, start.intercept))
+        regression, solution = solve(space.coordinates, start=begin, on_iteration=told)
+        regression = expand(regression)
+    return regression, replace(solution, seconds=perf_counter() - began)
+
+
+def _solve(
+    design: DesignMatrix,
+    *,
+    targets: Targets,
+    weights: Array,
+    C: float,
+    fit_intercept: bool,
+    tol: float,
+    max_iter: int,
+    start: Regression | None,
+    on_iteration: OnIteration | None,
+) -> tuple[Regression, Solution]:
     largest = weights.max()
     relative = weights / largest  # whose sum does not overflow
     layout = _Layout.of(targets, relative, fit_intercept)
@@ -162,8 +202,9 @@ def regress(
     if on_iteration is not None:
 
         def report(point: solver.Point) -> bool:
-            regression = layout.expand(*objective.coefficients(point.x))
-            return on_iteration(regression, point.value, point.norm)
+            return on_iteration(
+                lambda: layout.expand(*objective.coefficients(point.x)), point.value, point.norm
+            )
 
     minimum = _search(objective, layout, start, tol, max_iter, report)
     phi, reason = minimum.point.x, minimum.reason
@@ -175,7 +216,6 @@ def regress(
     solution = replace(
         _record(objective, minimum, total_weight),
         evaluations=minimum.evaluations + (start is not None),
-        seconds=perf_counter() - began,
         converged=reason == "converged",
         reason=reason,
     )

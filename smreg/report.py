@@ -1,5 +1,6 @@
 """What a fit tells of its steps: scikit-learn's callbacks, and with `verbose` the user."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Report:
             "intercept_": regression.intercept.astype(self.dtype),
         }
 
-    def __call__(self, regression: Regression, objective: float, norm: float) -> bool:
+    def __call__(self, regression: Callable[[], Regression], objective: float, norm: float) -> bool:
         """Tell of a step; whether a callback asks to stop."""
         self.steps += 1
         if self.estimator.verbose:
@@ -36,7 +37,7 @@ class Report:
         step.call_on_fit_task_begin(**self.data)
         return bool(
             step.call_on_fit_task_end(
-                **self.data, reconstruction_attributes=lambda: self.attributes(regression)
+                **self.data, reconstruction_attributes=lambda: self.attributes(regression())
             )
         )
 
