@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from smreg import SoftmaxRegression
-from smreg.fisher import JITTER
+from smreg.metric import JITTER
 
 TOL = 1e-8
 INF = np.inf

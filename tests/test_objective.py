@@ -7,6 +7,8 @@ from scipy import sparse
 
 from smreg import family, fisher
 from smreg.design import DesignMatrix
+from smreg.fisher import Curvature
+from smreg.metric import JITTER, inverse_factor
 from smreg.objective import Objective, Sample
 
 EPS = np.finfo(np.float64).eps
@@ -117,7 +119,7 @@ def test_the_information_is_the_derivative_of_the_gradient(case, rng):
     phi = rng.normal(size=objective.start().size) / 2
 
     numeric = five_point_differences(lambda at: objective(at)[1], phi)
-    assert_allclose(fisher.information(objective, phi), numeric, rtol=0, atol=2e-11)
+    assert_allclose(fisher.information(objective, Curvature(phi)), numeric, rtol=0, atol=2e-11)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -132,7 +134,7 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
     phi = size * rng.normal(size=objective.start().size)
     Q, expected = objective.class_contrasts, 0.0
     for rows, eta in objective.logits(phi):
-        z, variance = objective.standardised(rows), family.fisher_information(eta.T)
+        z, variance = objective.standardised(rows).T, family.fisher_information(eta.T)
         expected += np.einsum(
             "i,ka,ikl,lb,im,in->ambn", objective.sample.weights[rows], Q, variance, Q, z, z, optimize=True
         )
@@ -142,7 +144,7 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
     expected += np.diag(ridge.ravel())
 
     root = np.sqrt(expected.diagonal())
-    actual = fisher.information(objective, phi)
+    actual = fisher.information(objective, Curvature(phi))
     assert_allclose(actual / np.outer(root, root), expected / np.outer(root, root), rtol=0, atol=2.0**-40)
 
 
@@ -152,10 +154,12 @@ def test_the_null_metric_is_the_information_at_the_intercept_only_model(case):
     objective = make_objective(**case)
     metric = fisher.null_metric(objective)
     start = objective.start()
-    whitened = np.column_stack([metric.whiten(row) for row in fisher.information(objective, start)])
+    whitened = np.column_stack(
+        [metric.whiten(row) for row in fisher.information(objective, Curvature(start))]
+    )
     twice = np.column_stack([metric.whiten(row) for row in whitened])
 
-    assert_allclose(twice, np.eye(start.size), rtol=0, atol=20 * fisher.JITTER)
+    assert_allclose(twice, np.eye(start.size), rtol=0, atol=20 * JITTER)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -163,20 +167,24 @@ def test_whiten_and_unwhiten_belong_to_the_same_factor(case, rng):
     """<L^-1 g, v> = <g, L^-T v>, to the rounding of triangular solves with a condition below 1e3."""
     objective = make_objective(**case)
     g, v = rng.normal(size=(2, objective.start().size))
-    for metric in (fisher.null_metric(objective), fisher.fisher_metric(objective, g / 10)):
+    for metric in (
+        fisher.null_metric(objective),
+        fisher.hessian_metric(objective, Curvature(g / 10)),
+        fisher.class_metric(objective, Curvature(g / 10)),
+    ):
         assert_allclose(metric.whiten(g) @ v, g @ metric.unwhiten(v), rtol=1e3 * EPS * 20)
 
 
 def test_a_singular_matrix_still_gives_a_metric():
-    """Two equal columns: the factor is that of the matrix with the jitter on its unit diagonal."""
-    singular = np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 0.0]])
-    metric = fisher.cholesky_metric(singular)
+    """Two equal columns: A' A is the inverse of the matrix with the jitter on its unit diagonal.
 
-    assert_allclose(
-        np.outer(metric.root, metric.root) * (metric.factor @ metric.factor.T),
-        singular + np.diag([4, 4, 1]) * fisher.JITTER + np.diag([0, 0, 1]),
-        rtol=10 * EPS,
-    )
+    The matrix with unit diagonal has the condition 2 / JITTER, and so large are relative rounding errors.
+    """
+    singular = np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 0.0]])
+    factor = inverse_factor(singular.copy())
+
+    with_jitter = singular + np.diag([4, 4, 1]) * JITTER + np.diag([0, 0, 1])
+    assert_allclose(factor.T @ factor @ with_jitter, np.eye(3), rtol=0, atol=100 * EPS / JITTER)
 
 
 @pytest.mark.parametrize("store", STORED_AS.values(), ids=STORED_AS)

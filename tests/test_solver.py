@@ -1,15 +1,33 @@
 """L-BFGS in a metric, on functions whose minimum is known."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from smreg.fisher import cholesky_metric
+from smreg.metric import Metric, inverse_factor
 from smreg.solver import minimize
 
 HESSIAN = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
 OPTIMUM = np.array([1.0, -2.0, 0.5])
+
+
+def cholesky_metric(matrix):
+    return Metric(np.eye(1), inverse_factor(np.array(matrix, dtype=float))[np.newaxis])
+
+
 EUCLIDEAN = cholesky_metric(np.eye(3))
+
+
+@dataclass
+class Renewal:
+    """A way to renew the metric at the cost of nothing."""
+
+    at: Callable
+    cost: float = 0.0
+    is_hessian: bool = True
 
 
 def quadratic(units=1.0):
@@ -29,7 +47,8 @@ def log_cosh(x):
 
 def solve(function, metric, start=None, refresh=None, **options):
     options = {"tol": 1e-8, "max_iter": 1000} | options
-    return minimize(function, np.zeros(3) if start is None else start, metric, refresh, **options)
+    renewals = () if refresh is None else (Renewal(lambda x, norm: refresh(x)),)
+    return minimize(function, np.zeros(3) if start is None else start, metric, renewals, **options)
 
 
 @pytest.mark.parametrize("units", [1.0, np.array([1e8, 1.0, 1e-8])], ids=["one", "mixed"])
