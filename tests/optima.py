@@ -12,11 +12,12 @@ which loses no digits to cancellation: it is known to the square of the rounding
 difference of two objectives drowns in 1e-16.
 
 **Tolerance.** A fit has converged where the gradient's norm in the Fisher metric is at most `tol`: its
-excess is ``tol**2 / 2`` for a quadratic, and the terms beyond it at most double that. (They do where
-``F`` falls like ``exp(-t)``: there the norm's square is F itself.) Logits that are off by at most
-``d`` have divergences of at most ``d**2 / 2``, and the root of an excess is a distance, so that
-``(tol + d)**2`` bounds the excess of logits that are rounded by d. By Pinsker's inequality the mean
-square of the rows' largest errors of a probability is at most half of the excess.
+excess is ``tol**2 / 2`` for a quadratic, and the terms beyond it at most double that. (They do where F
+falls like ``exp(-t)``, as it does between classes that are separated: there the norm's square is F itself
+if all margins are equal. For margins that are not, `UNEQUAL` allows a tenth more.) Logits that are off by
+at most d have divergences of at most ``d**2 / 2``, and the root of an excess is a distance, so that
+``(tol + d)**2`` bounds the excess of logits that are rounded by d. By Pinsker's inequality the mean square
+of the rows' largest errors of a probability is at most half of the excess.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import mpmath
 import numpy as np
 from scipy import linalg, special
 
+UNEQUAL = 1.1
 DIGITS = 60  # of mpmath's arithmetic
 MOST_STEPS = 60  # of Newton's method: where classes are separated it adds a nat a step, without end
 
@@ -77,9 +79,9 @@ def assert_optimal(model, X, best, tol):
     largest = np.abs(p - best.probabilities).max(axis=1)
     rounding = 1e-14 * max(1.0, best.value) + 2 * logit_rounding(model, X, np.float64)
 
-    assert best.excess(model, X) <= distance**2
+    assert best.excess(model, X) <= UNEQUAL * distance**2
     assert np.sqrt(best.weights @ largest**2) <= distance + np.finfo(p.dtype).eps
-    assert -rounding <= model.solution_.objective - best.value <= tol**2 + rounding
+    assert -rounding <= model.solution_.objective - best.value <= UNEQUAL * tol**2 + rounding
 
 
 def logit_rounding(model, X, precision=None):

@@ -76,6 +76,13 @@ def nearly_separated_with_classes_of_two_rows(rng):
     return alike(np.concatenate([X, wrong, outside, amid]), y)
 
 
+def separated_classes_of_two_rows(rng):
+    """Four classes of two rows each beside 92 rows in the middle, most of them, but not all, outside."""
+    X = rng.normal(size=(100, 2))
+    X[:8] *= 2
+    return alike(X, np.append(np.arange(8) // 2, np.full(92, 4)))
+
+
 def duplicated_and_constant_columns(rng):
     X, y = sample(rng, p=2)
     return alike(np.column_stack([X, X, np.full(200, 3.7)]), y)
@@ -145,7 +152,7 @@ def three_rows_far_out(rng, n=20_000):
 
 
 def many_classes(rng, n=20_000):
-    return alike(*sample(rng, n, p=6, n_classes=10))
+    return alike(*sample(rng, n, p=10, n_classes=8))
 
 
 def wide(rng, n=100, p=5000):

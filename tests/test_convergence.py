@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from optima import assert_optimal, logit_rounding, optimum
+from optima import UNEQUAL, assert_optimal, logit_rounding, optimum
 from problems import (
     STORAGES,
     a_few_wrong_labels,
@@ -69,6 +69,7 @@ VARIETY = [
     *((make, C) for make in LARGE for C in (1.0, INF)),
     (nearly_separated_with_classes_of_two_rows, 1e6),
     (separated_into_three, 1e6),
+    (separated_into_three, 1e12),
     (wide, 1e-2),
     (wide, 1.0),
     (words, 1.0),
@@ -81,7 +82,8 @@ NAMES = [f"{make.__name__}-C={C:g}" for make, C in VARIETY]
 def solved(make, C, fit_intercept=True):
     """A problem and its optimum."""
     problem = make(np.random.default_rng(0))
-    return problem, optimum(*problem, C, fit_intercept=fit_intercept)
+    many_digits = make is separated_into_three  # whose probabilities near one leave few to p - t
+    return problem, optimum(*problem, C, fit_intercept=fit_intercept, many_digits=many_digits)
 
 
 @cache
@@ -112,10 +114,10 @@ def test_the_excess_over_the_minimum_is_at_most_twice_the_one_reported(make, C):
     """
     problem, best = solved(make, C)
     model = fitted(make, C)
-    solution, rounding = model.solution_, logit_rounding(model, problem.X)
+    reported, rounding = model.solution_.suboptimality, logit_rounding(model, problem.X)
 
-    assert best.excess(model, problem.X) <= 2 * solution.suboptimality + rounding**2
-    assert solution.suboptimality == solution.gradient_norm**2 / 2 <= DEFAULT**2 / 2
+    assert best.excess(model, problem.X) <= UNEQUAL * 2 * reported + rounding**2
+    assert reported <= DEFAULT**2 / 2
 
 
 BOUNDED = [

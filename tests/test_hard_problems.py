@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from optima import Optimum, assert_optimal, optimum, symmetric
+from optima import Optimum, assert_optimal, logit_rounding, optimum, symmetric
 from problems import (
     STORAGES,
     Problem,
@@ -26,6 +26,7 @@ from problems import (
     sample,
     separated,
     separated_but_for_rows_of_little_weight,
+    separated_classes_of_two_rows,
     separated_into_three,
     units_from_1e_minus_8_to_1e8,
     weights_over_twelve_orders,
@@ -63,25 +64,38 @@ def solved(make, C, many_digits=False):
     return problem, optimum(*problem, C, many_digits=many_digits)
 
 
+def three_classes(rng):
+    return alike(*sample(rng, n=50, p=2))
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0])
+@pytest.mark.parametrize("make", [three_classes, separated, more_columns_than_rows])
+def test_the_optimum_to_compare_with_is_that_of_many_digits_and_of_scikit_learn(make, C):
+    """All end at norms below 1e-10."""
+    problem, best = solved(make, C)
+    exact = optimum(*problem, C, many_digits=True)
+    theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12).fit(problem.X, problem.y)
+
+    assert_allclose(best.logits, exact.logits, rtol=0, atol=1e-9)
+    assert best.value == pytest.approx(exact.value, rel=1e-14)
+    assert_allclose(best.coef, symmetric(theirs.coef_), rtol=0, atol=1e-8)
+    assert_allclose(best.probabilities, theirs.predict_proba(problem.X), rtol=0, atol=1e-8)
+
+
+def crossed(makes, strengths, many_digits=False):
+    """Every problem with every C."""
+    return [(make, C, many_digits) for make in makes for C in strengths]
+
+
 HARD = [
-    *((make, C, False) for C in (1.0, INF) for make in (
-        units_from_1e_minus_8_to_1e8,
-        years_and_timestamps,
-        cauchy,
-        log_normal,
-        duplicated_and_constant_columns,
-        one_hot_blocks,
-        weights_over_twelve_orders,
-    )),
-    # Probabilities near one leave few digits to p - t: mpmath has more
-    *((make, C, True) for C in (1.0, 1e6, 1e12) for make in (separated, separated_into_three)),
-    *((make, C, True) for C in (1.0, 1e6, INF) for make in (
-        nearly_separated_with_classes_of_two_rows,
-        separated_but_for_rows_of_little_weight,
-    )),
-    (one_sample_a_class, 1.0, False),
-    (more_columns_than_rows, 1.0, False),
-]  # fmt: skip
+    *crossed([units_from_1e_minus_8_to_1e8, years_and_timestamps, cauchy, log_normal], [1.0, INF]),
+    *crossed([duplicated_and_constant_columns, one_hot_blocks, weights_over_twelve_orders], [1.0, INF]),
+    *crossed([one_sample_a_class, more_columns_than_rows], [1.0]),
+    # probabilities near one leave few digits to p - t
+    *crossed([separated, separated_into_three], [1.0, 1e6, 1e12], many_digits=True),
+    *crossed([nearly_separated_with_classes_of_two_rows], [1.0, 1e6, INF], many_digits=True),
+    *crossed([separated_but_for_rows_of_little_weight], [1.0, 1e6, INF], many_digits=True),
+]
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])
@@ -108,8 +122,30 @@ def test_without_a_penalty_separated_classes_are_said_to_be(make, storage, tol):
     assert (model.converged_, model.solution_.reason) == (False, "separation")
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.predict_log_proba(X)).all()
-    assert model.solution_.evaluations <= TENS
+    assert model.solution_.evaluations <= TENS or tol < DEFAULT
     assert_array_equal(model.predict(X), y)
+
+
+@pytest.mark.parametrize("tol", [DEFAULT, TIGHT, 1e-12])
+@pytest.mark.parametrize("storage", ["C", "sparse"])
+@pytest.mark.parametrize("C", [1.0, 1e6, 1e12])
+def test_rounding_is_no_excuse_above_rounding(C, storage, tol):
+    """Classes of two rows with margins of up to 300 nats, where C lets them: between such classes Newton's
+    steps lower the norm by ``exp(-1/2)`` each, in float64 to some 1e-10.
+
+    There, at last, a warning may say that floating point allows no more. Margins that differ so much make
+    the excess up to four times half the norm's square.
+    """
+    problem, best = solved(separated_classes_of_two_rows, C, many_digits=True)
+    X = STORAGES[storage](problem.X)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The fit did not converge to tol", ConvergenceWarning)
+        model = SoftmaxRegression(C=C, tol=tol, max_iter=STEPS).fit(X, problem.y)
+
+    norm = model.solution_.gradient_norm
+    assert norm <= max(tol, 1e-9)
+    assert model.solution_.reason == ("converged" if norm <= tol else "rounding")
+    assert best.excess(model, X) <= 4 * model.solution_.suboptimality + logit_rounding(model, X) ** 2
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])
@@ -179,7 +215,7 @@ def five_hundred_classes(C):
     ("C", "storage", "tol"),
     [
         (1.0, "C", DEFAULT),
-        (1.0, "sparse", 1e-6),
+        pytest.param(1.0, "sparse", 1e-6, marks=pytest.mark.slow),
         pytest.param(100.0, "C", DEFAULT, marks=pytest.mark.slow),
     ],
 )
@@ -190,7 +226,7 @@ def test_five_hundred_classes_are_as_good_as_three(C, storage, tol):
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("storage", ["C", "sparse"])
 @pytest.mark.parametrize("C", [1.0, 1e4])
 def test_five_thousand_columns_of_a_hundred_rows_are_a_problem_in_a_hundred_dimensions(C, storage, tol):
     """The optimum is found in the space of the rows, in which the coefficients are."""
