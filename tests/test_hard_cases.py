@@ -1,4 +1,4 @@
-"""Data that are hard are not errors: they have answers.
+"""Data that are hard are not errors: they have answers. What is hard to solve is in test_hard_problems.py.
 
 **Tolerance.** A fit has ended where the gradient's norm in the Fisher metric is at most `tol`. To first
 order, the logits are then off by ``d_i`` with ``sum_i s_i/S Var_{p_i}(d_i) <= tol**2``: the left side
@@ -11,7 +11,10 @@ comes the rounding of logits, `logit_rounding`. pytest turns warnings that are n
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse, special
+from optima import logit_rounding
+from problems import STORAGES as LAYOUTS
+from problems import labels, sample
+from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -27,123 +30,9 @@ def fit(X, y, sample_weight=None, **options):
     return SoftmaxRegression(**{"tol": TOL} | options).fit(X, y, sample_weight)
 
 
-def labels(logits, rng):
-    """Draws from ``softmax(logits)``: the argmax after adding Gumbel noise."""
-    return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-
-
-def sample(rng, n=200, p=3, n_classes=3):
-    """Features of unit size and labels that they do not separate."""
-    X = rng.normal(size=(n, p))
-    return X, labels(X @ rng.normal(size=(p, n_classes)), rng)
-
-
-def logit_rounding(model, X, precision=np.float64):
-    """Bound on the rounding of the logits: half a unit for each coefficient, product and sum."""
-    size = np.abs(X) @ np.abs(model.coef_).T + np.abs(model.intercept_)
-    return (X.shape[1] + 2) * np.finfo(precision).eps / 2 * size.max()
-
-
 def assert_same_probabilities(p, q, *, tol=TOL, weights=None, rounding=1e-14):
     largest = np.abs(p - q).max(axis=1)
     assert np.sqrt(np.average(largest**2, weights=weights)) <= 2 * tol + rounding
-
-
-def optimum(X, y, weights, C):
-    """Probabilities at the optimum: Newton with step halving, all classes, standardised columns."""
-    T = np.eye(y.max() + 1)[y]
-    K = T.shape[1]
-    s = weights / weights.sum()
-    # scikit-learn's single row w for two classes is the rows -w/2 and w/2 of half its square
-    gamma = (2 if K == 2 else 1) / (C * weights.sum())
-    mean = s @ X
-    unit = np.sqrt(s @ (X - mean) ** 2 + gamma)
-    Z = np.column_stack([(X - mean) / unit, np.ones(len(X))])
-    ridge = np.append(gamma / unit**2, 0.0)
-
-    def value(theta):
-        eta = Z @ theta.T
-        loss = s @ (special.logsumexp(eta, axis=1) - (eta * T).sum(axis=1))
-        return loss + np.sum(ridge * theta**2) / 2
-
-    theta, decrement = np.zeros((K, Z.shape[1])), 1.0
-    while decrement > 1e-24:  # a norm of 1e-12, far below TOL
-        p = special.softmax(Z @ theta.T, axis=1)
-        g = ((p - T) * s[:, None]).T @ Z + ridge * theta
-        variance = np.einsum("ik,kl->ikl", p, np.eye(K)) - p[:, :, None] * p[:, None, :]
-        H = np.einsum("i,ikl,ia,ib->kalb", s, variance, Z, Z, optimize=True)
-        H = H.reshape(g.size, g.size) + np.diag(np.tile(ridge, K))
-        step = np.linalg.lstsq(H, g.ravel())[0].reshape(g.shape)
-        decrement, length = np.sum(g * step), 1.0
-        while value(theta - length * step) > value(theta) + 1e-15:
-            length /= 2
-        theta = theta - length * step
-    return special.softmax(Z @ theta.T, axis=1)
-
-
-def heavy_tails(rng):
-    X = rng.standard_cauchy(size=(200, 3))
-    return X, labels(np.clip(X, -2, 2), rng), np.ones(200), 1.0
-
-
-def units_from_1e_minus_8_to_1e8(rng):
-    X, y = sample(rng, p=5)
-    return X * 10.0 ** np.arange(-8, 9, 4), y, np.ones(200), 1.0
-
-
-def far_from_zero(rng):
-    X, y = sample(rng)
-    return X + 1e6, y, np.ones(200), 1.0
-
-
-def weights_over_twelve_orders(rng):
-    X, y = sample(rng)
-    return X, y, 10.0 ** rng.uniform(-6, 6, 200), 1.0
-
-
-def one_sample_a_class(rng):
-    return rng.normal(size=(8, 3)), np.arange(8), np.ones(8), 1.0
-
-
-def more_columns_than_rows(rng):
-    return rng.normal(size=(15, 40)), np.arange(15) % 3, np.ones(15), 1.0
-
-
-def nearly_separated(rng):
-    X = rng.normal(size=(100, 3))
-    return X, (X @ [1.0, 2.0, 3.0] > 0).astype(int), np.ones(100), 1e6
-
-
-def duplicated_and_constant_columns(rng):
-    X, y = sample(rng, p=2)
-    return np.column_stack([X, X, np.full(200, 3.7)]), y, np.ones(200), 10.0
-
-
-@pytest.mark.parametrize(
-    "problem",
-    [
-        heavy_tails,
-        units_from_1e_minus_8_to_1e8,
-        far_from_zero,
-        weights_over_twelve_orders,
-        one_sample_a_class,
-        more_columns_than_rows,
-        nearly_separated,
-        duplicated_and_constant_columns,
-    ],
-    ids=lambda problem: problem.__name__,
-)
-def test_a_hard_problem_is_solved_as_any_other(problem, rng):
-    X, y, weights, C = problem(rng)
-    model = fit(X, y, weights, C=C)
-
-    assert model.converged_
-    assert_same_probabilities(
-        model.predict_proba(X),
-        optimum(X, y, weights, C),
-        weights=weights,
-        rounding=logit_rounding(model, X),
-    )
 
 
 @pytest.mark.parametrize("C", [1.0, INF])
@@ -546,12 +435,7 @@ def assert_bit_identical(model, other):
     assert model.solution_.evaluations == other.solution_.evaluations
 
 
-STORAGES = {
-    "C": np.ascontiguousarray,
-    "Fortran": np.asfortranarray,
-    "float32": lambda X: X.astype(np.float32),
-    "sparse": sparse.csr_array,
-}
+STORAGES = LAYOUTS | {"float32": lambda X: X.astype(np.float32)}
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft"])
