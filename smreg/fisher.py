@@ -51,6 +51,7 @@ MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less th
 SPEED = 1.5
 EXPONENTIAL = 32
 ELEMENTWISE = 128
+NO_COST = 2**22  # operations: some tenths of a millisecond
 
 # A sample has the rows that this many evaluations pay for, but enough of them: a covariance estimated
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
@@ -146,7 +147,9 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
     def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
         per_row += ELEMENTWISE * K * width
         rows = sample_size(objective, per_row)
-        cost = 1 + (rows < n) + (rows * per_row + 2 * factor) / (SPEED * evaluation_cost(objective))
+        operations = rows * per_row + 2 * factor
+        cost = 1 + (rows < n) + operations / (SPEED * evaluation_cost(objective))
+        cost = cost if operations > NO_COST else 0.0
 
         def at(phi: Array, norm: float) -> Metric:
             totals = class_variances(objective, phi)
@@ -296,9 +299,11 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
     """
     p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
     if design.is_sparse and combinations is None:
-        weighted = design.X.multiply(weights[:, np.newaxis]).tocsr()
-        moments = (weighted.T @ design.X).toarray() - np.outer(objective.mean, objective.mean)
-        return np.asarray(moments / objective.scale / objective.scale[:, np.newaxis])
+        unit = np.where(objective.spread > 0, 1 / objective.scale, 0.0)
+        scaled = design.X.astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(weights[:, np.newaxis]).tocsr()
+        mean = objective.mean * unit
+        return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
 
     def block(rows: slice) -> Array:
         z = objective.standardised(rows)[:p]

@@ -262,6 +262,7 @@ def _search(
         fisher.renewals(objective, null),
         tol=tol,
         max_iter=max_iter,
+        warm=warm,
         on_iteration=report or (lambda point: False),
     )
 
@@ -274,7 +275,7 @@ def _bound(objective: Objective, gradient: Array) -> float:
         return float("inf")
     with np.errstate(over="ignore"):
         squares = (by_contrast[:, :p] * objective.scale) ** 2
-    return float(np.sum(squares) / (2 * objective.penalty))
+        return float(np.sum(squares) / (2 * objective.penalty))
 
 
 @dataclass(frozen=True)

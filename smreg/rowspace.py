@@ -25,14 +25,15 @@ Array = NDArray[np.float64]
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
 NEGLIGIBLE_VARIANCE = 2.0**-40  # of a direction, relative to the largest, that a penalty outweighs
-ROUNDING = 2.0**-48  # relative size of a singular value that is zero
+MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
+ROUNDING = 2.0**-48  # relative size of a variance that is zero
 
 
 def is_wide(design: DesignMatrix, n_classes: int) -> bool:
-    """Whether X is dense with fewer rows than columns, and not so many that decomposing it costs more."""
-    n, p = design.n_samples, design.n_features
-    cost = 2 * p * n**2 + 20 * n**3
-    return not design.is_sparse and n < p and cost <= MAX_DECOMPOSITION * 4 * n * p * n_classes
+    """Whether X has fewer rows than columns, and not so many that decomposing it costs too much."""
+    n, numbers = design.n_samples, design.numbers_per_row
+    cost = 2 * numbers * n**2 + 20 * n**3
+    return n < design.n_features and cost <= MAX_DECOMPOSITION * 4 * n * numbers * n_classes
 
 
 class RowSpace:
@@ -41,7 +42,7 @@ class RowSpace:
     Parameters
     ----------
     design : DesignMatrix
-        Dense, with fewer rows than columns.
+        With fewer rows than columns.
     weights : ndarray of shape (n_samples,)
         Non-negative.
     centred : bool
@@ -54,17 +55,18 @@ class RowSpace:
         self.design, self.centred, self.unit = design, centred, 1.0
         self.used = np.flatnonzero(weights)
         self.root = np.sqrt(weights[self.used] / weights.sum())
-        self.mean = np.zeros(design.n_features)
+        self.mean = self._mean()
         width = max(PANEL_NUMBERS // len(self.used), 1)
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
         gram = self._gram()
         if not np.isfinite(gram).all():
-            self.unit = float(power_of_two(np.abs(design.X[self.used]).max().astype(np.float64)))
+            self.unit = float(power_of_two(np.float64(abs(design.X[self.used]).max())))
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
-        if penalty < NEGLIGIBLE_VARIANCE * variances[-1] * self.unit**2:
-            rows = np.concatenate([self._rows(panel) for panel in self.panels], axis=1)
+        is_small = not design.is_sparse or len(self.used) * design.n_features <= MAX_DENSE
+        if penalty / self.unit**2 < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
+            rows = self._rows(slice(None))
             U, sigma, self.basis = linalg.svd(rows, full_matrices=False, check_finite=False)
             self.left = U
         else:
@@ -80,36 +82,53 @@ class RowSpace:
         if self.basis is not None:
             features = coef @ self.basis
         else:
-            left = coef @ self.left.T
-            features = np.concatenate(
-                list(self.design.map_blocks(lambda panel: left @ self._rows(panel), self.panels)), axis=1
-            )
+            features = self._combine(coef @ self.left.T)
         return features, intercept - features @ self.mean
 
     def restrict(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """The reverse: what changes no logit is lost."""
+        shifted = intercept + coef @ self.mean
         if self.basis is not None:
-            coordinates = coef @ self.basis.T
-        else:
-            products = (coef[:, panel] @ self._rows(panel).T for panel in self.panels)
-            coordinates = sum_of(products) @ self.left
-        return coordinates, intercept + coef @ self.mean
+            return coef @ self.basis.T, shifted
+        logits = (self.design.X[self.used] @ coef.T - coef @ self.mean).T
+        return (logits * (self.root / self.unit)) @ self.left, shifted
+
+    def _mean(self) -> Array:
+        """Weighted mean of every column, exact for a constant one; zero where rows are not centred."""
+        if not self.centred:
+            return np.zeros(self.design.n_features)
+        weights = np.zeros(self.design.n_samples)
+        weights[self.used] = self.root**2
+        return self.design.statistics(weights).mean
 
     def _rows(self, panel: slice) -> Array:
         """Some columns of ``R / unit``."""
-        X = self.design.X[:, panel]
-        rows = np.array(X if len(self.used) == len(X) else X[self.used], dtype=np.float64)
-        if self.centred:
-            mean = self.root**2 @ rows
-            self.mean[panel] = np.clip(mean, rows.min(axis=0), rows.max(axis=0))
-            rows -= self.mean[panel]  # exactly zero in constant columns
+        X = self.design.X[self.used] if len(self.used) < self.design.n_samples else self.design.X
+        columns = X[:, panel]
+        columns = columns.toarray() if self.design.is_sparse else columns
+        rows = np.subtract(columns, self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
         return rows
 
     def _gram(self) -> Array:
-        def block(panel: slice) -> Array:
-            rows = self._rows(panel)
-            return np.asarray(rows @ rows.T)
-
+        """``R R' / unit^2``."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return sum_of(self.design.map_blocks(block, self.panels))
+            if not self.design.is_sparse:
+                return sum_of(self.design.map_blocks(lambda panel: _gram(self._rows(panel)), self.panels))
+            rows = self.design.X[self.used].astype(np.float64) / self.unit
+            mean = self.mean / self.unit
+            cross = rows @ mean
+            moments = (rows @ rows.T).toarray() - cross - cross[:, np.newaxis] + mean @ mean
+            return np.asarray(moments * np.outer(self.root, self.root))
+
+    def _combine(self, left: Array) -> Array:
+        """``left @ R / unit``."""
+        if not self.design.is_sparse:
+            parts = self.design.map_blocks(lambda panel: left @ self._rows(panel), self.panels)
+            return np.concatenate(list(parts), axis=1)
+        left = left * (self.root / self.unit)
+        return np.asarray((self.design.X[self.used].T @ left.T).T - np.outer(left.sum(axis=1), self.mean))
+
+
+def _gram(rows: Array) -> Array:
+    return np.asarray(rows @ rows.T)

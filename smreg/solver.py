@@ -42,8 +42,11 @@ Function = Callable[[Array], tuple[float, Array]]
 REFRESH_AFTER = 4  # fewest evaluations in one metric: by then L-BFGS has had the best of it
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
-PATIENCE = 0.4
-NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that ends the conjugate gradients
+PATIENCE = 0.4  # evaluations in a metric for each that renewing it costs
+WARM_COST = 16.0
+CHEAP = 2.0  # evaluations that renewing the metric may cost where it saves conjugate gradients
+NEGLIGIBLE = 2.0**-3  # part of ``g' H^-1 g`` that ends the conjugate gradients
+PROGRESS = 0.75  # part of the norm that a Newton step may leave: where tails are exponential, 0.61
 MARGIN = 2.0  # by which the ratio of two norms may differ after a step of Newton's
 MAX_CONJUGATE = 100  # and the most steps of them
 UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
@@ -117,6 +120,7 @@ def minimize(
     *,
     tol: float,
     max_iter: int,
+    warm: bool = False,
     on_iteration: Callable[[Point], bool] = lambda point: False,
 ) -> Minimum:
     """Minimise a smooth convex function by L-BFGS in a metric.
@@ -135,6 +139,8 @@ def minimize(
         Stop at this norm of the gradient in the metric.
     max_iter : int
         Most steps to take.
+    warm : bool
+        Whether `start` may be near the minimum, so that `metric` is renewed there first.
     on_iteration : callable
         ``point -> stop``, called after every step.
 
@@ -144,7 +150,10 @@ def minimize(
         Never worse than `start`.
     """
     search = _Search(function, metric, renewals, tol, max_iter, on_iteration)
-    point = search.verified(search.evaluate(start))
+    point = search.evaluate(start)
+    if warm and search.renew(point, WARM_COST, exact=True):
+        point = search.measured(point)
+    point = search.verified(point)
     while True:
         reason = ""
         if point.norm <= tol:
@@ -155,8 +164,9 @@ def minimize(
             reached = search.lbfgs(point)
             if search.stalled or search.wants_newton(reached):
                 reached = search.newton(reached)
-            renewed = search.renew(reached, best=reached is point)
-            if reached is point and not renewed:
+            stuck = reached is point
+            renewed = search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
+            if stuck and not renewed:
                 reason = "rounding"
             point = search.verified(search.measured(reached)) if renewed else reached
         if reason:
@@ -197,20 +207,21 @@ class _Search:
         ways = zip(self.renewed_at[self.level :], self.renewals[self.level :], strict=True)
         return min((at + max(PATIENCE * way.cost, REFRESH_AFTER) for at, way in ways), default=math.inf)
 
-    def renew(self, point: Point, best: bool) -> bool:
+    def renew(self, point: Point, allowance: float, *, exact: bool = False) -> bool:
         """Renew the metric in the most exact way that is paid for; whether there was one.
 
-        `best` asks for the most exact of all, if the metric at hand is not.
+        What may be spent is `allowance`, or else as many evaluations as were made in the present one.
+        `exact` asks for the metric of this very point, not of the steps to be taken from there.
         """
-        ways = range(self.level, len(self.renewals))
-        due = [i for i in ways if self.evaluations >= self.renewed_at[i] + PATIENCE * self.renewals[i].cost]
-        if best:
-            due = [i for i in ways if i == len(self.renewals) - 1 and point.x is not self.renewed_from]
+        known = self.hessian_at if exact else self.renewed_from
+        ways = range(self.level, len(self.renewals)) if point.x is not known else ()
+        spent = [(self.evaluations - at) / PATIENCE for at in self.renewed_at]
+        due = [i for i in ways if self.renewals[i].cost <= max(allowance, spent[i])]
         if not due:
             return False
         self.level, way = due[-1], self.renewals[due[-1]]
-        self.metric, self.ratio = way.at(point.x, point.norm), 1.0
-        self.renewed_from, self.hessian_at = point.x, point.x if way.is_hessian else None
+        self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm), 1.0
+        self.renewed_from, self.hessian_at = point.x, point.x if exact and way.is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         self.refreshes += 1
         return True
@@ -237,9 +248,16 @@ class _Search:
             return point
         estimate = point.norm * self.ratio
         if 0 < estimate <= self.tol:
-            estimate = max(point.norm, self.look(point, guess)[0])
+            if self.renew_cheaply(point):
+                return self.measured(point)
+            estimate = self.look(point, guess)[0]
             self.ratio = estimate / point.norm
         return replace(point, norm=estimate)
+
+    def renew_cheaply(self, point: Point) -> bool:
+        """Renew the metric to the Hessian at `point`, if that saves conjugate gradients."""
+        cheap = self.renewals and self.renewals[-1].is_hessian and self.renewals[-1].cost <= CHEAP
+        return bool(cheap) and self.renew(point, CHEAP, exact=True)
 
     def newton_step(self, point: Point) -> tuple[float, Array]:
         """Newton's decrement ``sqrt(g' H^-1 g)``, and the whitened step ``H^-1 g`` behind it."""
@@ -251,27 +269,29 @@ class _Search:
         """The same, from below, whatever the metric, by conjugate gradients in it.
 
         Products with the Hessian are differences of gradients. The first direction is the guess, the
-        others residuals, until what remains of ``g' H^-1 g`` seems negligible.
+        others residuals, until what remains of ``g' H^-1 g`` is negligible: at most the residual's square by the
+        least curvature, that of the directions so far.
         """
         residual = point.whitened
         direction = residual if guess is None else guess
-        squared = float(residual @ residual)
-        total, solution = 0.0, np.zeros_like(residual)
+        squared, longest, total = float(residual @ residual), 1.0, 0.0
+        solution = np.zeros_like(residual)
         for iteration in range(MAX_CONJUGATE):
-            length = DIFFERENCE / float(np.linalg.norm(direction))
-            nearby = self.evaluate(point.x + self.metric.unwhiten(length * direction))
-            product = (nearby.whitened - point.whitened) / length
+            size = float(np.linalg.norm(direction))
+            if longest * squared <= NEGLIGIBLE * total or not size > 0:
+                break
+            nearby = self.evaluate(point.x + self.metric.unwhiten(DIFFERENCE / size * direction))
+            product = (nearby.whitened - point.whitened) * (size / DIFFERENCE)
             curvature, slope = float(direction @ product), float(direction @ residual)
             if not 0 < curvature < math.inf:
+                total = max(total, float(point.whitened @ point.whitened))
                 break
             step = slope / curvature
-            gain = step * slope
-            total += gain
+            total += step * slope
             solution = solution + step * direction
             residual = residual - step * product
+            longest = max(longest, size**2 / curvature)
             previous, squared = squared, float(residual @ residual)
-            if min(gain if iteration else math.inf, squared) <= NEGLIGIBLE * total:
-                break
             first = iteration == 0 and guess is not None
             direction = residual + (0.0 if first else squared / previous) * direction
         self.looked_at, self.seen = point.x, (math.sqrt(total), solution)
@@ -332,12 +352,14 @@ class _Search:
         return self.verified(replace(accepted, norm=accepted.norm / self.ratio), guess)
 
     def newton(self, point: Point) -> Point:
-        """Newton steps for as long as each at least halves the norm."""
+        """Newton steps for as long as each lowers the norm."""
         while point.norm > self.tol and not self.over:
+            if self.renew_cheaply(point):
+                point = self.measured(point)
             step = self.newton_step(point)[1]
             trial = self.evaluate(point.x - self.metric.unwhiten(step))
             safe = MARGIN * self.ratio * trial.norm
-            if not self.ratio * trial.norm <= point.norm / 2:
+            if not self.ratio * trial.norm <= PROGRESS * point.norm:
                 break
             trial = replace(trial, norm=safe) if 0 < safe <= self.tol else self.verified(trial)
             self.accept(trial)
@@ -348,7 +370,9 @@ class _Search:
     def ended(self, point: Point, reason: str) -> Minimum:
         """The record, with the norm in the metric of the Hessian wherever that can be told."""
         if reason in ("max_iter", "rounding"):
-            point = replace(point, norm=max(point.norm, self.newton_step(point)[0]))
+            if self.renew(point, math.inf, exact=True):
+                point = self.measured(point)
+            point = replace(point, norm=self.newton_step(point)[0])
         known = point.x is self.looked_at
         step = -self.metric.unwhiten(self.seen[1] if known else point.whitened)
         return Minimum(point, step, reason, self.iterations, self.evaluations, self.refreshes)

@@ -90,6 +90,7 @@ def _off_null_space(objective: Objective, coef: Array) -> Array:
         if null.shape[1] == 0:
             return least
         null /= objective.scale[varying, np.newaxis]
+        null /= np.abs(null).max(axis=0)  # so that squares neither over- nor underflow
         null /= linalg.norm(null, axis=0)
         # By normal equations, and again: combinations of different columns stay apart, to the last zero.
         for _ in range(2):
