@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.design import sum_of
+from smreg.design import MAX_MEAN_TO_SPREAD, sum_of
 from smreg.family import fisher_information
 from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective
@@ -298,10 +298,11 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
     for each.
     """
     p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
-    if design.is_sparse and combinations is None:
-        unit = np.where(objective.spread > 0, 1 / objective.scale, 0.0)
-        scaled = design.X.astype(np.float64).multiply(unit).tocsr()
-        weighted = scaled.multiply(weights[:, np.newaxis]).tocsr()
+    near = (np.abs(objective.mean) <= MAX_MEAN_TO_SPREAD * objective.spread) | (objective.spread == 0)
+    if design.is_sparse and combinations is None and near.all():  # or differences would cancel
+        unit, used = np.where(objective.spread > 0, 1 / objective.scale, 0.0), weights > 0
+        scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(weights[used, np.newaxis]).tocsr()
         mean = objective.mean * unit
         return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
 

@@ -26,14 +26,14 @@ MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition 
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
 NEGLIGIBLE_VARIANCE = 2.0**-40  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
-ROUNDING = 2.0**-48  # relative size of a variance that is zero
+ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 
 
 def is_wide(design: DesignMatrix, n_classes: int) -> bool:
     """Whether X has fewer rows than columns, and not so many that decomposing it costs too much."""
     n, numbers = design.n_samples, design.numbers_per_row
     cost = 2 * numbers * n**2 + 20 * n**3
-    return n < design.n_features and cost <= MAX_DECOMPOSITION * 4 * n * numbers * n_classes
+    return bool(n < design.n_features and cost <= MAX_DECOMPOSITION * 4 * n * numbers * n_classes)
 
 
 class RowSpace:
@@ -60,14 +60,17 @@ class RowSpace:
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
         gram = self._gram()
         if not np.isfinite(gram).all():
-            self.unit = float(power_of_two(np.float64(abs(design.X[self.used]).max())))
+            self.unit = float(power_of_two(np.array(abs(design.X[self.used]).max(), dtype=np.float64)))
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
         is_small = not design.is_sparse or len(self.used) * design.n_features <= MAX_DENSE
         if penalty / self.unit**2 < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
             rows = self._rows(slice(None))
-            U, sigma, self.basis = linalg.svd(rows, full_matrices=False, check_finite=False)
+            U, sigma, basis = linalg.svd(rows, full_matrices=False, check_finite=False)
+            basis[:, ~rows.any(axis=0)] = 0.0
+            kept = sigma > ROUNDING * sigma[0]
+            U, sigma, self.basis = U[:, kept], sigma[kept], basis[kept]
             self.left = U
         else:
             kept = variances > ROUNDING * variances[-1]
@@ -79,10 +82,7 @@ class RowSpace:
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
-        if self.basis is not None:
-            features = coef @ self.basis
-        else:
-            features = self._combine(coef @ self.left.T)
+        features = self._combine(coef @ self.left.T) if self.basis is None else coef @ self.basis
         return features, intercept - features @ self.mean
 
     def restrict(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
@@ -106,7 +106,7 @@ class RowSpace:
         X = self.design.X[self.used] if len(self.used) < self.design.n_samples else self.design.X
         columns = X[:, panel]
         columns = columns.toarray() if self.design.is_sparse else columns
-        rows = np.subtract(columns, self.mean[panel], dtype=np.float64)
+        rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
         return rows
 
@@ -118,7 +118,7 @@ class RowSpace:
             rows = self.design.X[self.used].astype(np.float64) / self.unit
             mean = self.mean / self.unit
             cross = rows @ mean
-            moments = (rows @ rows.T).toarray() - cross - cross[:, np.newaxis] + mean @ mean
+            moments: Array = (rows @ rows.T).toarray() - cross - cross[:, np.newaxis] + mean @ mean
             return np.asarray(moments * np.outer(self.root, self.root))
 
     def _combine(self, left: Array) -> Array:

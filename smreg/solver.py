@@ -45,7 +45,7 @@ DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenc
 PATIENCE = 0.4  # evaluations in a metric for each that renewing it costs
 WARM_COST = 16.0
 CHEAP = 2.0  # evaluations that renewing the metric may cost where it saves conjugate gradients
-NEGLIGIBLE = 2.0**-3  # part of ``g' H^-1 g`` that ends the conjugate gradients
+NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that ends the conjugate gradients
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where tails are exponential, 0.61
 MARGIN = 2.0  # by which the ratio of two norms may differ after a step of Newton's
 MAX_CONJUGATE = 100  # and the most steps of them
@@ -269,8 +269,8 @@ class _Search:
         """The same, from below, whatever the metric, by conjugate gradients in it.
 
         Products with the Hessian are differences of gradients. The first direction is the guess, the
-        others residuals, until what remains of ``g' H^-1 g`` is negligible: at most the residual's square by the
-        least curvature, that of the directions so far.
+        others residuals, until what remains of ``g' H^-1 g`` is negligible: at most the residual's square by
+        the least curvature, that of the directions so far.
         """
         residual = point.whitened
         direction = residual if guess is None else guess

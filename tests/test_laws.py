@@ -207,13 +207,12 @@ def test_in_units_that_scikit_learn_can_take_it_finds_nothing_else(problem):
 
 
 @pytest.mark.parametrize(("n", "p", "K", "C"), [(300, 2000, 2, 100), (500, 1000, 3, 1), (1000, 120, 12, 100)])
-def test_with_a_metric_that_is_not_renewed_the_excess_is_still_the_one_reported(n, p, K, C, rng):
-    """Too many coefficients for a dense metric: conjugate gradients give the norm, at least 0.9 of it."""
+def test_where_a_dense_metric_does_not_pay_the_excess_is_still_the_one_reported(n, p, K, C, rng):
+    """Conjugate gradients give the norm from below, to a sixteenth or so of its square; a last Newton step
+    makes it up to four times too large, to be safe."""
     X = rng.normal(size=(n, p))
     y = (X[:, :K] + rng.normal(size=(n, K))).argmax(axis=1)
     loose, tight = fit(X, y, tol=1e-4, C=C), fit(X, y, tol=1e-6, C=C)
     excess = loose.solution_.objective - tight.solution_.objective
 
-    assert loose.solution_.refreshes == 0
-    assert excess == pytest.approx(loose.solution_.suboptimality, rel=0.5)
-    assert loose.solution_.suboptimality <= 1e-4**2 / 2
+    assert loose.solution_.suboptimality / 16 <= excess <= 2 * loose.solution_.suboptimality <= 1e-4**2
