@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 # Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
 # still in the last-level cache when they are read again. Smaller data get smaller blocks, for many threads.
 MIN_BLOCK, MAX_BLOCK, FEW_BLOCKS = 2**18, 2**20, 32
-SPARSE_BLOCKS = 8  # a sparse block returns a dense vector of p for every class: a few will do
+SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
 BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
 
 # Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
@@ -54,6 +54,7 @@ class DesignMatrix:
         self.is_sparse = sparse.issparse(X)
         self.offset = np.zeros(self.n_features)
         self.map_blocks = map_blocks
+        self._sparse_rows: dict[tuple[int, int], Any] = {}
 
     @property
     def numbers_per_row(self) -> float:
@@ -68,7 +69,8 @@ class DesignMatrix:
         It makes `n_columns` numbers for a row; `dense` tells that it reads the rows of a sparse X as dense.
         """
         if self.is_sparse and not dense:
-            size = -(-self.n_samples // SPARSE_BLOCKS)
+            worth = int(np.clip(self.X.nnz // (4 * self.n_features), 1, SPARSE_BLOCKS))
+            size = -(-self.n_samples // 2 ** (worth.bit_length() - 1))
         else:
             numbers = self.n_samples * (self.n_features + 2 * n_columns)
             n_blocks = max(min(-(-numbers // MIN_BLOCK), FEW_BLOCKS), -(-numbers // MAX_BLOCK))
@@ -89,14 +91,24 @@ class DesignMatrix:
     def predictors(self, rows: slice, coef: Array) -> Array:
         """Linear predictors of a block, class-major: ``coef @ X[rows].T`` of shape (K, n_rows)."""
         if self.is_sparse:
-            return np.asarray((self.X[rows] @ np.ascontiguousarray(coef.T)).T)
+            return np.asarray((self._stored(rows) @ np.ascontiguousarray(coef.T)).T)
         return np.asarray(coef @ self.rows(rows).T)
 
     def scores(self, rows: slice, residuals: Array) -> Array:
         """The products ``residuals @ X[rows]`` of shape (K, n_features)."""
         if self.is_sparse:
-            return np.asarray((self.X[rows].T @ np.ascontiguousarray(residuals.T)).T)
+            return np.asarray((self._stored(rows).T @ np.ascontiguousarray(residuals.T)).T)
         return np.asarray(residuals @ self.rows(rows))
+
+    def _stored(self, rows: slice) -> Any:
+        """A block of a sparse X, on the same memory."""
+        key = rows.start, rows.stop
+        if key not in self._sparse_rows:
+            ends = self.X.indptr[rows.start : rows.stop + 1]
+            stored = slice(ends[0], ends[-1])
+            parts = self.X.data[stored], self.X.indices[stored], ends - ends[0]
+            self._sparse_rows[key] = sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
+        return self._sparse_rows[key]
 
     def statistics(self, weights: Array) -> ColumnStatistics:
         """Mean and spread over the rows with positive weight; the weights sum to one.

@@ -123,8 +123,8 @@ class Objective:
         p = self.design.n_features
         gradient = np.empty(self.shape)
         if self.fit_intercept:
-            far = np.outer(intercept_gradient, self.mean - self.design.offset)
-            coef_gradient = coef_gradient - far
+            far = self.mean - self.design.offset
+            coef_gradient = coef_gradient - intercept_gradient[:, np.newaxis] * far
             gradient[:, p] = self.contrasts.T @ intercept_gradient
         gradient[:, :p] = self.contrasts.T @ (coef_gradient / self.scale)
         gradient[:, :p][:, self.spread == 0] = 0.0  # a constant has no part in any direction
@@ -188,7 +188,11 @@ class Objective:
 
     def _at_offset(self, phi: Array) -> tuple[Array, Array]:
         """Coefficients, and the intercepts that belong to rows as the design matrix reads them."""
-        theta = self.contrasts @ phi.reshape(self.shape)
+        by_contrast = phi.reshape(self.shape)
+        if self.design.is_sparse:  # whose products want a row for each feature
+            theta = (by_contrast.T @ self.contrasts.T).T
+        else:
+            theta = self.contrasts @ by_contrast
         coef = theta[:, : self.design.n_features] / self.scale
         if not self.fit_intercept:
             return coef, np.zeros(len(coef))

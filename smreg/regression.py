@@ -12,6 +12,7 @@ from smreg import fisher, solver
 from smreg.design import DesignMatrix
 from smreg.objective import Objective, Sample
 from smreg.rowspace import RowSpace, is_wide
+from smreg.singletons import Singletons, has_singletons
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
 
@@ -153,12 +154,10 @@ def regress(
     solve = partial(
         _solve, targets=targets, weights=weights, C=C, fit_intercept=fit_intercept, tol=tol, max_iter=max_iter
     )
-    if not is_wide(design, len(targets.classes)):
+    space = _reduction(design, targets, weights, C, fit_intercept)
+    if space is None:
         regression, solution = solve(design, start=start, on_iteration=on_iteration)
     else:
-        with np.errstate(over="ignore", under="ignore"):
-            penalty = 1.0 / (C * weights.sum())
-        space = RowSpace(design, weights / weights.max(), centred=fit_intercept, penalty=penalty)
 
         def expand(made: Regression) -> Regression:
             return Regression(*space.expand(made.coef, made.intercept))
@@ -170,6 +169,17 @@ def regress(
         regression, solution = solve(space.coordinates, start=begin, on_iteration=told)
         regression = expand(regression)
     return regression, replace(solution, seconds=perf_counter() - began)
+
+
+def _reduction(
+    design: DesignMatrix, targets: Targets, weights: Array, C: float, fit_intercept: bool
+) -> RowSpace | Singletons | None:
+    """Fewer features that say the same, if there are."""
+    if is_wide(design, len(targets.classes)):
+        with np.errstate(over="ignore", under="ignore"):
+            penalty = 1.0 / (C * weights.sum())
+        return RowSpace(design, weights / weights.max(), centred=fit_intercept, penalty=penalty)
+    return Singletons(design) if has_singletons(design) else None
 
 
 def _solve(

@@ -341,7 +341,14 @@ class _Search:
             jac=True,
             method="L-BFGS-B",
             callback=step,
-            options={"ftol": 0, "gtol": 0, "maxls": 50, "maxfun": UNLIMITED, "maxiter": UNLIMITED},
+            options={
+                "ftol": 0,
+                "gtol": 0,
+                "maxls": 50,
+                "maxfun": UNLIMITED,
+                "maxiter": UNLIMITED,
+                "maxcor": 10 if start.x.size < 2**20 else 5,
+            },
         )
         self.stalled = not finished
         if accepted is start:
