@@ -56,8 +56,10 @@ NO_COST = 2**22  # operations: some tenths of a millisecond
 # A sample has the rows that this many evaluations pay for, but enough of them: a covariance estimated
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
 SAMPLE_EVALUATIONS = 4
-ROWS_PER_COLUMN = 8
+ROWS_PER_COLUMN = 16
 MIN_ROWS = 1024
+
+THREADED_WIDTH = 128  # of blocks that are factorised in threads
 
 # Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
 PART_NUMBERS, MOST_PARTS = 2**24, 8
@@ -109,7 +111,8 @@ def evaluation_cost(objective: Objective) -> float:
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:
-    return np.stack(list(objective.design.map_blocks(inverse_factor, blocks)))
+    map_blocks = objective.design.map_blocks if blocks.shape[-1] >= THREADED_WIDTH else map
+    return np.stack(list(map_blocks(inverse_factor, blocks)))
 
 
 def full_ridge(objective: Objective) -> Array:

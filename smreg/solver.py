@@ -48,7 +48,7 @@ CHEAP = 2.0  # evaluations that renewing the metric may cost where it saves conj
 NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that ends the conjugate gradients
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where tails are exponential, 0.61
 MARGIN = 2.0  # by which the ratio of two norms may differ after a step of Newton's
-MAX_CONJUGATE = 100  # and the most steps of them
+MAX_CONJUGATE = 20  # and the most steps of them
 UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
 
 
