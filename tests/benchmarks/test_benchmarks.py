@@ -1,0 +1,84 @@
+"""The benchmarks run, and the optimum that they hold everyone to is one. Nothing here is timed."""
+
+import machine
+import numpy as np
+import problems
+import pytest
+import solvers
+from reference import Problem, minimum
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+
+@pytest.fixture(params=["three classes", "two classes", "sparse", "wide"])
+def problem(request):
+    if request.param == "two classes":
+        return Problem(*load_breast_cancer(return_X_y=True))
+    if request.param == "wide":
+        return Problem(*problems.wide(30, 40))
+    X, y = load_iris(return_X_y=True)
+    return Problem(sparse.csr_matrix(X) if request.param == "sparse" else X, y)
+
+
+@pytest.fixture
+def theirs(problem):
+    return LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(problem.X, problem.y)
+
+
+def test_the_objective_is_that_of_logistic_regression(problem, theirs):
+    loss = log_loss(problem.y, theirs.predict_proba(problem.X))
+    ridge = np.sum(theirs.coef_**2) / (2 * len(problem.y))
+
+    assert problem.value(theirs.coef_, theirs.intercept_) == pytest.approx(loss + ridge, rel=1e-12)
+
+
+def test_the_reference_is_its_minimum(problem, theirs):
+    best = minimum(problem)
+
+    assert best.decrement < 1e-15
+    assert abs(problem.gap(problem.value(theirs.coef_, theirs.intercept_), best.value)) < 1e-12
+    assert problem.value(best.coef, best.intercept) == best.value
+
+
+def test_the_diagonal_preconditioner_leads_to_the_same_minimum(problem, monkeypatch):
+    best = minimum(problem)
+    monkeypatch.setattr("reference.MAX_DENSE", 0)
+
+    assert abs(problem.gap(minimum(problem).value, best.value)) < 1e-12
+
+
+@pytest.mark.parametrize("name", problems.ALL)
+def test_the_data_are_finite_and_have_all_their_classes(name):
+    X, y = problems.ALL[name]()
+
+    assert np.array_equal(np.unique(y), np.arange(y.max() + 1))
+    assert X.shape[0] == len(y)
+    assert np.isfinite(X.data if sparse.issparse(X) else X).all()
+
+
+def test_the_table_of_solvers_is_printed(capsys):
+    assert solvers.main(["--data", "iris", "--limit", "10", "--rounds", "1"]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0] in solvers.SOLVERS]
+    assert [row[0] for row in rows] == list(solvers.SOLVERS)
+    assert all(float(row[-2]) <= 1e-6 for row in rows)
+
+
+def test_a_value_below_the_reference_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(solvers, "compare", lambda *arguments: [solvers.Result("smreg", objective=0.1925)])
+
+    assert solvers.main(["--data", "iris"]) == 1
+    assert "the reference is wrong" in capsys.readouterr().out
+
+
+def test_the_benchmarks_of_the_machine_are_printed(capsys, monkeypatch):
+    for name, value in {"ROUNDS": 1, "FITS": 1, "PAUSE": 0}.items():
+        monkeypatch.setattr(machine, name, value)
+
+    assert machine.main(["--shrink", "200"]) == 0
+
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in machine.BENCHMARKS)
