@@ -67,8 +67,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Whether to begin at the coefficients of the previous fit, if that had the same classes and
         features.
     n_jobs : int or None, default=None
-        Threads over blocks of rows during `fit`, as in scikit-learn: None is one, or what a
-        `joblib.parallel_config` says; -1 is all. Their number changes no bit of the result.
+        Threads over blocks of rows during `fit`; BLAS is held to one meanwhile. None is as many as OpenMP
+        may use (all processors, or what ``OMP_NUM_THREADS``, `threadpoolctl` or a joblib worker process
+        leave), -1 is all processors. Their number changes no bit of the result.
     verbose : int, default=0
         Whether to print a line for each step, and how the fit ended.
 
@@ -95,6 +96,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, if X had any.
+
+    Notes
+    -----
+    Beyond X a fit takes blocks of 8 MiB for each thread, a few vectors of the length of X and of the
+    coefficients, and up to 256 MiB for the metric: 300 MiB in all for 60000 x 784 numbers and 10 classes. X
+    is not copied, but for two cases. With fewer rows than columns the fit takes place in the space of the
+    rows; without a penalty, or next to none, that takes two copies. And a sparse X with many columns that are
+    stored in a single row is copied with these merged.
 
     See Also
     --------
@@ -246,8 +255,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> from smreg import SoftmaxRegression
         >>> X, y = load_iris(return_X_y=True)
         >>> model = SoftmaxRegression().fit(X, y)
-        >>> model.decision_function(X[:1]).round(2)
-        array([[  7.34,   3.36, -10.69]])
+        >>> model.decision_function(X[:1]).round(1)
+        array([[  7.3,   3.4, -10.7]])
         """
         logits = self._logits(X)
         return logits[:, 1] if len(self.classes_) == 2 else logits

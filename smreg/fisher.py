@@ -105,9 +105,14 @@ def sample_size(objective: Objective, per_row: float) -> int:
 
 
 def evaluation_cost(objective: Objective) -> float:
-    """Operations of an evaluation of the objective."""
+    """Operations of an evaluation of the objective.
+
+    Rows count to the nearest power of two, so that a weight, its repetitions and a few rows more or less
+    take the same path.
+    """
     design = objective.design
-    return float(4.0 * design.n_samples * len(objective.contrasts) * (design.numbers_per_row + EXPONENTIAL))
+    n_samples = 2.0 ** round(np.log2(design.n_samples))
+    return float(4.0 * n_samples * len(objective.contrasts) * (design.numbers_per_row + EXPONENTIAL))
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:

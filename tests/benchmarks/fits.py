@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import problems
+import tables
 from environment import pinned
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -63,9 +63,9 @@ def fit(setting: Setting, X: Any, y: Any) -> Fit:
 
 def serve(connection: Connection, name: str, threads: int) -> None:
     """Load a data set, warm up, and fit what is asked for: the process of a `Worker`."""
-    X, y = problems.ALL[name]()
+    X, y = tables.ALL[name]()
     for solver in SOLVERS:
-        fit(Setting(solver, 1e-1, threads, blas=1), *problems.ALL["iris"]())
+        fit(Setting(solver, 1e-1, threads, blas=1), *tables.ALL["iris"]())
     connection.send("ready")
     while True:
         setting = connection.recv()

@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import problems
+import tables
 from environment import describe, pinned
 from numpy.typing import NDArray
 
@@ -74,7 +74,7 @@ def clock(function: Callable[[], Any]) -> float:
 
 def evaluation(threads: int, shrink: int) -> None:
     """Print one evaluation against NumPy's products."""
-    X, y = problems.images(60_000 // shrink, 784)
+    X, y = tables.images(60_000 // shrink, 784)
     forward, backward = products(X, 10)
     rounds = []
     with objective(X, y, threads) as evaluate:
@@ -105,9 +105,9 @@ def threads_against_one(threads: int, shrink: int) -> None:
     """Print whole fits with all threads and with one."""
     print(f"whole fits, {threads} threads against one:")
     for name, X, y in (
-        ("letters", *problems.letters(20_000 // shrink)),
-        ("terrain", *problems.terrain(20_000 // shrink)),
-        ("images", *problems.images(20_000 // shrink)),
+        ("letters", *tables.letters(20_000 // shrink)),
+        ("terrain", *tables.terrain(20_000 // shrink)),
+        ("images", *tables.images(20_000 // shrink)),
     ):
         pairs = [(timed_fit(X, y, 1)[0], timed_fit(X, y, threads)[0]) for _ in range(FITS)]
         one, all_ = (median(column) for column in zip(*pairs, strict=True))
@@ -140,8 +140,8 @@ def _resident(key: str) -> float:
 
 def memory(threads: int, shrink: int) -> None:
     """Print the most memory that a fit takes beyond X."""
-    X, y = problems.images(60_000 // shrink, 784)
-    SoftmaxRegression(n_jobs=threads).fit(*problems.ALL["iris"]())
+    X, y = tables.images(60_000 // shrink, 784)
+    SoftmaxRegression(n_jobs=threads).fit(*tables.ALL["iris"]())
     peak, how = peak_of(lambda: SoftmaxRegression(n_jobs=threads).fit(X, y))
     print(f"memory of a fit of {len(X)} x 784, 10 classes, beyond X ({X.nbytes / 2**20:.0f} MiB):")
     print(f"  {peak:.0f} MiB ({how}), {peak * 2**20 / X.nbytes:.2f} of X")
@@ -154,7 +154,7 @@ def growth(threads: int, shrink: int) -> None:
     coef = rng.normal(size=(20, 5)) * 0.5
     for n in (10_000 // shrink, 100_000 // shrink, 1_000_000 // shrink):
         X = rng.normal(size=(n, 20)) * np.logspace(-2, 2, 20)
-        y = problems.draw(rng, X / np.logspace(-2, 2, 20) @ coef)
+        y = tables.draw(rng, X / np.logspace(-2, 2, 20) @ coef)
         fits = [timed_fit(X, y, threads) for _ in range(FITS)]
         sizes.append(n)
         seconds.append(median(each for each, _ in fits))

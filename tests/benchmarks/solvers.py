@@ -23,7 +23,7 @@ from statistics import geometric_mean, median
 from time import perf_counter
 
 import numpy as np
-import problems
+import tables
 from environment import describe, pinned
 from fits import SOLVERS, Fit, Setting, Worker
 from reference import Optimum, Problem, minimum
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace) -> bool:
     ratios: dict[str, list[tuple[float, bool]]] = {}
     table, sound = Table(markdown=options.markdown), True
     for name in options.data:
-        problem = Problem(*problems.ALL[name]())
+        problem = Problem(*tables.ALL[name]())
         began = perf_counter()
         with pinned(1, 1):
             best = minimum(problem)
@@ -211,8 +211,8 @@ def run(options: argparse.Namespace) -> bool:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0].split(",")[0])
-    parser.add_argument("--data", nargs="+", choices=problems.ALL, default=list(problems.ALL), metavar="NAME")
-    parser.add_argument("--quick", dest="data", action="store_const", const=list(problems.SMALL))
+    parser.add_argument("--data", nargs="+", choices=tables.ALL, default=list(tables.ALL), metavar="NAME")
+    parser.add_argument("--quick", dest="data", action="store_const", const=list(tables.SMALL))
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--gap", type=float, default=1e-6, help="relative gap to reach")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for a fit")

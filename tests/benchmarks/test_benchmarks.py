@@ -2,9 +2,9 @@
 
 import machine
 import numpy as np
-import problems
 import pytest
 import solvers
+import tables
 from reference import Problem, minimum
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -17,7 +17,7 @@ def problem(request):
     if request.param == "two classes":
         return Problem(*load_breast_cancer(return_X_y=True))
     if request.param == "wide":
-        return Problem(*problems.wide(30, 40))
+        return Problem(*tables.wide(30, 40))
     X, y = load_iris(return_X_y=True)
     return Problem(sparse.csr_matrix(X) if request.param == "sparse" else X, y)
 
@@ -49,9 +49,9 @@ def test_the_diagonal_preconditioner_leads_to_the_same_minimum(problem, monkeypa
     assert abs(problem.gap(minimum(problem).value, best.value)) < 1e-12
 
 
-@pytest.mark.parametrize("name", problems.ALL)
+@pytest.mark.parametrize("name", tables.ALL)
 def test_the_data_are_finite_and_have_all_their_classes(name):
-    X, y = problems.ALL[name]()
+    X, y = tables.ALL[name]()
 
     assert np.array_equal(np.unique(y), np.arange(y.max() + 1))
     assert X.shape[0] == len(y)
