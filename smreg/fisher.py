@@ -77,9 +77,11 @@ def null_metric(objective: Objective) -> Metric:
         diagonal = np.append((objective.spread / objective.scale) ** 2, 1.0)[: len(ridge)]
         return Metric(rotation.T, inverse_root(np.outer(eigenvalues, diagonal) + ridge))
     rows, weights = _null_rows(objective)
-    covariance = _sum(
-        objective, rows, weights, lambda z, s: _gram(z * np.sqrt(s)), (len(ridge),) * 2, len(ridge)
-    )
+
+    def add(total: Array, z: Array, s: Array) -> None:
+        total += _gram(z * np.sqrt(s))
+
+    covariance = _sum(objective, rows, weights, add, (len(ridge),) * 2, len(ridge))
     covariance[p:] = covariance[:, p:] = 0.0  # the mean is zero
     covariance[p:, p:] = 1.0
     blocks = eigenvalues[:, np.newaxis, np.newaxis] * covariance + np.diag(ridge)
@@ -116,8 +118,14 @@ def evaluation_cost(objective: Objective) -> float:
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:
+    """The inverse factors of all blocks, in their place."""
+
+    def invert(block: Array) -> None:
+        block[:] = inverse_factor(block)
+
     map_blocks = objective.design.map_blocks if blocks.shape[-1] >= THREADED_WIDTH else map
-    return np.stack(list(map_blocks(inverse_factor, blocks)))
+    list(map_blocks(invert, blocks))
+    return blocks
 
 
 def full_ridge(objective: Objective) -> Array:
@@ -223,9 +231,10 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
     """The blocks of each class."""
     K, width = len(objective.contrasts), objective.shape[1]
 
-    def own(z: Array, s: Array) -> Array:
+    def own(total: Array, z: Array, s: Array) -> None:
         p = at.probabilities(objective, z)
-        return _own_blocks(z, (s * p * complement(p))[-K:])
+        for block, variance in zip(total, (s * p * complement(p))[-K:], strict=True):
+            block += _gram(z * np.sqrt(variance))
 
     blocks = _sum(objective, at.rows, at.weights, own, (K, width, width), width)
     blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
@@ -247,23 +256,18 @@ def information(objective: Objective, at: Curvature) -> Array:
     Q, (n_contrasts, width) = objective.class_contrasts, objective.shape
     K, diagonal = len(Q), np.arange(len(Q))
 
-    def class_blocks(z: Array, s: Array) -> Array:
+    def class_blocks(total: Array, z: Array, s: Array) -> None:
         p = at.probabilities(objective, z)
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
         blocks = -_gram(means).reshape(K, width, K, width)
-        blocks[diagonal, :, diagonal, :] = _own_blocks(z, s * p * complement(p))
-        return blocks
+        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * p * complement(p))]
+        total += blocks
 
     blocks = _sum(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
     half = np.tensordot(Q, blocks, axes=(0, 0))
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
     return np.asarray(hessian)
-
-
-def _own_blocks(z: Array, variances: Array) -> Array:
-    """``sum_i v_ik z_i z_i'`` for every class, of shape (K, width, width)."""
-    return np.stack([_gram(z * root) for root in np.sqrt(variances)])
 
 
 def _gram(z: Array) -> Array:
@@ -274,13 +278,14 @@ def _sum(
     objective: Objective,
     rows: NDArray[np.int64] | None,
     weights: Array | None,
-    summand: Callable[[Array, Array], Array],
+    add: Callable[[Array, Array, Array], None],
     shape: tuple[int, ...],
     row_numbers: int,
 ) -> Array:
-    """``summand(z, s)`` of features and weights, which makes `row_numbers` for a row, summed over the rows.
+    """A sum over the rows, to which ``add(total, z, s)`` adds those with features z and weights s.
 
-    In a few parts, for threads, and in each by blocks whose products stay near the processor.
+    It makes `row_numbers` for each. The sum is made in a few parts, for threads, and each by blocks whose
+    products stay near the processor.
     """
     weights = objective.sample.weights if weights is None else weights
     n, size = len(weights), max(BLOCK_NUMBERS // row_numbers, MIN_BLOCK)
@@ -291,7 +296,7 @@ def _sum(
         total = np.zeros(shape)
         for start in range(first, last, size):
             block = slice(start, min(start + size, last))
-            total += summand(objective.standardised(block if rows is None else rows[block]), weights[block])
+            add(total, objective.standardised(block if rows is None else rows[block]), weights[block])
         return total
 
     if n_parts == 1:

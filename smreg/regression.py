@@ -264,12 +264,13 @@ def _search(
         given = objective.coordinates(*layout.restrict(start))
         warm = objective(given)[0] <= objective.start_value
         phi = given if warm else phi
-    null = fisher.null_metric(objective)
+    null = [fisher.null_metric(objective)]
+    ways = fisher.renewals(objective, null[0])
     return solver.minimize(
         objective,
         phi,
-        null,
-        fisher.renewals(objective, null),
+        null.pop,
+        ways,
         tol=tol,
         max_iter=max_iter,
         warm=warm,

@@ -135,7 +135,7 @@ class Minimum:
 def minimize(
     function: Function,
     start: Array,
-    metric: Metric,
+    metric: Callable[[], Metric],
     renewals: Sequence[Renewal] = (),
     *,
     tol: float,
@@ -151,8 +151,8 @@ def minimize(
         ``x -> (value, gradient)``.
     start : ndarray of shape (D,)
         Where to begin.
-    metric : Metric
-        The metric at `start`.
+    metric : callable
+        Hands over the metric at `start`, which is large and not kept.
     renewals : sequence of Renewal
         Ways to renew it, from the cheapest to the most exact; none where all cost too much.
     tol : float
@@ -169,7 +169,7 @@ def minimize(
     Minimum
         Never worse than `start`.
     """
-    search = _Search(function, metric, renewals, tol, max_iter, on_iteration)
+    search = _Search(function, metric(), renewals, tol, max_iter, on_iteration)
     point = search.evaluate(start)
     if warm and search.renew(point, WARM_COST, exact=True):
         point = search.measured(point)

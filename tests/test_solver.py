@@ -48,7 +48,7 @@ def log_cosh(x):
 def solve(function, metric, start=None, refresh=None, **options):
     options = {"tol": 1e-8, "max_iter": 1000} | options
     renewals = () if refresh is None else (Renewal(lambda x, norm: refresh(x)),)
-    return minimize(function, np.zeros(3) if start is None else start, metric, renewals, **options)
+    return minimize(function, np.zeros(3) if start is None else start, lambda: metric, renewals, **options)
 
 
 @pytest.mark.parametrize("units", [1.0, np.array([1e8, 1.0, 1e-8])], ids=["one", "mixed"])
