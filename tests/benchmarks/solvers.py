@@ -76,7 +76,7 @@ def climb(worker: Worker, solver: str, problem: Problem, goal: float) -> Result:
     for tol in TOLERANCES:
         setting, fitted = _attempt(worker, Setting(solver, tol, worker.threads, blas))
         if fitted is None and tol == TOLERANCES[0]:  # to show at least where it stands after some iterations
-            fitted = worker.fit(replace(setting, max_iter=SOME))
+            fitted = worker.fit(replace(setting, blas=1, max_iter=SOME))
         if fitted is None:
             break
         blas, value = setting.blas, problem.value(fitted.coef, fitted.intercept)
