@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from optima import assert_optimal, optimum
+from optima import UNEQUAL, assert_optimal, optimum
 from problems import labels
 from scipy import linalg, sparse
 from sklearn.linear_model import LogisticRegression
@@ -154,6 +154,21 @@ def test_scikit_learn_finds_the_same(n_classes, rng):
     theirs = LogisticRegression(solver="newton-cg", tol=1e-10, max_iter=1000).fit(X, y)
 
     assert_allclose(fit(X, y).coef_, theirs.coef_, rtol=0, atol=len(X) * 1e-10)
+
+
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize("C", [1e2, 1e8])
+def test_directions_of_little_variance_count_where_the_penalty_is_smaller_still(C, store, rng):
+    """Five directions of variance one, all others of 1e-8: that is above the second penalty, 1 / (30 C).
+
+    The Gram matrix rounds by some EPS, which is 2e-8 of them and leaves that in the logits: far below `tol`.
+    """
+    X = rng.normal(size=(30, 5)) @ rng.normal(size=(5, 200)) / 14 + 1e-4 * rng.normal(size=(30, 200)) / 14
+    T = rng.dirichlet(5 * np.ones(3), len(X))
+    model = fit(store(X), T, C=C, tol=1e-6)
+
+    assert model.converged_
+    assert optimum(X, T, C=C).excess(model, X) <= UNEQUAL * 1e-6**2
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e3, 1e100])

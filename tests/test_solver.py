@@ -335,7 +335,7 @@ def test_a_wrong_metric_does_not_end_the_search_early(factor, renewals):
 @pytest.mark.parametrize("max_iter", [0, 1, 2])
 def test_the_norm_that_is_reported_at_a_limit_is_that_of_the_hessian_whatever_the_metric(factor, max_iter):
     """By conjugate gradients, from below, to an eighth of its square: meant is a sixteenth, by the least
-    curvature that was seen. Differences of gradients round by 2**-52 * 2**17, times a condition below 2**6."""
+    curvature seen. Differences of gradients round by 2**-52 * 2**17, times a condition below 2**6."""
     function, _, _ = quadratic()
     metric = cholesky_metric(factor * np.diag([1.0, 4.0, 9.0]))
     minimum = minimize(function, np.zeros(3), metric, tol=1e-12, max_iter=max_iter)
