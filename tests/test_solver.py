@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from smreg.metric import Metric, inverse_factor
-from smreg.solver import minimize
+from smreg.solver import PATIENCE, WARM_COST, minimize
 
 HESSIAN = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
 OPTIMUM = np.array([1.0, -2.0, 0.5])
@@ -193,3 +193,183 @@ def test_the_start_is_returned_where_it_is_the_minimum():
 
     assert (minimum.iterations, minimum.evaluations) == (0, 1)
     assert_array_equal(minimum.point.x, optimum)
+
+
+# -- which metric is renewed, and when
+
+
+def ways(*costs, hessian=True):
+    """Exact metrics of log cosh at these costs, and the points at which each was asked for.
+
+    Of several, only the last is the Hessian; the others are three times as large.
+    """
+    asked = [[] for _ in costs]
+
+    def way(k):
+        last = k == len(costs) - 1
+
+        def at(x, norm):
+            asked[k].append((x, norm))
+            return cholesky_metric(np.diag((1.0 if last else 3.0) * (1 - np.tanh(x) ** 2)))
+
+        return Renewal(at, costs[k], is_hessian=last and hessian)
+
+    return [way(k) for k in range(len(costs))], asked
+
+
+FAR = np.array([3.0, -2.0, 1.0])
+LONG = {"tol": 1e-10, "max_iter": 1000}
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_way_that_costs_more_than_the_search_is_never_used(warm):
+    """In a metric near the Hessian's there are tens of evaluations, which pay for 1 / PATIENCE as many."""
+    renewals, asked = ways(1e6)
+    minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, warm=warm, **LONG)
+
+    assert minimum.reason == "converged"
+    assert minimum.refreshes == len(asked[0]) == 0
+
+
+def test_a_way_that_costs_nothing_is_used():
+    renewals, asked = ways(0.0)
+    minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, **LONG)
+
+    assert minimum.reason == "converged"
+    assert minimum.refreshes == len(asked[0]) >= 1
+
+
+@pytest.mark.parametrize("cost", [10.0, 20.0, 40.0])
+def test_a_dear_way_is_not_used_before_evaluations_have_paid_for_it(cost):
+    """Those of one search come to PATIENCE for each that the renewal costs; convergence is slow, of a quartic
+    in thirty directions of other curvature, in a poor metric."""
+    units = np.geomspace(1.0, 1e3, 30)
+    evaluations, used = [], []
+
+    def quartic(x):
+        evaluations.append(x)
+        return float(np.sum((units * x) ** 2 / 2 + x**4)), units**2 * x + 4 * x**3
+
+    def at(x, norm):
+        used.append(len(evaluations))
+        return cholesky_metric(np.diag(units**2 + 12 * x**2))
+
+    minimum = minimize(
+        quartic, np.ones(30), cholesky_metric(np.eye(30)), [Renewal(at, cost)], tol=1e-9, max_iter=1000
+    )
+
+    assert minimum.reason == "converged"
+    assert minimum.refreshes == len(used) >= 1
+    assert used[0] >= PATIENCE * cost
+    assert (np.diff(used) >= PATIENCE * cost).all()
+
+
+def test_of_two_ways_the_cheap_one_is_used_while_the_dear_one_is_not_paid_for():
+    renewals, asked = ways(0.0, 1e6)
+    minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, **LONG)
+
+    assert minimum.reason == "converged"
+    assert (len(asked[0]) >= 1, len(asked[1])) == (True, 0)
+
+
+def test_of_two_ways_that_are_paid_for_the_most_exact_is_used_and_never_a_lesser_one_again():
+    renewals, asked = ways(0.0, 0.0)
+    minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, **LONG)
+
+    assert minimum.reason == "converged"
+    assert (len(asked[0]), len(asked[1]) >= 1) == (0, True)
+
+
+@pytest.mark.parametrize(("cost", "renewed"), [(0.0, True), (WARM_COST, True), (2 * WARM_COST, False)])
+def test_a_warm_start_renews_the_metric_there_first_unless_that_is_too_dear(cost, renewed):
+    """For its own sake: with the norm zero, which softens nothing."""
+    renewals, asked = ways(cost)
+    options = {"tol": 1e-8, "max_iter": 9, "on_iteration": lambda point: True}
+    minimize(log_cosh, FAR, EUCLIDEAN, renewals, warm=True, **options)
+
+    assert [norm for x, norm in asked[0] if x is FAR] == [0.0] * renewed
+
+
+def test_a_cold_start_does_not():
+    renewals, asked = ways(WARM_COST)
+    options = {"tol": 1e-8, "max_iter": 9, "on_iteration": lambda point: True}
+    minimize(log_cosh, FAR, EUCLIDEAN, renewals, **options)
+
+    assert not any(x is FAR for x, _ in asked[0])
+
+
+def test_a_warm_start_at_the_minimum_takes_one_evaluation_and_one_metric():
+    renewals, _ = ways(0.0)
+    minimum = minimize(log_cosh, np.full(3, 1e-9), EUCLIDEAN, renewals, warm=True, tol=1e-8, max_iter=9)
+
+    assert minimum.reason == "converged"
+    assert (minimum.iterations, minimum.evaluations, minimum.refreshes) == (0, 1, 1)
+
+
+# -- the norm is that of the Hessian, whatever the metric
+
+
+WRONG = {"a hundredfold": 1e2, "a millionfold": 1e6, "a hundredth": 1e-2}
+
+
+@pytest.mark.parametrize("factor", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("renewals", [(), (1e6,), (1e6, 1e6)], ids=["no way", "a dear way", "two"])
+def test_a_wrong_metric_does_not_end_the_search_early(factor, renewals):
+    """In a metric ten times too long in each direction a gradient has a tenth of its norm.
+
+    What is reported is from below, by conjugate gradients that are meant to leave a sixteenth of the square,
+    and here leave less than an eighth.
+    """
+    function, _, optimum = quadratic()
+    metric = cholesky_metric(factor * HESSIAN * np.outer([1, 2, 3], [1, 2, 3]))
+    minimum = minimize(function, np.zeros(3), metric, ways(*renewals)[0], tol=1e-6, max_iter=1000)
+
+    error = minimum.point.x - optimum
+    norm = np.sqrt(error @ HESSIAN @ error)
+    assert minimum.reason == "converged"
+    assert minimum.point.norm <= 1e-6
+    assert norm <= 1e-6 * np.sqrt(8 / 7)
+
+
+@pytest.mark.parametrize("factor", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("max_iter", [0, 1, 2])
+def test_the_norm_that_is_reported_at_a_limit_is_that_of_the_hessian_whatever_the_metric(factor, max_iter):
+    """By conjugate gradients, from below, to an eighth of its square: meant is a sixteenth, by the least
+    curvature seen. Differences of gradients round by 2**-52 * 2**17, times a condition below 2**6."""
+    function, _, _ = quadratic()
+    metric = cholesky_metric(factor * np.diag([1.0, 4.0, 9.0]))
+    minimum = minimize(function, np.zeros(3), metric, tol=1e-12, max_iter=max_iter)
+
+    g = minimum.point.gradient
+    norm = np.sqrt(g @ np.linalg.solve(HESSIAN, g))
+    assert minimum.reason == "max_iter"
+    assert np.sqrt(7 / 8) * norm - 2.0**-24 <= minimum.point.norm <= norm * (1 + 2.0**-24) + 2.0**-24
+
+
+def test_a_metric_that_is_called_the_hessian_is_believed():
+    """With its norm, in place of conjugate gradients: the two evaluations are the start and Newton's step."""
+    function, metric, _ = quadratic()
+    minimum = minimize(function, np.zeros(3), metric, [Renewal(lambda x, norm: metric)], tol=1e-8, max_iter=9)
+
+    assert (minimum.evaluations, minimum.refreshes) == (2, 1)
+
+
+def test_the_newton_step_that_is_returned_leads_to_the_minimum():
+    """Of a quadratic, from the start: conjugate gradients leave an eighth of ``g' H^-1 g`` at most."""
+    function, _, optimum = quadratic()
+    metric = cholesky_metric(np.diag([1.0, 4.0, 9.0]))
+    minimum = minimize(function, np.zeros(3), metric, tol=1e-12, max_iter=0)
+
+    left = minimum.point.x + minimum.newton_step - optimum
+    assert left @ HESSIAN @ left <= 1 / 8 * (optimum @ HESSIAN @ optimum)
+
+
+@pytest.mark.parametrize("factor", [1.0, *WRONG.values()])
+@pytest.mark.parametrize("warm", [False, True])
+def test_no_end_is_worse_than_the_start(factor, warm):
+    for max_iter in (0, 1, 5, 1000):
+        metric = cholesky_metric(factor * np.eye(3))
+        minimum = minimize(log_cosh, FAR, metric, ways(0.0)[0], tol=1e-9, max_iter=max_iter, warm=warm)
+
+        assert minimum.point.value <= log_cosh(FAR)[0]
+        assert minimum.iterations <= max_iter
