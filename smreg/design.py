@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 # Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
 # still in the last-level cache when they are read again. Smaller data get smaller blocks, for many threads.
-MIN_BLOCK, MAX_BLOCK, FEW_BLOCKS = 2**18, 2**20, 32
+MIN_BLOCK, MAX_BLOCK, FEW_BLOCKS = 2**19, 2**20, 32
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
 BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
 
@@ -74,6 +74,7 @@ class DesignMatrix:
         else:
             numbers = self.n_samples * (self.n_features + 2 * n_columns)
             n_blocks = max(min(-(-numbers // MIN_BLOCK), FEW_BLOCKS), -(-numbers // MAX_BLOCK))
+            n_blocks += n_blocks % 2 if n_blocks > 1 else 0  # as much for each of two threads
             size = -(-self.n_samples // n_blocks)
         starts = range(0, self.n_samples, size)
         blocks = [slice(start, min(start + starts.step, self.n_samples)) for start in starts]
@@ -157,7 +158,7 @@ class DesignMatrix:
 
         Sparse columns stay as they are: a shift would fill them.
         """
-        far = np.abs(columns.mean) > MAX_MEAN_TO_SPREAD * columns.spread
+        far = np.abs(columns.mean) / MAX_MEAN_TO_SPREAD > columns.spread
         if not self.is_sparse:
             self.offset = np.where(far, columns.mean, 0.0)
 

@@ -311,7 +311,7 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
     for each.
     """
     p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
-    near = (np.abs(objective.mean) <= MAX_MEAN_TO_SPREAD * objective.spread) | (objective.spread == 0)
+    near = (np.abs(objective.mean) / MAX_MEAN_TO_SPREAD <= objective.spread) | (objective.spread == 0)
     if design.is_sparse and combinations is None and near.all():  # or differences would cancel
         unit, used = np.where(objective.spread > 0, 1 / objective.scale, 0.0), weights > 0
         scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()

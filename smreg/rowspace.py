@@ -14,6 +14,8 @@ errors of ``R R'`` hide directions whose variance is below some ``2**-52`` of th
 does not outweigh them, R is decomposed itself, at the cost of two copies of X.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
@@ -24,16 +26,16 @@ Array = NDArray[np.float64]
 
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
-NEGLIGIBLE_VARIANCE = 2.0**-40  # of a direction, relative to the largest, that a penalty outweighs
+NEGLIGIBLE_VARIANCE = 2.0**-32  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 
 
 def is_wide(design: DesignMatrix, n_classes: int) -> bool:
     """Whether X has fewer rows than columns, and not so many that decomposing it costs too much."""
-    n, numbers = design.n_samples, design.numbers_per_row
-    cost = 2 * numbers * n**2 + 20 * n**3
-    return bool(n < design.n_features and cost <= MAX_DECOMPOSITION * 4 * n * numbers * n_classes)
+    n, p = design.n_samples, design.n_features
+    cost = 2 * p * n**2 + 20 * n**3
+    return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * design.numbers_per_row * n_classes)
 
 
 class RowSpace:
@@ -55,6 +57,7 @@ class RowSpace:
         self.design, self.centred, self.unit = design, centred, 1.0
         self.used = np.flatnonzero(weights)
         self.root = np.sqrt(weights[self.used] / weights.sum())
+        self.columns = design.X.tocsc() if design.is_sparse else design.X
         self.mean = self._mean()
         width = max(PANEL_NUMBERS // len(self.used), 1)
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
@@ -64,8 +67,8 @@ class RowSpace:
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
-        is_small = not design.is_sparse or len(self.used) * design.n_features <= MAX_DENSE
-        if penalty / self.unit**2 < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
+        is_small = len(self.used) * design.n_features <= MAX_DENSE or not design.is_sparse
+        if penalty / self.unit / self.unit < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
             rows = self._rows(slice(None))
             U, sigma, basis = linalg.svd(rows, full_matrices=False, check_finite=False)
             basis[:, ~rows.any(axis=0)] = 0.0
@@ -82,7 +85,11 @@ class RowSpace:
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
-        features = self._combine(coef @ self.left.T) if self.basis is None else coef @ self.basis
+        if self.basis is None:
+            left = coef @ self.left.T
+            features = np.concatenate(self._map(lambda rows, panel: left @ rows), axis=1)
+        else:
+            features = coef @ self.basis
         return features, intercept - features @ self.mean
 
     def restrict(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
@@ -90,8 +97,7 @@ class RowSpace:
         shifted = intercept + coef @ self.mean
         if self.basis is not None:
             return coef @ self.basis.T, shifted
-        logits = (self.design.X[self.used] @ coef.T - coef @ self.mean).T
-        return (logits * (self.root / self.unit)) @ self.left, shifted
+        return sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left, shifted
 
     def _mean(self) -> Array:
         """Weighted mean of every column, exact for a constant one; zero where rows are not centred."""
@@ -103,32 +109,23 @@ class RowSpace:
 
     def _rows(self, panel: slice) -> Array:
         """Some columns of ``R / unit``."""
-        X = self.design.X[self.used] if len(self.used) < self.design.n_samples else self.design.X
-        columns = X[:, panel]
+        columns = self.columns[:, panel]
         columns = columns.toarray() if self.design.is_sparse else columns
+        if len(self.used) < len(columns):
+            columns = columns[self.used]
         rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
         return rows
 
+    def _map(self, function: Callable[[Array, slice], Array]) -> list[Array]:
+        """`function` of the rows in every panel of columns."""
+
+        def of(panel: slice) -> Array:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return function(self._rows(panel), panel)
+
+        return list(self.design.map_blocks(of, self.panels))
+
     def _gram(self) -> Array:
         """``R R' / unit^2``."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not self.design.is_sparse:
-                return sum_of(self.design.map_blocks(lambda panel: _gram(self._rows(panel)), self.panels))
-            rows = self.design.X[self.used].astype(np.float64) / self.unit
-            mean = self.mean / self.unit
-            cross = rows @ mean
-            moments: Array = (rows @ rows.T).toarray() - cross - cross[:, np.newaxis] + mean @ mean
-            return np.asarray(moments * np.outer(self.root, self.root))
-
-    def _combine(self, left: Array) -> Array:
-        """``left @ R / unit``."""
-        if not self.design.is_sparse:
-            parts = self.design.map_blocks(lambda panel: left @ self._rows(panel), self.panels)
-            return np.concatenate(list(parts), axis=1)
-        left = left * (self.root / self.unit)
-        return np.asarray((self.design.X[self.used].T @ left.T).T - np.outer(left.sum(axis=1), self.mean))
-
-
-def _gram(rows: Array) -> Array:
-    return np.asarray(rows @ rows.T)
+        return sum_of(self._map(lambda rows, panel: np.asarray(rows @ rows.T)))

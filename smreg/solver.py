@@ -298,7 +298,7 @@ class _Search:
         solution = np.zeros_like(residual)
         for iteration in range(MAX_CONJUGATE):
             size = float(np.linalg.norm(direction))
-            if longest * squared <= NEGLIGIBLE * total or not size > 0:
+            if (iteration > 1 and longest * squared <= NEGLIGIBLE * total) or not size > 0:
                 break
             nearby = self.evaluate(point.x + self.metric.unwhiten(DIFFERENCE / size * direction))
             product = (nearby.whitened - point.whitened) * (size / DIFFERENCE)

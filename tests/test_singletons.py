@@ -136,7 +136,6 @@ def test_a_warm_start_at_the_optimum_ends_there(n_classes, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.xfail(strict=True, reason="the merged value, in the precision of X, overflows")
 def test_values_near_the_largest_number_are_fitted(dtype, rng):
     X, y = words(rng, dtype=dtype)
     rows = np.repeat(np.arange(N_SAMPLES), np.diff(X.indptr))

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from smreg import solver
 from smreg.metric import Metric, inverse_factor
-from smreg.solver import PATIENCE, WARM_COST, minimize
 
 HESSIAN = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
 OPTIMUM = np.array([1.0, -2.0, 0.5])
+
+
+def minimize(function, start, metric, *arguments, **options):
+    return solver.minimize(function, start, lambda: metric, *arguments, **options)
 
 
 def cholesky_metric(matrix):
@@ -48,7 +52,7 @@ def log_cosh(x):
 def solve(function, metric, start=None, refresh=None, **options):
     options = {"tol": 1e-8, "max_iter": 1000} | options
     renewals = () if refresh is None else (Renewal(lambda x, norm: refresh(x)),)
-    return minimize(function, np.zeros(3) if start is None else start, lambda: metric, renewals, **options)
+    return minimize(function, np.zeros(3) if start is None else start, metric, renewals, **options)
 
 
 @pytest.mark.parametrize("units", [1.0, np.array([1e8, 1.0, 1e-8])], ids=["one", "mixed"])
@@ -223,7 +227,7 @@ LONG = {"tol": 1e-10, "max_iter": 1000}
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_way_that_costs_more_than_the_search_is_never_used(warm):
-    """In a metric near the Hessian's there are tens of evaluations, which pay for 1 / PATIENCE as many."""
+    """In a metric near the Hessian there are tens of evaluations, which pay for 1 / PATIENCE as many."""
     renewals, asked = ways(1e6)
     minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, warm=warm, **LONG)
 
@@ -260,8 +264,8 @@ def test_a_dear_way_is_not_used_before_evaluations_have_paid_for_it(cost):
 
     assert minimum.reason == "converged"
     assert minimum.refreshes == len(used) >= 1
-    assert used[0] >= PATIENCE * cost
-    assert (np.diff(used) >= PATIENCE * cost).all()
+    assert used[0] >= solver.PATIENCE * cost
+    assert (np.diff(used) >= solver.PATIENCE * cost).all()
 
 
 def test_of_two_ways_the_cheap_one_is_used_while_the_dear_one_is_not_paid_for():
@@ -280,7 +284,9 @@ def test_of_two_ways_that_are_paid_for_the_most_exact_is_used_and_never_a_lesser
     assert (len(asked[0]), len(asked[1]) >= 1) == (0, True)
 
 
-@pytest.mark.parametrize(("cost", "renewed"), [(0.0, True), (WARM_COST, True), (2 * WARM_COST, False)])
+@pytest.mark.parametrize(
+    ("cost", "renewed"), [(0.0, True), (solver.WARM_COST, True), (2 * solver.WARM_COST, False)]
+)
 def test_a_warm_start_renews_the_metric_there_first_unless_that_is_too_dear(cost, renewed):
     """For its own sake: with the norm zero, which softens nothing."""
     renewals, asked = ways(cost)
@@ -291,7 +297,7 @@ def test_a_warm_start_renews_the_metric_there_first_unless_that_is_too_dear(cost
 
 
 def test_a_cold_start_does_not():
-    renewals, asked = ways(WARM_COST)
+    renewals, asked = ways(solver.WARM_COST)
     options = {"tol": 1e-8, "max_iter": 9, "on_iteration": lambda point: True}
     minimize(log_cosh, FAR, EUCLIDEAN, renewals, **options)
 
