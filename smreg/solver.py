@@ -208,6 +208,7 @@ class _Search:
         self.function, self.metric, self.on_iteration = function, metric, on_iteration
         self.renewals, self.tol, self.max_iter = renewals, tol, max_iter
         self.ratio, self.stalled = 1.0, False
+        self.directions = 2  # that conjugate gradients take at least: one where M is nearly H
         self.renewed_from: Array | None = None
         self.hessian_at: Array | None = None
         self.looked_at: Array | None = None
@@ -241,6 +242,7 @@ class _Search:
             return False
         self.level, way = due[-1], self.renewals[due[-1]]
         self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm), 1.0
+        self.directions = 1 if way.is_hessian else 2
         self.renewed_from, self.hessian_at = point.x, point.x if exact and way.is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         self.refreshes += 1
@@ -249,14 +251,18 @@ class _Search:
     def evaluate(self, x: Array) -> Point:
         """Value and gradient at x."""
         self.evaluations += 1
-        return self.measured(Point(x, *self.function(x), whitened=x, norm=math.inf))
+        return self.point(x, *self.function(x))
 
     def measured(self, point: Point) -> Point:
-        """The same point with its norm in the current metric, infinite where anything is not finite."""
-        whitened = self.metric.whiten(point.gradient)
+        """The same point with its norm in the current metric."""
+        return self.point(point.x, point.value, point.gradient)
+
+    def point(self, x: Array, value: float, gradient: Array) -> Point:
+        """A point with its norm in the current metric, infinite where anything is not finite."""
+        whitened = self.metric.whiten(gradient)
         norm = float(np.linalg.norm(whitened))
-        finite = math.isfinite(norm) and math.isfinite(point.value)
-        return replace(point, whitened=whitened, norm=norm if finite else math.inf)
+        finite = math.isfinite(norm) and math.isfinite(value)
+        return Point(x, value, gradient, whitened, norm if finite else math.inf)
 
     def verified(self, point: Point, guess: Array | None = None) -> Point:
         """`point`, as evaluated, with the norm that counts: that in the metric of the Hessian.
@@ -298,7 +304,8 @@ class _Search:
         solution = np.zeros_like(residual)
         for iteration in range(MAX_CONJUGATE):
             size = float(np.linalg.norm(direction))
-            if (iteration > 1 and longest * squared <= NEGLIGIBLE * total) or not size > 0:
+            enough = iteration >= self.directions and longest * squared <= NEGLIGIBLE * total
+            if enough or not size > 0:
                 break
             nearby = self.evaluate(point.x + self.metric.unwhiten(DIFFERENCE / size * direction))
             product = (nearby.whitened - point.whitened) * (size / DIFFERENCE)
