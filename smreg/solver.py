@@ -264,11 +264,11 @@ class _Search:
         finite = math.isfinite(norm) and math.isfinite(value)
         return Point(x, value, gradient, whitened, norm if finite else math.inf)
 
-    def verified(self, point: Point, guess: Array | None = None) -> Point:
+    def verified(self, point: Point, guess: Callable[[], Array] | None = None) -> Point:
         """`point`, as evaluated, with the norm that counts: that in the metric of the Hessian.
 
         Its ratio to the norm at hand is measured when the last known one lets the search seem to have
-        converged; `guess` is a whitened step to begin with.
+        converged; `guess` makes a whitened step to begin with.
         """
         if point.x is self.hessian_at:
             return point
@@ -276,7 +276,7 @@ class _Search:
         if 0 < estimate <= self.tol:
             if self.renew_cheaply(point):
                 return self.measured(point)
-            estimate = self.look(point, guess)[0]
+            estimate = self.look(point, guess and guess())[0]
             self.ratio = estimate / point.norm
         return replace(point, norm=estimate)
 
@@ -373,9 +373,12 @@ class _Search:
         self.stalled = not finished
         if accepted is start:
             return start
-        pairs: Any = result.hess_inv
-        inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size)
-        guess = inverse.matvec(accepted.whitened)
+
+        def guess() -> Array:
+            pairs: Any = result.hess_inv  # in steps of `size`
+            inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size)
+            return np.asarray(inverse.matvec(accepted.whitened))
+
         return self.verified(replace(accepted, norm=accepted.norm / self.ratio), guess)
 
     def newton(self, point: Point) -> Point:
