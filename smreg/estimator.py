@@ -100,10 +100,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     Notes
     -----
     Beyond X a fit takes blocks of 8 MiB for each thread, a few vectors of the length of X and of the
-    coefficients, and up to 256 MiB for the metric: 300 MiB in all for 60000 x 784 numbers and 10 classes. X
-    is not copied, but for two cases. With fewer rows than columns the fit takes place in the space of the
-    rows; without a penalty, or next to none, that takes two copies. And a sparse X with many columns that are
-    stored in a single row is copied with these merged.
+    coefficients, and up to 256 MiB for the metric: some 200 MiB in all for 60000 x 784 numbers and 10 classes
+    (``python tests/benchmarks/machine.py --only memory``). X is not copied, but for two cases. With fewer
+    rows than columns the fit takes place in the space of the rows, of n x n numbers; a sparse X is then
+    stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
+    many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
+    smaller problem, which has the same objective.
 
     See Also
     --------

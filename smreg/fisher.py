@@ -101,7 +101,7 @@ def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
 
 def sample_size(objective: Objective, per_row: float) -> int:
     """Rows to sample, at a cost of `per_row` operations each; all where that saves little."""
-    rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / per_row
+    rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / max(per_row, 1)
     rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)
     return int(min(rows, objective.design.n_samples))
 

@@ -10,11 +10,12 @@ those of coefficients V on the features ``Z = (X - mean) B'``, and ``||W|| = ||V
 with n features in the place of p. They are uncorrelated, too.
 
 U and sigma are those of ``R R'``, of size n, and ``B = diag(1 / sigma) U' R`` is never made. Rounding
-errors of ``R R'`` hide directions whose variance is below some ``2**-52`` of the largest. Where the penalty
-does not outweigh them, R is decomposed itself, at the cost of two copies of X.
+errors of ``R R'`` hide directions whose variance is below some ``2**-48`` of the largest. Where the penalty
+does not outweigh them, R is decomposed itself, at the cost of two copies of X; then only what lies below
+that of the largest singular value is lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,9 @@ Array = NDArray[np.float64]
 
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
-NEGLIGIBLE_VARIANCE = 2.0**-32  # of a direction, relative to the largest, that a penalty outweighs
+NEGLIGIBLE_VARIANCE = 2.0**-26  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
+SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 
 
@@ -62,8 +64,10 @@ class RowSpace:
         width = max(PANEL_NUMBERS // len(self.used), 1)
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
         gram = self._gram()
-        if not np.isfinite(gram).all():
-            self.unit = float(power_of_two(np.array(abs(design.X[self.used]).max(), dtype=np.float64)))
+        if not SMALLEST < gram.max(initial=0.0) < np.inf:
+            X = design.X[self.used]
+            largest = max(float(X.max()), -float(X.min()))
+            self.unit = float(power_of_two(np.array(largest)))
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
@@ -87,7 +91,7 @@ class RowSpace:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
         if self.basis is None:
             left = coef @ self.left.T
-            features = np.concatenate(self._map(lambda rows, panel: left @ rows), axis=1)
+            features = np.concatenate(list(self._map(lambda rows, panel: left @ rows)), axis=1)
         else:
             features = coef @ self.basis
         return features, intercept - features @ self.mean
@@ -117,14 +121,16 @@ class RowSpace:
         rows *= (self.root / self.unit)[:, np.newaxis]
         return rows
 
-    def _map(self, function: Callable[[Array, slice], Array]) -> list[Array]:
+    def _map(self, function: Callable[[Array, slice], Array]) -> Iterator[Array]:
         """`function` of the rows in every panel of columns."""
 
         def of(panel: slice) -> Array:
             with np.errstate(over="ignore", invalid="ignore"):
                 return function(self._rows(panel), panel)
 
-        return list(self.design.map_blocks(of, self.panels))
+        at_a_time = max(MAX_DENSE // len(self.used) ** 2, 1)  # of results of n x n, which wait to be added
+        for first in range(0, len(self.panels), at_a_time):
+            yield from self.design.map_blocks(of, self.panels[first : first + at_a_time])
 
     def _gram(self) -> Array:
         """``R R' / unit^2``."""

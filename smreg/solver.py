@@ -20,10 +20,10 @@ L-BFGS thousands.
 **Stopping.** ``norm = ||g||_{H^-1}`` has no units, and ``F - F* ~ norm**2 / 2``. The norm in the metric at
 hand is nearly that where the metric is fresh, and a hundred times too small where it is poor. Before the
 search is called converged, the norm is therefore measured in the Hessian of the very point: by renewing the
-metric there where that costs next to nothing, and else by conjugate gradients with differences of gradients,
-of which two or three suffice after a first direction from L-BFGS's own inverse. They give Newton's step
-besides, which is taken if the norm was not small enough. SciPy's own ``ftol`` and ``gtol``, which depend on
-the units, are zero.
+metric there where that costs next to nothing (then the norm is as good as that metric), and else by
+conjugate gradients with differences of gradients, of which two or three suffice after a first direction
+from L-BFGS's own inverse. They give Newton's step besides, which is taken if the norm was not small enough.
+SciPy's own ``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** A line search compares values of F, a mean of terms of order one, and they carry
 rounding errors of some ``2**-52``: below a norm of about ``2**-26`` every comparison is noise. Before
@@ -50,8 +50,7 @@ from scipy import optimize
 Array = NDArray[np.float64]
 Function = Callable[[Array], tuple[float, Array]]
 
-# When to renew the metric. Fewer evaluations than these let L-BFGS make nothing of it, and restarts more
-# frequent than PATIENCE says cost more than they save, on tables of 1e2 to 6e4 rows and 3 to 26 classes.
+# When to renew the metric: not before L-BFGS has had a few evaluations in it, nor more often than pays.
 REFRESH_AFTER = 4  # fewest evaluations in one metric
 PATIENCE = 0.4  # evaluations in a metric for each that renewing it costs
 WARM_COST = 16.0  # evaluations that a metric may cost at a start that may be the end
@@ -115,7 +114,8 @@ class Minimum:
     Attributes
     ----------
     point : Point
-        The last accepted point, with the gradient's norm in the metric of the Hessian.
+        The last accepted point, with the gradient's norm in the metric of the Hessian, or after a Newton step
+        that ended the search an estimate from above.
     newton_step : ndarray of shape (D,)
         An estimate of Newton's step from there.
     reason : {"converged", "max_iter", "callback", "rounding"}
@@ -210,6 +210,7 @@ class _Search:
         self.ratio, self.stalled = 1.0, False
         self.directions = 2  # that conjugate gradients take at least: one where M is nearly H
         self.renewed_from: Array | None = None
+        self.exact_at: Array | None = None
         self.hessian_at: Array | None = None
         self.looked_at: Array | None = None
         self.seen = 0.0, np.empty(0)
@@ -234,8 +235,9 @@ class _Search:
         What may be spent is `allowance`, or else as many evaluations as were made in the present one.
         `exact` asks for the metric of this very point, not of the steps to be taken from there.
         """
-        known = self.hessian_at if exact else self.renewed_from
-        ways = range(self.level, len(self.renewals)) if point.x is not known else ()
+        known = self.exact_at if exact else self.renewed_from
+        lowest = self.level + (exact and point.x is known)
+        ways = range(lowest, len(self.renewals)) if exact or point.x is not known else ()
         spent = [(self.evaluations - at) / PATIENCE for at in self.renewed_at]
         due = [i for i in ways if self.renewals[i].cost <= max(allowance, spent[i])]
         if not due:
@@ -243,6 +245,7 @@ class _Search:
         self.level, way = due[-1], self.renewals[due[-1]]
         self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm), 1.0
         self.directions = 1 if way.is_hessian else 2
+        self.exact_at = point.x if exact else None
         self.renewed_from, self.hessian_at = point.x, point.x if exact and way.is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         self.refreshes += 1

@@ -94,7 +94,7 @@ def _off_null_space(objective: Objective, coef: Array) -> Array:
         null /= linalg.norm(null, axis=0)
         # By normal equations, and again: combinations of different columns stay apart, to the last zero.
         for _ in range(2):
-            along = linalg.solve(null.T @ null, null.T @ least[:, varying].T, assume_a="pos")
+            along = linalg.lstsq(null.T @ null, null.T @ least[:, varying].T)[0]
             least[:, varying] -= (null @ along).T
     return least
 
@@ -103,7 +103,7 @@ def _echelon(basis: Array) -> Array:
     """The same space in reduced echelon form, so that columns in other units do not mix by rounding."""
     count = basis.shape[1]
     pivots = linalg.qr(basis.T, mode="r", pivoting=True)[1][:count]
-    echelon = basis @ linalg.inv(basis[pivots]) if count else basis
+    echelon = basis @ linalg.pinv(basis[pivots]) if count else basis
     return np.where(np.abs(echelon) > NEGLIGIBLE_PART, echelon, 0.0)
 
 

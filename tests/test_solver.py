@@ -379,3 +379,16 @@ def test_no_end_is_worse_than_the_start(factor, warm):
 
         assert minimum.point.value <= log_cosh(FAR)[0]
         assert minimum.iterations <= max_iter
+
+
+def test_a_tolerance_below_rounding_ends_in_a_metric_that_is_never_exact_too():
+    """Its only way to be renewed is not the Hessian: it must not be tried at the same point for ever."""
+
+    def rough(x):
+        return 1.0 + x @ x / 2, x + np.where(x < 0, -1e-12, 1e-12)
+
+    renewals = [Renewal(lambda x, norm: EUCLIDEAN, is_hessian=False)]
+    minimum = minimize(rough, np.array([1.0, 2.0, 3.0]), EUCLIDEAN, renewals, tol=1e-14, max_iter=1000)
+
+    assert minimum.reason == "rounding"
+    assert minimum.refreshes < 100
