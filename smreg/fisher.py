@@ -168,6 +168,8 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
         cost = cost if operations > NO_COST else 0.0
 
         def at(phi: Array, norm: float) -> Metric:
+            if norm == 0 and rows >= n:
+                return make(objective, Curvature(phi))
             totals = class_variances(objective, phi)
             temperature = 1.0 + SOFTENING * norm * float(np.sqrt(np.mean(1.0 / totals)))
             if rows >= n:

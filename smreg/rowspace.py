@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
-NEGLIGIBLE_VARIANCE = 2.0**-26  # of a direction, relative to the largest, that a penalty outweighs
+NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
 SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
