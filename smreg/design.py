@@ -138,7 +138,7 @@ class DesignMatrix:
             block, w = weighted(rows)
             return np.asarray(block.T.astype(np.float64, copy=False) @ w)
 
-        mean = np.clip(self._sum(sums), low, high)
+        mean = np.clip(sum_of(self.map(sums)), low, high)
 
         def squares(rows: slice) -> Array:
             block, w = weighted(rows)
@@ -150,7 +150,7 @@ class DesignMatrix:
             z.data = (z.data - (mean / unit)[z.indices]) ** 2
             return np.asarray(z.T @ w + np.maximum(zeros, 0.0) * (mean / unit) ** 2)
 
-        spread = unit * np.sqrt(np.maximum(self._sum(squares), 0.0))
+        spread = unit * np.sqrt(np.maximum(sum_of(self.map(squares)), 0.0))
         return ColumnStatistics(mean, np.where(low == high, 0.0, spread))
 
     def shift_far_columns(self, columns: ColumnStatistics) -> None:
@@ -161,12 +161,6 @@ class DesignMatrix:
         far = np.abs(columns.mean) / MAX_MEAN_TO_SPREAD > columns.spread
         if not self.is_sparse:
             self.offset = np.where(far, columns.mean, 0.0)
-
-    def _sum(self, function: Callable[[slice], Array]) -> Array:
-        total = np.zeros(self.n_features)
-        for part in self.map(function):
-            total += part
-        return total
 
 
 def power_of_two(magnitude: Array) -> Array:

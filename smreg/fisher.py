@@ -39,15 +39,15 @@ from smreg.sampling import RowSampler, complement, probabilities, systematic, va
 
 Array = NDArray[np.float64]
 
-SOFTENING = 0.2
-LEAST_VARIANCE = 2.0**-80
+SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
+LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
 MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
 
-# Operations take half as long in a large matrix product as in an evaluation, whose products are thin. The
-# exponential of a logit takes as long as some 32 more features, and a number for each class and feature of
-# a row, made for a product, as 128 operations of it.
+# Operations take two thirds as long in a large matrix product as in an evaluation, whose products are thin.
+# The exponential of a logit takes as long as some 32 more features, and a number for each class and feature
+# of a row, made for a product, as 128 operations of it.
 SPEED = 1.5
 EXPONENTIAL = 32
 ELEMENTWISE = 128
@@ -74,8 +74,7 @@ def null_metric(objective: Objective) -> Metric:
     eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
     p, ridge = objective.design.n_features, full_ridge(objective)
     if p <= 1 or not fits(objective, len(eigenvalues) * len(ridge) ** 2):
-        diagonal = np.append((objective.spread / objective.scale) ** 2, 1.0)[: len(ridge)]
-        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, diagonal) + ridge))
+        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, _column_variances(objective)) + ridge))
     rows, weights = _null_rows(objective)
 
     def add(total: Array, z: Array, s: Array) -> None:
@@ -94,13 +93,19 @@ def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
     size = sample_size(objective, width**2)
     if size == len(weights):
         return None, weights
-    diagonal = (objective.spread / objective.scale) ** 2 + objective.ridge
-    sampler = RowSampler(objective, inverse_root(np.append(diagonal, 1.0)[:width]))
+    sampler = RowSampler(objective, inverse_root(_column_variances(objective) + full_ridge(objective)))
     return systematic(weights * sampler.leverage, weights, size)
 
 
+def _column_variances(objective: Objective) -> Array:
+    """Those of the standardised features, and one for the intercept."""
+    variances = np.ones(objective.shape[1])
+    variances[: objective.design.n_features] = (objective.spread / objective.scale) ** 2
+    return variances
+
+
 def sample_size(objective: Objective, per_row: float) -> int:
-    """Rows to sample, at a cost of `per_row` operations each; all where that saves little."""
+    """Rows to sample, at a cost of `per_row` operations each; all if there are no more."""
     rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / max(per_row, 1)
     rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)
     return int(min(rows, objective.design.n_samples))
