@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smreg import family
 from smreg.design import DesignMatrix
-from smreg.regression import Regression, regress
+from smreg.regression import Problem, Regression
 from smreg.report import Report
 from smreg.threads import row_threads
 from smreg.validation import (
@@ -210,12 +210,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             self.classes_ = targets.classes
             report = Report(self, X, y, sample_weight, X_checked.dtype)
             with row_threads(self.n_jobs) as map_blocks:
-                regression, solution = regress(
+                problem = Problem(
                     DesignMatrix(X_checked, map_blocks),
                     targets,
                     weights,
-                    C=self.C,
                     fit_intercept=self.fit_intercept,
+                    largest_C=self.C,
+                )
+                regression, solution = problem.solve(
+                    self.C,
                     tol=self.tol,
                     max_iter=self.max_iter,
                     start=start,

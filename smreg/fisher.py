@@ -66,24 +66,58 @@ PART_NUMBERS, MOST_PARTS = 2**24, 8
 BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256
 
 
-def null_metric(objective: Objective) -> Metric:
-    """The metric at the intercept-only model, without an intercept at uniform probabilities."""
-    Q = objective.class_contrasts
-    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
-    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
-    eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
-    p, ridge = objective.design.n_features, full_ridge(objective)
-    if p <= 1 or not fits(objective, len(eigenvalues) * len(ridge) ** 2):
-        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, _column_variances(objective)) + ridge))
+@dataclass(frozen=True)
+class NullCovariance:
+    """Covariance of the features as the null metric needs it, for any penalty.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (p, p), or (p,) where only its diagonal is taken
+        In units of `scale`.
+    scale : ndarray of shape (p,)
+        Powers of two.
+    """
+
+    matrix: Array
+    scale: Array
+
+    def at(self, scale: Array) -> Array:
+        """The same in other units."""
+        ratio = self.scale / scale
+        return self.matrix * (np.outer(ratio, ratio) if self.matrix.ndim == 2 else ratio**2)
+
+
+def null_covariance(objective: Objective) -> NullCovariance:
+    """The covariance of all rows, or of a sample of them, or its diagonal, as size allows."""
+    p, width, scale = objective.design.n_features, objective.shape[1], objective.scale
+    if p <= 1 or not fits(objective, objective.shape[0] * width**2):
+        return NullCovariance((objective.spread / scale) ** 2, scale)
     rows, weights = _null_rows(objective)
 
     def add(total: Array, z: Array, s: Array) -> None:
         total += _gram(z * np.sqrt(s))
 
-    covariance = _sum(objective, rows, weights, add, (len(ridge),) * 2, len(ridge))
-    covariance[p:] = covariance[:, p:] = 0.0  # the mean is zero
-    covariance[p:, p:] = 1.0
-    blocks = eigenvalues[:, np.newaxis, np.newaxis] * covariance + np.diag(ridge)
+    return NullCovariance(_sum(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
+
+
+def null_metric(objective: Objective, covariance: NullCovariance | None = None) -> Metric:
+    """The metric at the intercept-only model, without an intercept at uniform probabilities.
+
+    `covariance` is that of another penalty, if it is known.
+    """
+    covariance = covariance or null_covariance(objective)
+    Q = objective.class_contrasts
+    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
+    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
+    eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
+    p, ridge, matrix = objective.design.n_features, full_ridge(objective), covariance.at(objective.scale)
+    if matrix.ndim == 1:
+        variances = np.ones(objective.shape[1])
+        variances[:p] = matrix
+        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, variances) + ridge))
+    of_all = np.eye(objective.shape[1])  # the features' mean is zero, so that the intercept is by itself
+    of_all[:p, :p] = matrix
+    blocks = eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge)
     return Metric(rotation.T, _inverse_factors(objective, blocks))
 
 

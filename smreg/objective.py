@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.design import DesignMatrix, power_of_two
+from smreg.design import ColumnStatistics, DesignMatrix, power_of_two
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -72,6 +72,8 @@ class Objective:
         Whether there is an intercept.
     single_row : bool
         Two classes with a coefficient vector for the second one alone.
+    columns : ColumnStatistics, optional
+        Mean and spread of the features with these weights, if they are known.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Objective:
         penalty: float,
         fit_intercept: bool,
         single_row: bool,
+        columns: ColumnStatistics | None = None,
     ) -> None:
         self.design, self.sample, self.penalty = design, sample, penalty
         self.fit_intercept, self.single_row = fit_intercept, single_row
@@ -89,7 +92,7 @@ class Objective:
         self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
         self.shape = (n_classes - 1, design.n_features + fit_intercept)
-        columns = design.statistics(sample.weights)
+        columns = columns or design.statistics(sample.weights)
         if fit_intercept:
             self.mean, spread = columns.mean, columns.spread
             design.shift_far_columns(columns)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -109,19 +108,8 @@ class Regression:
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 
 
-def regress(
-    design: DesignMatrix,
-    targets: Targets,
-    weights: Array,
-    *,
-    C: float,
-    fit_intercept: bool,
-    tol: float,
-    max_iter: int,
-    start: Regression | None = None,
-    on_iteration: OnIteration | None = None,
-) -> tuple[Regression, Solution]:
-    """Minimise the penalised cross-entropy.
+class Problem:
+    """One sample and its features, to be fitted with any penalty: what does not depend on it is made once.
 
     Parameters
     ----------
@@ -131,105 +119,171 @@ def regress(
         Labels or soft targets, with class weights already merged in.
     weights : ndarray of shape (n_samples,)
         Positive in at least two classes.
-    C : float
-        Inverse strength of the penalty; inf for none.
     fit_intercept : bool
-        Whether there is an intercept; it is not penalised.
-    tol : float
-        Largest norm of the gradient in the Fisher metric.
-    max_iter : int
-        Most steps.
-    start : Regression or None
-        Where to begin; None for the intercept-only model.
-    on_iteration : callable or None
-        ``(regression, objective, norm) -> stop``, called after every step; the regression is a function
-        that makes it.
-
-    Returns
-    -------
-    Regression, Solution
-        The coefficients and the record of how they were found.
+        Whether there are intercepts; they are not penalised.
+    largest_C : float
+        The weakest penalty that will be asked for, inf for none.
     """
-    began = perf_counter()
-    solve = partial(
-        _solve, targets=targets, weights=weights, C=C, fit_intercept=fit_intercept, tol=tol, max_iter=max_iter
-    )
-    space = _reduction(design, targets, weights, C, fit_intercept)
-    if space is None:
-        regression, solution = solve(design, start=start, on_iteration=on_iteration)
-    else:
 
-        def expand(made: Regression) -> Regression:
-            return Regression(*space.expand(made.coef, made.intercept))
+    def __init__(
+        self, design: DesignMatrix, targets: Targets, weights: Array, *, fit_intercept: bool, largest_C: float
+    ) -> None:
+        began = perf_counter()
+        largest = weights.max()
+        relative = weights / largest  # whose sum does not overflow
+        self._layout = _Layout.of(targets, relative, fit_intercept)
+        self.sample, total = self._layout.sample(targets, relative)
+        self._largest, self._total, self._fit_intercept = largest, total, fit_intercept
+        self._space = self._reduction(design, len(targets.classes), largest_C)
+        self._design = design if self._space is None else self._space.coordinates
+        self._columns = self._design.statistics(self.sample.weights)
+        self._null: fisher.NullCovariance | None = None
+        self._seconds = perf_counter() - began
 
-        def told(regression: Callable[[], Regression], objective: float, norm: float) -> bool:
-            return on_iteration is not None and on_iteration(lambda: expand(regression()), objective, norm)
+    @property
+    def total_weight(self) -> float:
+        """S, the sum of the weights."""
+        with np.errstate(over="ignore"):
+            return float(self._total * self._largest)
 
-        begin = start and Regression(*space.restrict(start.coef, start.intercept))
-        regression, solution = solve(space.coordinates, start=begin, on_iteration=told)
-        regression = expand(regression)
-    return regression, replace(solution, seconds=perf_counter() - began)
+    def penalty(self, C: float) -> float:
+        """``1 / (C S)``."""
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            return float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
 
+    def objective(self, C: float) -> Objective:
+        """The penalised cross-entropy, in the coordinates of the solver."""
+        return Objective(
+            self._design,
+            self.sample,
+            penalty=self.penalty(C),
+            fit_intercept=self._fit_intercept,
+            single_row=self._layout.n_classes == 2,
+            columns=self._columns,
+        )
 
-def _reduction(
-    design: DesignMatrix, targets: Targets, weights: Array, C: float, fit_intercept: bool
-) -> RowSpace | Singletons | None:
-    """Fewer features that say the same, if there are."""
-    if is_wide(design, len(targets.classes)):
-        with np.errstate(over="ignore", under="ignore"):
-            penalty = 1.0 / (C * weights.sum())
-        return RowSpace(design, weights / weights.max(), centred=fit_intercept, penalty=penalty)
-    return Singletons(design) if has_singletons(design) else None
+    def solve(
+        self,
+        C: float,
+        *,
+        tol: float,
+        max_iter: int,
+        start: Regression | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the penalised cross-entropy.
 
+        Parameters
+        ----------
+        C : float
+            Inverse strength of the penalty; inf for none.
+        tol : float
+            Largest norm of the gradient in the Fisher metric.
+        max_iter : int
+            Most steps.
+        start : Regression or None
+            Where to begin; None for the intercept-only model.
+        on_iteration : callable or None
+            ``(regression, objective, norm) -> stop``, called after every step; the regression is a function
+            that makes it.
 
-def _solve(
-    design: DesignMatrix,
-    *,
-    targets: Targets,
-    weights: Array,
-    C: float,
-    fit_intercept: bool,
-    tol: float,
-    max_iter: int,
-    start: Regression | None,
-    on_iteration: OnIteration | None,
-) -> tuple[Regression, Solution]:
-    largest = weights.max()
-    relative = weights / largest  # whose sum does not overflow
-    layout = _Layout.of(targets, relative, fit_intercept)
-    sample, total = layout.sample(targets, relative)
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        total_weight = total * largest
-        penalty = float(min(np.divide(1.0, C * largest * total), MAX_PENALTY))
-    objective = Objective(
-        design,
-        sample,
-        penalty=penalty,
-        fit_intercept=fit_intercept,
-        single_row=layout.n_classes == 2,
-    )
-    report = None
-    if on_iteration is not None:
+        Returns
+        -------
+        Regression, Solution
+            The coefficients and the record of how they were found.
+        """
+        began = perf_counter()
+        objective = self.objective(C)
+        report = None
+        if on_iteration is not None:
 
-        def report(point: solver.Point) -> bool:
-            return on_iteration(
-                lambda: layout.expand(*objective.coefficients(point.x)), point.value, point.norm
+            def report(point: solver.Point) -> bool:
+                return on_iteration(lambda: self._regression(objective, point.x), point.value, point.norm)
+
+        minimum, evaluations = self._search(objective, start, tol, max_iter, report)
+        phi, reason = minimum.point.x, minimum.reason
+        if objective.penalty == 0 and reason != "callback":
+            if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
+                reason = "separation"
+            else:
+                phi = least_norm(objective, phi)
+        solution = replace(
+            _record(objective, minimum, self.total_weight),
+            evaluations=evaluations,
+            converged=reason == "converged",
+            reason=reason,
+        )
+        regression = self._regression(objective, phi)
+        seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
+        return regression, replace(solution, seconds=seconds)
+
+    def _reduction(
+        self, design: DesignMatrix, n_classes: int, largest_C: float
+    ) -> RowSpace | Singletons | None:
+        """Fewer features that say the same, if there are."""
+        if is_wide(design, n_classes):
+            return RowSpace(
+                design, self.sample.weights, centred=self._fit_intercept, penalty=self.penalty(largest_C)
             )
+        return Singletons(design) if has_singletons(design) else None
 
-    minimum = _search(objective, layout, start, tol, max_iter, report)
-    phi, reason = minimum.point.x, minimum.reason
-    if penalty == 0 and reason != "callback":
-        if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
-            reason = "separation"
-        else:
-            phi = least_norm(objective, phi)
-    solution = replace(
-        _record(objective, minimum, total_weight),
-        evaluations=minimum.evaluations + (start is not None),
-        converged=reason == "converged",
-        reason=reason,
-    )
-    return layout.expand(*objective.coefficients(phi)), solution
+    def _search(
+        self,
+        objective: Objective,
+        start: Regression | None,
+        tol: float,
+        max_iter: int,
+        report: Callable[[solver.Point], bool] | None,
+    ) -> tuple[solver.Minimum, int]:
+        """Run the solver from the intercept-only model, or from coefficients that are given.
+
+        The second number is that of the evaluations.
+        """
+        phi, function, more = objective.start(), _Remembering(objective), 0
+        warm = False
+        if start is not None:  # a start worse than none, as after a change of units, is not taken
+            given = self._coordinates(objective, start)
+            warm = function(given)[0] <= objective.start_value
+            phi, more = (given, 0) if warm else (phi, 1)
+        if self._null is None:
+            self._null = fisher.null_covariance(objective)
+        null = [fisher.null_metric(objective, self._null)]
+        ways = fisher.renewals(objective, null[0])
+        minimum = solver.minimize(
+            function,
+            phi,
+            null.pop,
+            ways,
+            tol=tol,
+            max_iter=max_iter,
+            warm=warm,
+            on_iteration=report or (lambda point: False),
+        )
+        return minimum, minimum.evaluations + more
+
+    def _regression(self, objective: Objective, phi: Array) -> Regression:
+        """The coefficients of all classes, for the features as they came."""
+        made = self._layout.expand(*objective.coefficients(phi))
+        return made if self._space is None else Regression(*self._space.expand(made.coef, made.intercept))
+
+    def _coordinates(self, objective: Objective, regression: Regression) -> Array:
+        """The reverse."""
+        if self._space is not None:
+            regression = Regression(*self._space.restrict(regression.coef, regression.intercept))
+        return objective.coordinates(*self._layout.restrict(regression))
+
+
+class _Remembering:
+    """A function that is not computed twice in a row at the same point."""
+
+    def __init__(self, function: solver.Function) -> None:
+        self._function = function
+        self._last: tuple[Array, tuple[float, Array]] | None = None
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        if self._last is None or self._last[0] is not x:
+            self._last = x, self._function(x)
+        return self._last[1]
 
 
 def _record(objective: Objective, minimum: solver.Minimum, total_weight: float) -> Solution:
@@ -247,34 +301,6 @@ def _record(objective: Objective, minimum: solver.Minimum, total_weight: float) 
         seconds=0.0,
         converged=minimum.reason == "converged",
         reason=minimum.reason,
-    )
-
-
-def _search(
-    objective: Objective,
-    layout: "_Layout",
-    start: Regression | None,
-    tol: float,
-    max_iter: int,
-    report: Callable[[solver.Point], bool] | None,
-) -> solver.Minimum:
-    """Run the solver from the intercept-only model, or from coefficients that are given."""
-    phi, warm = objective.start(), False
-    if start is not None:  # a start worse than none, as after a change of units, is not taken
-        given = objective.coordinates(*layout.restrict(start))
-        warm = objective(given)[0] <= objective.start_value
-        phi = given if warm else phi
-    null = [fisher.null_metric(objective)]
-    ways = fisher.renewals(objective, null[0])
-    return solver.minimize(
-        objective,
-        phi,
-        null.pop,
-        ways,
-        tol=tol,
-        max_iter=max_iter,
-        warm=warm,
-        on_iteration=report or (lambda point: False),
     )
 
 
