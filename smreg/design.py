@@ -46,15 +46,32 @@ class DesignMatrix:
         float32 or float64, finite.
     map_blocks : callable, default=map
         `map`, or the `map` of a thread pool: results must come in the order of the blocks.
+    index : ndarray of int, optional
+        The rows of a dense X that there are, in place of all.
     """
 
-    def __init__(self, X: Any, map_blocks: Callable[..., Any] = map) -> None:
-        self.X = X
-        self.n_samples, self.n_features = X.shape
+    def __init__(
+        self, X: Any, map_blocks: Callable[..., Any] = map, index: NDArray[np.intp] | None = None
+    ) -> None:
+        self.X, self.index = X, index
+        self.n_samples, self.n_features = X.shape[0] if index is None else len(index), X.shape[1]
         self.is_sparse = sparse.issparse(X)
         self.offset = np.zeros(self.n_features)
         self.map_blocks = map_blocks
         self._sparse_rows: dict[tuple[int, int], Any] = {}
+
+    def part(self, index: NDArray[np.intp], map_blocks: Callable[..., Any] = map) -> "DesignMatrix":
+        """Some of the rows: of a dense X without a copy."""
+        if self.is_sparse:
+            made = DesignMatrix(self.X[index], map_blocks)
+        else:
+            made = DesignMatrix(self.X, map_blocks, index if self.index is None else self.index[index])
+        made.offset = self.offset
+        return made
+
+    def _read(self, rows: slice | NDArray[np.intp]) -> Any:
+        """A block of X as it is stored."""
+        return self.X[rows] if self.index is None else self.X[self.index[rows]]
 
     @property
     def numbers_per_row(self) -> float:
@@ -82,9 +99,9 @@ class DesignMatrix:
             some = blocks[first : first + BLOCKS_IN_FLIGHT]
             yield from self.map_blocks(function, some) if len(blocks) > 1 else map(function, some)
 
-    def rows(self, rows: slice | NDArray[np.int64]) -> Array:
+    def rows(self, rows: slice | NDArray[np.intp]) -> Array:
         """A block of rows, dense, in float64, minus the offset."""
-        block = self.X[rows].toarray() if self.is_sparse else self.X[rows]
+        block = self.X[rows].toarray() if self.is_sparse else self._read(rows)
         if self.offset.any():
             return np.asarray(np.subtract(block, self.offset, dtype=np.float64))
         return np.asarray(block, dtype=np.float64)
@@ -120,7 +137,7 @@ class DesignMatrix:
 
         def weighted(rows: slice) -> tuple[Any, Array]:
             used = weights[rows] > 0
-            block = self.X[rows]
+            block = self._read(rows)
             return (block, weights[rows]) if used.all() else (block[used], weights[rows][used])
 
         def extremes(rows: slice) -> tuple[Array, Array]:

@@ -221,9 +221,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     self.C,
                     tol=self.tol,
                     max_iter=self.max_iter,
-                    start=start,
+                    start=start and problem.restrict(start),
                     on_iteration=report,
                 )
+                regression = problem.expand(regression)
             for name, value in report.attributes(regression).items():
                 setattr(self, name, value)
             self.n_iter_ = solution.iterations

@@ -74,6 +74,8 @@ class Objective:
         Two classes with a coefficient vector for the second one alone.
     columns : ColumnStatistics, optional
         Mean and spread of the features with these weights, if they are known.
+    like : Objective, optional
+        Another one, on other rows or weights, whose coordinates to share.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Objective:
         fit_intercept: bool,
         single_row: bool,
         columns: ColumnStatistics | None = None,
+        like: "Objective | None" = None,
     ) -> None:
         self.design, self.sample, self.penalty = design, sample, penalty
         self.fit_intercept, self.single_row = fit_intercept, single_row
@@ -92,17 +95,24 @@ class Objective:
         self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
         self.shape = (n_classes - 1, design.n_features + fit_intercept)
-        columns = columns or design.statistics(sample.weights)
-        if fit_intercept:
-            self.mean, spread = columns.mean, columns.spread
-            design.shift_far_columns(columns)
-        else:
-            self.mean = np.zeros(design.n_features)
-            spread = np.hypot(columns.mean, columns.spread)
-        self.spread = spread
-        self.scale = power_of_two(np.hypot(spread, np.sqrt(penalty)))
+        self.mean, self.spread, self.scale = like.standard if like else self._standard(columns)
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._has_zero_weights = bool((sample.weights == 0).any())
+
+    def _standard(self, columns: ColumnStatistics | None) -> tuple[Array, Array, Array]:
+        """Mean, spread and scale of the features: the choice of the coordinates."""
+        columns = columns or self.design.statistics(self.sample.weights)
+        if self.fit_intercept:
+            mean, spread = columns.mean, columns.spread
+            self.design.shift_far_columns(columns)
+        else:
+            mean, spread = np.zeros(self.design.n_features), np.hypot(columns.mean, columns.spread)
+        return mean, spread, power_of_two(np.hypot(spread, np.sqrt(self.penalty)))
+
+    @property
+    def standard(self) -> tuple[Array, Array, Array]:
+        """Mean, spread and scale of the features, each of shape (n_features,)."""
+        return self.mean, self.spread, self.scale
 
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""

@@ -1,14 +1,17 @@
 """Softmax regression on plain arrays: from targets and weights to coefficients and their record."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smreg import fisher, solver
 from smreg.design import DesignMatrix
+from smreg.metric import Metric
 from smreg.objective import Objective, Sample
 from smreg.rowspace import RowSpace, is_wide
 from smreg.singletons import Singletons, has_singletons
@@ -111,6 +114,9 @@ OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 class Problem:
     """One sample and its features, to be fitted with any penalty: what does not depend on it is made once.
 
+    Where fewer features say the same the problem is solved for these: it takes and gives regressions of the
+    reduced problem, and `expand` and `restrict` lead back and forth.
+
     Parameters
     ----------
     design : DesignMatrix
@@ -129,16 +135,19 @@ class Problem:
         self, design: DesignMatrix, targets: Targets, weights: Array, *, fit_intercept: bool, largest_C: float
     ) -> None:
         began = perf_counter()
-        largest = weights.max()
-        relative = weights / largest  # whose sum does not overflow
-        self._layout = _Layout.of(targets, relative, fit_intercept)
-        self.sample, total = self._layout.sample(targets, relative)
-        self._largest, self._total, self._fit_intercept = largest, total, fit_intercept
+        self._fit_intercept = fit_intercept
+        self._weigh(targets, weights)
         self._space = self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
         self._seconds = perf_counter() - began
+
+    def _weigh(self, targets: Targets, weights: Array) -> None:
+        self._largest = weights.max()
+        relative = weights / self._largest  # whose sum does not overflow
+        self._layout = _Layout.of(targets, relative, self._fit_intercept)
+        self.sample, self._total = self._layout.sample(targets, relative)
 
     @property
     def total_weight(self) -> float:
@@ -151,7 +160,36 @@ class Problem:
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
             return float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
 
-    def objective(self, C: float) -> Objective:
+    def part(
+        self, rows: NDArray[np.intp], targets: Targets, weights: Array, map_blocks: Callable[..., Any] = map
+    ) -> "Problem":
+        """The same with some of the rows alone, and with other weights for them, in the same coordinates.
+
+        The classes that have weight must be the same.
+        """
+        part = copy(self)
+        part._weigh(targets, weights)
+        part._design = self._design.part(rows, map_blocks)
+        return part
+
+    def expand(self, regression: Regression) -> Regression:
+        """The coefficients of the features as they came, from those of the reduced problem."""
+        if self._space is None:
+            return regression
+        return Regression(*self._space.expand(regression.coef, regression.intercept))
+
+    def restrict(self, regression: Regression) -> Regression:
+        """The reverse."""
+        if self._space is None:
+            return regression
+        return Regression(*self._space.restrict(regression.coef, regression.intercept))
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviation of each feature of the reduced problem."""
+        return self._columns.spread
+
+    def objective(self, C: float, like: Objective | None = None) -> Objective:
         """The penalised cross-entropy, in the coordinates of the solver."""
         return Objective(
             self._design,
@@ -160,7 +198,16 @@ class Problem:
             fit_intercept=self._fit_intercept,
             single_row=self._layout.n_classes == 2,
             columns=self._columns,
+            like=like,
         )
+
+    def shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
+        """The Hessian's metric at a solution, for parts of the problem, if it costs no more than that."""
+        objective = self.objective(C)
+        phi = self._coordinates(objective, regression)
+        null = self._null_metric(objective)
+        ways = [way for way in fisher.renewals(objective, null) if way.cost <= allowance]
+        return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
 
     def solve(
         self,
@@ -169,6 +216,7 @@ class Problem:
         tol: float,
         max_iter: int,
         start: Regression | None = None,
+        shared: "Shared | None" = None,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Regression, Solution]:
         """Minimise the penalised cross-entropy.
@@ -183,9 +231,11 @@ class Problem:
             Most steps.
         start : Regression or None
             Where to begin; None for the intercept-only model.
+        shared : Shared or None
+            A metric that is good near `start`.
         on_iteration : callable or None
             ``(regression, objective, norm) -> stop``, called after every step; the regression is a function
-            that makes it.
+            that makes it, of the features as they came.
 
         Returns
         -------
@@ -193,14 +243,16 @@ class Problem:
             The coefficients and the record of how they were found.
         """
         began = perf_counter()
-        objective = self.objective(C)
+        objective = self.objective(C, None if shared is None else shared.objective)
         report = None
         if on_iteration is not None:
 
             def report(point: solver.Point) -> bool:
-                return on_iteration(lambda: self._regression(objective, point.x), point.value, point.norm)
+                return on_iteration(
+                    lambda: self.expand(self._regression(objective, point.x)), point.value, point.norm
+                )
 
-        minimum, evaluations = self._search(objective, start, tol, max_iter, report)
+        minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
         if objective.penalty == 0 and reason != "callback":
             if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
@@ -231,6 +283,7 @@ class Problem:
         self,
         objective: Objective,
         start: Regression | None,
+        shared: "Shared | None",
         tol: float,
         max_iter: int,
         report: Callable[[solver.Point], bool] | None,
@@ -245,10 +298,10 @@ class Problem:
             given = self._coordinates(objective, start)
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
-        if self._null is None:
-            self._null = fisher.null_covariance(objective)
-        null = [fisher.null_metric(objective, self._null)]
+        null = [self._null_metric(objective)]
         ways = fisher.renewals(objective, null[0])
+        if shared is not None and warm:
+            null, warm = [shared.metric], False
         minimum = solver.minimize(
             function,
             phi,
@@ -261,16 +314,26 @@ class Problem:
         )
         return minimum, minimum.evaluations + more
 
+    def _null_metric(self, objective: Objective) -> Metric:
+        if self._null is None:
+            self._null = fisher.null_covariance(objective)
+        return fisher.null_metric(objective, self._null)
+
     def _regression(self, objective: Objective, phi: Array) -> Regression:
-        """The coefficients of all classes, for the features as they came."""
-        made = self._layout.expand(*objective.coefficients(phi))
-        return made if self._space is None else Regression(*self._space.expand(made.coef, made.intercept))
+        """The coefficients of all classes."""
+        return self._layout.expand(*objective.coefficients(phi))
 
     def _coordinates(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
-        if self._space is not None:
-            regression = Regression(*self._space.restrict(regression.coef, regression.intercept))
         return objective.coordinates(*self._layout.restrict(regression))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A metric, and the objective in whose coordinates it is."""
+
+    objective: Objective
+    metric: Metric
 
 
 class _Remembering:

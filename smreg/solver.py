@@ -185,7 +185,7 @@ def minimize(
             if search.stalled or search.wants_newton(reached):
                 reached = search.newton(reached)
             stuck = reached is point
-            renewed = search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
+            renewed = reached.norm > tol and search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
             if stuck and not renewed:
                 reason = "rounding"
             point = search.verified(search.measured(reached)) if renewed else reached
