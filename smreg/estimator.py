@@ -204,7 +204,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ConvergenceWarning
             If the fit did not converge, or, without a penalty, if the classes are separated.
         """
-        with _unchanged_on_failure(self):
+        with unchanged_on_failure(self):
             X_checked, targets, weights = self._validate(X, y, sample_weight)
             start = self._warm_start(targets, X_checked)
             self.classes_ = targets.classes
@@ -331,7 +331,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_proba(X[:1], temperature=4.0).round(3)
         array([[0.724, 0.268, 0.008]])
         """
-        T = family.check_temperature(self.temperature if temperature is None else temperature)
+        T = self._divisor(temperature)
         return self._logits(X, lambda logits: family.softmax(logits, T))
 
     def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
@@ -363,7 +363,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_log_proba(X[:1], temperature=0.01)[:, 1:].round()
         array([[ -398., -1803.]])
         """
-        T = family.check_temperature(self.temperature if temperature is None else temperature)
+        T = self._divisor(temperature)
         return self._logits(X, lambda logits: family.log_softmax(logits, T))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -410,6 +410,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Any, Targets, NDArray[np.float64]]:
         """Features, and targets and weights with the class weights merged in."""
+        X, targets, weights = self._check(X, y, sample_weight)
+        return X, *self._weigh(targets, weights)
+
+    def _weigh(self, targets: Targets, weights: NDArray[np.float64]) -> tuple[Targets, NDArray[np.float64]]:
+        """Merge the class weights in."""
+        return weigh(targets, weights, class_weight_vector(self.class_weight, targets, weights))
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Targets, NDArray[np.float64]]:
+        """Features, targets and weights."""
         layout: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
         if is_soft(y):
             targets = check_soft_targets(y)
@@ -422,9 +433,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         else:
             X, labels = validate_data(self, X, y, **layout)
             targets = encode_labels(labels)
-        weights = check_sample_weight(sample_weight, X.shape[0])
-        class_weights = class_weight_vector(self.class_weight, targets, weights)
-        return X, *weigh(targets, weights, class_weights)
+        return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
@@ -433,6 +442,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape[1] != X.shape[1]:
             return None
         return Regression(self.coef_.astype(np.float64), self.intercept_.astype(np.float64))
+
+    def _divisor(self, temperature: float | None) -> float:
+        return family.check_temperature(self.temperature if temperature is None else temperature)
 
     def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
@@ -458,7 +470,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
 
 @contextmanager
-def _unchanged_on_failure(estimator: SoftmaxRegression) -> Iterator[None]:
+def unchanged_on_failure(estimator: SoftmaxRegression) -> Iterator[None]:
     """Put all fitted attributes back as they were if anything, Ctrl-C included, ends the fit."""
     before = _fitted_attributes(estimator)
     try:

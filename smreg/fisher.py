@@ -59,6 +59,8 @@ SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
 MIN_ROWS = 1024
 
+RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
+
 THREADED_WIDTH = 128  # of blocks that are factorised in threads
 
 # Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
@@ -100,16 +102,56 @@ def null_covariance(objective: Objective) -> NullCovariance:
     return NullCovariance(_sum(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
 
 
+def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
+    """Curvature of a coefficient given all others, at the intercept-only model, in the units of X.
+
+    The variance of each feature given the other features, times the least eigenvalue of the classes' covariance;
+    features that are constant or that the others determine are left out.
+    """
+    variances = np.atleast_1d(
+        covariance.matrix.diagonal() if covariance.matrix.ndim == 2 else covariance.matrix
+    )
+    given = variances
+    if covariance.matrix.ndim == 2:
+        given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
+    free = (variances > 0) & (given > np.sqrt(JITTER) * variances)
+    least, _ = _null_classes(objective)
+    return np.asarray((given * covariance.scale**2)[free] * least.min())
+
+
+def _null_classes(objective: Objective) -> tuple[Array, Array]:
+    """Eigenvalues, positive, and eigenvectors of the covariance of the contrasts at the intercept-only model."""
+    Q = objective.class_contrasts
+    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
+    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
+    return np.maximum(eigenvalues, JITTER * eigenvalues.max()), rotation
+
+
+def degrees_of_freedom(objective: Objective, phi: Array) -> float:
+    """``tr(H (H + R)^-1)`` for the information H of all rows and the penalty's curvature R.
+
+    Without a penalty it is the rank of H. It is nan where H would take more memory than a metric may.
+    """
+    ridge, size = np.tile(full_ridge(objective), objective.shape[0]), objective.shape[0] * objective.shape[1]
+    if not fits(objective, 3 * size**2):
+        return float("nan")
+    penalised = information(objective, Curvature(phi))
+    root = np.sqrt(penalised.diagonal())
+    known = root > 0
+    if objective.penalty == 0:
+        scaled = (penalised / root[:, np.newaxis] / root)[np.ix_(known, known)]
+        return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
+    inverse = np.square(inverse_factor(penalised)).sum(axis=0)
+    return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))
+
+
 def null_metric(objective: Objective, covariance: NullCovariance | None = None) -> Metric:
     """The metric at the intercept-only model, without an intercept at uniform probabilities.
 
     `covariance` is that of another penalty, if it is known.
     """
     covariance = covariance or null_covariance(objective)
-    Q = objective.class_contrasts
-    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
-    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
-    eigenvalues = np.maximum(eigenvalues, JITTER * eigenvalues.max())
+    eigenvalues, rotation = _null_classes(objective)
     p, ridge, matrix = objective.design.n_features, full_ridge(objective), covariance.at(objective.scale)
     if matrix.ndim == 1:
         variances = np.ones(objective.shape[1])

@@ -129,15 +129,24 @@ class Problem:
         Whether there are intercepts; they are not penalised.
     largest_C : float
         The weakest penalty that will be asked for, inf for none.
+    l1 : bool
+        Whether an L1 penalty will be asked for, which ties the problem to its features.
     """
 
     def __init__(
-        self, design: DesignMatrix, targets: Targets, weights: Array, *, fit_intercept: bool, largest_C: float
+        self,
+        design: DesignMatrix,
+        targets: Targets,
+        weights: Array,
+        *,
+        fit_intercept: bool,
+        largest_C: float,
+        l1: bool = False,
     ) -> None:
         began = perf_counter()
         self._fit_intercept = fit_intercept
         self._weigh(targets, weights)
-        self._space = self._reduction(design, len(targets.classes), largest_C)
+        self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
@@ -209,10 +218,31 @@ class Problem:
         ways = [way for way in fisher.renewals(objective, null) if way.cost <= allowance]
         return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
 
+    def null_gradient(self) -> tuple[Array, float]:
+        """Gradient in the coefficients of the intercept-only model's mean cross-entropy, and its value."""
+        objective = self.objective(1.0)
+        value, gradient = objective(objective.start())
+        by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
+        return objective.contrasts @ (by_contrast * objective.scale), value
+
+    def null_curvatures(self) -> Array:
+        """Curvature of each coefficient that the data determine, given all others, at that model."""
+        objective = self.objective(1.0)
+        return fisher.null_curvatures(objective, self._null_covariance(objective))
+
+    def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
+        """``tr(H (H + R)^-1)`` at a solution, nan where H would take too much memory; for L1 what is not zero."""
+        if l1_ratio > 0 and np.inf > C:
+            free = (len(self.sample.priors) - 1) * self._fit_intercept
+            return float(np.count_nonzero(regression.coef) + free)
+        objective = self.objective(C)
+        return fisher.degrees_of_freedom(objective, self._coordinates(objective, regression))
+
     def solve(
         self,
         C: float,
         *,
+        l1_ratio: float = 0.0,
         tol: float,
         max_iter: int,
         start: Regression | None = None,
@@ -225,6 +255,8 @@ class Problem:
         ----------
         C : float
             Inverse strength of the penalty; inf for none.
+        l1_ratio : float
+            Part of the penalty that is L1.
         tol : float
             Largest norm of the gradient in the Fisher metric.
         max_iter : int
@@ -314,10 +346,13 @@ class Problem:
         )
         return minimum, minimum.evaluations + more
 
-    def _null_metric(self, objective: Objective) -> Metric:
+    def _null_covariance(self, objective: Objective) -> fisher.NullCovariance:
         if self._null is None:
             self._null = fisher.null_covariance(objective)
-        return fisher.null_metric(objective, self._null)
+        return self._null
+
+    def _null_metric(self, objective: Objective) -> Metric:
+        return fisher.null_metric(objective, self._null_covariance(objective))
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
         """The coefficients of all classes."""

@@ -1,6 +1,7 @@
 """What a fit tells of its steps: scikit-learn's callbacks, and with `verbose` the user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ from numpy.typing import NDArray
 from smreg.regression import Regression, Solution
 
 Array = NDArray[np.floating[Any]]
+
+
+def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
+    """Coefficients and intercepts, in the precision of X."""
+    return {"coef_": regression.coef.astype(dtype), "intercept_": regression.intercept.astype(dtype)}
 
 
 class Report:
@@ -23,10 +29,7 @@ class Report:
 
     def attributes(self, regression: Regression) -> dict[str, Array]:
         """The fitted attributes, in the precision of X."""
-        return {
-            "coef_": regression.coef.astype(self.dtype),
-            "intercept_": regression.intercept.astype(self.dtype),
-        }
+        return fitted_attributes(regression, self.dtype)
 
     def __call__(self, regression: Callable[[], Regression], objective: float, norm: float) -> bool:
         """Tell of a step; whether a callback asks to stop."""
@@ -48,3 +51,53 @@ class Report:
         self.context.call_on_fit_task_end(
             **self.data, reconstruction_attributes=lambda: self.attributes(regression)
         )
+
+
+class PathReport:
+    """What a search along paths tells: a task for each candidate, and in it one for each fold."""
+
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, *, n_candidates: int, n_folds: int
+    ) -> None:
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.n_folds, self.verbose = n_folds, estimator.verbose
+        self.context = estimator._init_callback_context(max_subtasks=n_candidates)
+        self.context.call_on_fit_task_begin(**self.data)
+
+    @contextmanager
+    def candidate(self, C: float, l1_ratio: float) -> Iterator["Candidate"]:
+        """Tell of the begin and the end of a candidate."""
+        context = self.context.subcontext(task_name="candidate", max_subtasks=self.n_folds)
+        context.call_on_fit_task_begin(**self.data)
+        told = Candidate(context, self.data)
+        yield told
+        if self.verbose:
+            print(f"C={C:.3g}, l1_ratio={l1_ratio:g}: {told.summary}")
+        context.call_on_fit_task_end(**self.data, reconstruction_attributes=told.attributes)
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Tell of the end."""
+        self.context.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: attributes)
+
+
+class Candidate:
+    """The telling of one candidate."""
+
+    def __init__(self, context: Any, data: dict[str, Any]) -> None:
+        self._context, self._data = context, data
+        self.summary = ""
+        self.attributes: Callable[[], dict[str, Array]] | None = None
+
+    @contextmanager
+    def fold(self) -> Iterator[None]:
+        """Tell of the begin and the end of a fold."""
+        context = self._context.subcontext(task_name="fold")
+        context.call_on_fit_task_begin(**self._data)
+        yield
+        context.call_on_fit_task_end(**self._data)
+
+    def end(self, scores: Array, whole: Regression, dtype: Any) -> None:
+        """Say how it went: the folds' scores, and the fit to all data."""
+        self.summary = f"mean score {scores.mean():.6g}"
+        self.attributes = lambda: fitted_attributes(whole, dtype)

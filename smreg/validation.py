@@ -35,6 +35,10 @@ class Targets:
     classes: NDArray[Any]
     values: NDArray[np.int64] | Array
 
+    def take(self, rows: NDArray[np.intp]) -> "Targets":
+        """Those of some of the samples."""
+        return Targets(self.classes, self.values[rows])
+
     def mass(self, weights: Array) -> Array:
         """Total weight of each class, of shape (K,)."""
         if self.values.ndim == 1:

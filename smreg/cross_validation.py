@@ -1,0 +1,295 @@
+"""Cross-validation along the path: folds, the fits to them, and their scores."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
+from sklearn.base import BaseEstimator
+from sklearn.metrics import check_scoring, log_loss
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import process_routing
+
+from smreg.design import DesignMatrix
+from smreg.metrics import neg_cross_entropy_scorer
+from smreg.regression import Problem, Regression, Solution
+from smreg.report import PathReport
+from smreg.trail import Fit, follow, grid
+from smreg.validation import Targets, is_soft
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Indices of the samples to fit to, and of those to score."""
+
+    train: Index
+    test: Index
+
+
+def routed(
+    estimator: Any, method: str, sample_weight: ArrayLike | None, params: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What the splitter and the scorer are given besides the data.
+
+    Without metadata routing the splitter gets the groups, and the scorer the weights.
+    """
+    if get_config()["enable_metadata_routing"]:
+        parts = process_routing(estimator, method, sample_weight=sample_weight, **params)
+        return parts.splitter.split if method == "fit" else {}, parts.scorer.score
+    unknown = sorted(set(params) - {"groups"})
+    if unknown:
+        raise ValueError(
+            f"{method} got the parameters {unknown}, which need metadata routing: call "
+            "sklearn.set_config(enable_metadata_routing=True)."
+        )
+    return params, {} if sample_weight is None else {"sample_weight": sample_weight}
+
+
+def make_folds(
+    cv: Any, X: Any, y: Any, targets: Targets, weights: Array, params: Mapping[str, Any]
+) -> list[Fold]:
+    """The folds, each with weight in its test part, and of every class in its training part."""
+    splitter = check_cv(cv, y, classifier=True)
+    n_samples = len(weights)
+    folds = [Fold(*(_indices(part, n_samples) for part in fold)) for fold in splitter.split(X, y, **params)]
+    if not folds:
+        raise ValueError("cv must have at least one fold, got none.")
+    has_weight = targets.mass(weights) > 0
+    for number, fold in enumerate(folds):
+        mass = targets.take(fold.train).mass(weights[fold.train])
+        missing = targets.classes[has_weight & ~(mass > 0)].tolist()
+        if missing:
+            raise ValueError(
+                f"The training part of fold {number} has no sample of the classes {missing}, so that a model "
+                "fitted to it cannot know them. Use fewer folds, a stratified cv, or leave these classes out."
+            )
+        if not weights[fold.test].sum() > 0:
+            raise ValueError(f"The test part of fold {number} has no samples of positive weight to score.")
+    return folds
+
+
+def _indices(part: Any, n_samples: int) -> Index:
+    part = np.asarray(part)
+    return np.flatnonzero(part) if part.dtype == bool else np.arange(n_samples)[part]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A scorer with the data of the folds.
+
+    Attributes
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y, **params)``.
+    X, y : array-like
+        All samples.
+    params : mapping
+        What else the scorer is given: whatever has an entry for each sample is divided as they are.
+    """
+
+    scorer: Callable[..., float]
+    X: Any
+    y: Any
+    params: Mapping[str, Any]
+
+    def __call__(self, model: Any, fold: Fold, C: float, number: int) -> float:
+        """Score a model on the test part of a fold."""
+        n_samples = self.X.shape[0]
+        params = {
+            name: _safe_indexing(value, fold.test)
+            if np.ndim(value) > 0 and len(value) == n_samples
+            else value
+            for name, value in self.params.items()
+        }
+        score = float(self.scorer(model, self.X[fold.test], _safe_indexing(self.y, fold.test), **params))
+        if not np.isfinite(score):
+            raise ValueError(
+                f"scoring gave {score} for fold {number} and C={C:g}: candidates can only be compared by "
+                "finite scores."
+            )
+        return score
+
+
+def make_scorer(scoring: Any, estimator: BaseEstimator, y: Any) -> Callable[..., float]:
+    """The scorer that `scoring` stands for, with labels or soft targets."""
+    if isinstance(scoring, str) and is_soft(y):
+        if scoring == "neg_log_loss":
+            return neg_cross_entropy_scorer
+        raise ValueError(
+            f"scoring={scoring!r} needs labels, but y of shape {np.shape(y)} holds soft targets. Use "
+            'scoring="neg_log_loss", or a callable (estimator, X, y) that takes them.'
+        )
+    if scoring == "neg_log_loss":
+        return _neg_log_loss
+    return partial(_scored, check_scoring(estimator, scoring))
+
+
+def _scored(scorer: Callable[..., Any], *args: Any, **params: Any) -> float:
+    score = scorer(*args, **params)
+    if np.ndim(score) != 0 or isinstance(score, Mapping):
+        raise ValueError(f"scoring must give a single number, got {score!r}.")
+    return float(score)
+
+
+def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    """scikit-learn's scorer of that name, also where y lacks some of the classes."""
+    return -float(
+        log_loss(y, estimator.predict_proba(X), sample_weight=sample_weight, labels=estimator.classes_)
+    )
+
+
+class PathSearch:
+    """Fits along the path of each l1_ratio, to all data and to the folds, with the folds' scores.
+
+    Parameters
+    ----------
+    model : SoftmaxRegression
+        Whose other parameters to use.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Features.
+    targets : Targets
+        Labels or soft targets.
+    weights : ndarray of shape (n_samples,)
+        Of the samples.
+    folds : sequence of Fold
+        Each with weight of every class.
+    Cs : int or ndarray of shape (n_Cs,)
+        The grid, or the size of one that the data set.
+    l1_ratios : ndarray of shape (n_l1_ratios,)
+        Parts of the penalty that are L1.
+    map_blocks : callable
+        The `map` of a thread pool.
+
+    Attributes
+    ----------
+    wholes : list of lists of (Regression, Solution)
+        For each l1_ratio and C the fit to all data.
+    solutions : ndarray of object of shape (n_l1_ratios, n_Cs, n_folds)
+        Records of the fits to the folds.
+    coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
+        Their coefficients, the intercept last.
+    scores : ndarray of shape (n_l1_ratios, n_Cs, n_folds)
+        Of each on the test part of its fold.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        X: Any,
+        targets: Targets,
+        weights: Array,
+        folds: Sequence[Fold],
+        Cs: int | Array,
+        l1_ratios: Array,
+        map_blocks: Callable[..., Any],
+    ) -> None:
+        self.model, self.X, self.targets, self.weights = model, X, targets, weights
+        self.folds, self.l1_ratios, self.map_blocks = folds, l1_ratios, map_blocks
+        largest_C = np.inf if isinstance(Cs, int) else float(Cs[-1])
+        self._problems = {l1: self._problem(l1, largest_C) for l1 in np.unique(l1_ratios > 0).tolist()}
+        self.Cs = (
+            Cs if not isinstance(Cs, int) else grid(self._problems[bool(l1_ratios.any())], Cs, l1_ratios)
+        )
+        n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
+        shape = len(l1_ratios), len(self.Cs), len(folds)
+        self.wholes: list[list[Fit]] = [[] for _ in l1_ratios]
+        self.solutions, self.scores = np.empty(shape, dtype=object), np.empty(shape)
+        width = X.shape[1] + model.fit_intercept
+        self.coefs = np.empty((len(folds), *shape[:2], n_rows, width), dtype=X.dtype)
+
+    def run(self, scoring: Scoring, report: PathReport) -> None:
+        """Fit and score everything."""
+        for i, l1_ratio in enumerate(self.l1_ratios):
+            problem = self._problems[bool(l1_ratio > 0)]
+            steps = self._follow(problem, float(l1_ratio))
+            for j, C in enumerate(self.Cs):
+                with report.candidate(C, l1_ratio) as told:
+                    whole, fits = next(steps)
+                    self.wholes[i].append((problem.expand(whole[0]), whole[1]))
+                    for k, (regression, solution) in enumerate(fits):
+                        with told.fold():
+                            self._keep(problem.expand(regression), solution, i, j, k)
+                            self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
+                    told.end(self.scores[i, j], self.wholes[i][j][0], self.X.dtype)
+
+    def results(self) -> dict[str, NDArray[Any]]:
+        """A tidy table of the fits to the folds, folds within Cs within l1_ratios."""
+        l1_ratio, C, fold = np.meshgrid(self.l1_ratios, self.Cs, np.arange(len(self.folds)), indexing="ij")
+        columns = {"C": C, "l1_ratio": l1_ratio, "fold": fold, "score": self.scores}
+        table = {name: column.ravel() for name, column in columns.items()}
+        for name in ("evaluations", "seconds", "converged"):
+            table[name] = np.array([getattr(solution, name) for solution in self.solutions.ravel()])
+        return table
+
+    def summary(self) -> dict[str, Array]:
+        """Mean score of every candidate, and its standard error: nan for a single fold."""
+        l1_ratio, C = np.meshgrid(self.l1_ratios, self.Cs, indexing="ij")
+        n_folds = len(self.folds)
+        error = np.full(C.shape, np.nan)
+        if n_folds > 1:
+            error = self.scores.std(axis=2, ddof=1) / np.sqrt(n_folds)
+        columns = {"C": C, "l1_ratio": l1_ratio, "mean": self.scores.mean(axis=2), "standard_error": error}
+        return {name: column.ravel() for name, column in columns.items()}
+
+    def path_evaluations(self) -> NDArray[np.int64]:
+        """Evaluations of the fits to all data, of shape (n_l1_ratios, n_Cs)."""
+        return np.array([[solution.evaluations for _, solution in path] for path in self.wholes])
+
+    def all_solutions(self) -> list[Solution]:
+        """The records of all fits."""
+        return [solution for path in self.wholes for _, solution in path] + self.solutions.ravel().tolist()
+
+    def mean(self, i: int, j: int) -> Regression:
+        """The mean of the folds' coefficients for l1_ratio i and C j."""
+        models = [self.fold_model(i, j, k) for k in range(len(self.folds))]
+        return Regression(
+            np.mean([model.coef_ for model in models], axis=0),
+            np.mean([model.intercept_ for model in models], axis=0),
+        )
+
+    def fold_model(self, i: int, j: int, k: int) -> Any:
+        """The model of fold k for l1_ratio i and C j."""
+        p, coef = self.X.shape[1], self.coefs[k, i, j]
+        intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef), dtype=coef.dtype)
+        return self.model._fixed(coef[:, :p], intercept, self.targets.classes)
+
+    def _problem(self, l1: bool, largest_C: float) -> Problem:
+        targets, weights = self.model._weigh(self.targets, self.weights)
+        return Problem(
+            DesignMatrix(self.X, self.map_blocks),
+            targets,
+            weights,
+            fit_intercept=self.model.fit_intercept,
+            largest_C=largest_C,
+            l1=l1,
+        )
+
+    def _follow(self, problem: Problem, l1_ratio: float) -> Iterator[tuple[Fit, list[Fit]]]:
+        """With a thread for each fold, or for each block of rows where there is but one fold."""
+        alone = len(self.folds) == 1
+        parts = []
+        for fold in self.folds:
+            targets, weights = self.model._weigh(self.targets.take(fold.train), self.weights[fold.train])
+            parts.append(problem.part(fold.train, targets, weights, self.map_blocks if alone else map))
+        return follow(
+            problem,
+            self.Cs,
+            parts,
+            l1_ratio=l1_ratio,
+            tol=self.model.tol,
+            max_iter=self.model.max_iter,
+            map_parts=map if alone else self.map_blocks,
+        )
+
+    def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
+        p = self.X.shape[1]
+        self.solutions[i, j, k] = solution
+        self.coefs[k, i, j, :, :p] = regression.coef
+        self.coefs[k, i, j, :, p:] = regression.intercept[:, np.newaxis][:, : self.model.fit_intercept]

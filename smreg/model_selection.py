@@ -1,0 +1,333 @@
+"""Choosing C by cross-validation along the regularisation path."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
+
+from smreg import family
+from smreg.cross_validation import PathSearch, Scoring, make_folds, make_scorer, routed
+from smreg.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.path import warn_of_unconverged
+from smreg.report import PathReport, fitted_attributes
+from smreg.temperature import fit_temperature
+from smreg.threads import row_threads
+from smreg.trail import check_grid
+
+Array = NDArray[np.float64]
+
+
+class SoftmaxRegressionCV(SoftmaxRegression):
+    """Softmax regression with C, and the L1 part of the penalty, chosen by cross-validation.
+
+    For each `l1_ratio` the path of C is followed from strong to weak regularisation, on all data and on the
+    training part of each fold side by side: the solution on all data, and the metric of its Hessian, are
+    where the folds begin. What is chosen is what ``GridSearchCV(SoftmaxRegression(), {"C": Cs})`` chooses.
+
+    Parameters
+    ----------
+    Cs : int or array-like of positive numbers, default=10
+        Inverse strengths of the penalty to try, taken in increasing order. A number asks for so many between
+        limits that the data set: see `regularization_path`.
+    l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
+        Parts of the penalty that are L1, to try.
+    cv : int, cross-validation splitter or iterable of (train, test), default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels.
+    scoring : str, callable or None, default="neg_log_loss"
+        Any scorer for a single number, higher being better; None is accuracy. The default is the log loss, for
+        which a fold's test part may lack classes, and for soft targets the cross-entropy
+        (`smreg.metrics.neg_cross_entropy_scorer`), which is not clipped.
+    rule : {"best", "one_standard_error"}, default="best"
+        Whether to take the candidate with the best mean score, or the smallest C, with the best one's
+        l1_ratio, whose mean is within one standard error of it.
+    temperature : float or "cv", default=1.0
+        Divisor of the logits in `predict_proba`. "cv" fits it to the logits that the folds' models of the chosen C
+        give to their test parts: no data are held back for it, and none are used twice.
+    refit : bool, default=True
+        Whether the coefficients are those of all data; else the mean of the folds' coefficients.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; "balanced" balances the training part of each fold.
+    fit_intercept : bool, default=True
+        Whether to fit intercepts; they are not penalised.
+    tol : float, default=1e-4
+        Largest norm of the gradient in the Fisher metric, for each fit.
+    max_iter : int, default=5000
+        Most steps of each fit.
+    n_jobs : int or None, default=None
+        Threads, for the folds and over blocks of rows; None for as many as OpenMP may use. Their number changes
+        no bit of the result.
+    verbose : int, default=0
+        Whether to print a line for each candidate.
+
+    Attributes
+    ----------
+    C_, l1_ratio_ : float
+        Those chosen.
+    temperature_ : float
+        That of `predict_proba`.
+    Cs_ : ndarray of shape (n_Cs,)
+        All that were tried, increasing.
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        All that were tried.
+    scores_ : dict of ndarrays of shape (n_candidates,)
+        C, l1_ratio, mean and standard_error over the folds of each candidate: l1_ratios one after the other,
+        and in each the Cs. ``pandas.DataFrame(model.scores_)`` is a table.
+    best_index_, one_standard_error_index_ : int
+        What each rule chooses, as an index into the arrays of `scores_`.
+    cv_results_ : dict of ndarrays of shape (n_candidates * n_folds,)
+        C, l1_ratio, fold, score, evaluations, seconds and converged of every fit to a fold, folds within
+        candidates: a tidy table as a DataFrame.
+    path_evaluations_ : ndarray of int of shape (n_l1_ratios, n_Cs)
+        Evaluations of the fits to all data, from which the folds began.
+    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
+        Coefficients of every fit to a fold, the intercept last.
+    coef_, intercept_, classes_, converged_, n_iter_, n_features_in_, feature_names_in_
+        As for `SoftmaxRegression`, at the chosen candidate.
+    solution_ : Solution
+        Record of the fit to all data at the chosen candidate.
+
+    Notes
+    -----
+    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a copy
+    of its rows. Memory beyond that is mostly `coefs_paths_`.
+
+    See Also
+    --------
+    SoftmaxRegression : The model for a given C.
+    regularization_path : The path alone, with degrees of freedom.
+    sklearn.linear_model.LogisticRegressionCV : The same idea with other solvers.
+
+    References
+    ----------
+    T. Hastie, R. Tibshirani and J. Friedman, The Elements of Statistical Learning, 2nd ed., Springer 2009,
+    section 7.10. https://doi.org/10.1007/978-0-387-84858-7
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import SoftmaxRegressionCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0]).fit(X, y)
+    >>> model.C_
+    1.0
+    >>> model.scores_["mean"].round(3)
+    array([-0.243, -0.166, -0.145, -0.171])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "l1_ratios": ["array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "rule": [StrOptions({"best", "one_standard_error"})],
+        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"cv"})],
+        "refit": ["boolean"],
+        **{
+            name: SoftmaxRegression._parameter_constraints[name]
+            for name in ("class_weight", "fit_intercept", "tol", "max_iter", "n_jobs", "verbose")
+        },
+    }
+
+    def __init__(
+        self,
+        Cs: int | ArrayLike = 10,
+        *,
+        l1_ratios: ArrayLike = (0.0,),
+        cv: Any = None,
+        scoring: Any = "neg_log_loss",
+        rule: str = "best",
+        temperature: float | str = 1.0,
+        refit: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 5000,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.cv = cv
+        self.scoring = scoring
+        self.rule = rule
+        self.temperature = temperature
+        self.refit = refit
+        self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+        """Choose C and fit the coefficients.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features in any units.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels or soft targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, of the fits and of the folds' scores.
+        **params : dict
+            ``groups`` for the splitter; with metadata routing whatever splitter and scorer ask for.
+
+        Returns
+        -------
+        SoftmaxRegressionCV
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as above, a class has no weight in the training part of a fold, or a score is not
+            finite. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a fit did not converge.
+        """
+        with unchanged_on_failure(self):
+            Cs, l1_ratios = check_grid(self.Cs), _check_l1_ratios(self.l1_ratios)
+            X_checked, targets, weights = self._check(X, y, sample_weight)
+            split_params, score_params = routed(self, "fit", sample_weight, params)
+            folds = make_folds(self.cv, X, y, targets, weights, split_params)
+            scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
+            self.classes_ = targets.classes
+            with row_threads(self.n_jobs) as map_blocks:
+                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, map_blocks)
+                report = PathReport(
+                    self, X, y, sample_weight, n_candidates=search.scores[..., 0].size, n_folds=len(folds)
+                )
+                search.run(scoring, report)
+            self._keep(search)
+            report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
+            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter)
+        return self
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+        """Score by `scoring`, which is the log loss unless something else was asked for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets where the scorer takes them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+        **params : dict
+            With metadata routing whatever the scorer asks for.
+
+        Returns
+        -------
+        float
+            Higher is better.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, or the scorer does not take this y.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegressionCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegressionCV(scoring="accuracy").fit(X, y)
+        >>> round(model.score(X, y), 3)
+        0.973
+        """
+        check_is_fitted(self)
+        _, score_params = routed(self, "score", sample_weight, params)
+        return make_scorer(self.scoring, self, y)(self, X, y, **score_params)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            Requests of the estimator itself, of the splitter and of the scorer.
+        """
+        to_scorer = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(scorer=get_scorer(self.scoring or "accuracy"), method_mapping=to_scorer)
+        )
+
+    def _keep(self, search: PathSearch) -> None:
+        """Choose, and set the attributes."""
+        self.Cs_, self.l1_ratios_ = search.Cs, search.l1_ratios
+        self.cv_results_, self.scores_ = search.results(), search.summary()
+        self.path_evaluations_, self.coefs_paths_ = search.path_evaluations(), search.coefs
+        self.best_index_, self.one_standard_error_index_ = choose(self.scores_)
+        index = self.best_index_ if self.rule == "best" else self.one_standard_error_index_
+        self.C_, self.l1_ratio_ = (float(self.scores_[name][index]) for name in ("C", "l1_ratio"))
+        i, j = divmod(index, len(self.Cs_))
+        whole, solution = search.wholes[i][j]
+        solutions = [solution] if self.refit else search.solutions[i, j].tolist()
+        regression = whole if self.refit else search.mean(i, j)
+        for name, value in fitted_attributes(regression, search.coefs.dtype).items():
+            setattr(self, name, value)
+        self.solution_ = solution
+        self.converged_ = all(solution.converged for solution in solutions)
+        self.n_iter_ = max(solution.iterations for solution in solutions)
+        self.temperature_ = self._fit_temperature(search, i, j)
+
+    def _fit_temperature(self, search: PathSearch, i: int, j: int) -> float:
+        """The temperature that is asked for, or that of the folds' logits."""
+        if self.temperature != "cv":
+            return float(self.temperature)
+        logits = [
+            search.fold_model(i, j, k).decision_function(search.X[fold.test])
+            for k, fold in enumerate(search.folds)
+        ]
+        rows = np.concatenate([fold.test for fold in search.folds])
+        y, weights = search.targets.values[rows], search.weights[rows]
+        return fit_temperature(np.concatenate(logits), y, sample_weight=weights).temperature
+
+    def _fixed(self, coef: Array, intercept: Array, classes: NDArray[Any]) -> SoftmaxRegression:
+        """A fitted model with these coefficients, to be scored."""
+        model = SoftmaxRegression(temperature=1.0 if self.temperature == "cv" else self.temperature)
+        model.coef_, model.intercept_, model.classes_ = coef, intercept, classes
+        model.n_features_in_ = coef.shape[1]
+        return model
+
+    def _divisor(self, temperature: float | None) -> float:
+        return family.check_temperature(self.temperature_ if temperature is None else temperature)
+
+
+def choose(scores: Mapping[str, Array]) -> tuple[int, int]:
+    """Indices of the best candidate, and of the smallest C within one standard error, with its l1_ratio.
+
+    Of equals the first counts, as in GridSearchCV.
+    """
+    best = int(np.argmax(scores["mean"]))
+    error = np.nan_to_num(scores["standard_error"][best])  # one fold has none
+    near = scores["mean"] >= scores["mean"][best] - error
+    return best, int(np.argmax(near & (scores["l1_ratio"] == scores["l1_ratio"][best])))
+
+
+def _check_l1_ratios(l1_ratios: Any) -> Array:
+    try:
+        values = np.asarray(l1_ratios, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"l1_ratios must be a sequence of numbers from 0 to 1, got {l1_ratios!r}.") from error
+    if values.ndim != 1 or len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"l1_ratios must be a sequence of numbers from 0 to 1, got {l1_ratios!r}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"l1_ratios must be distinct, got {l1_ratios!r}.")
+    return values

@@ -1,0 +1,209 @@
+r"""Grids of C from a strong penalty to a weak one, and guesses at the solutions along them.
+
+**Extrapolation.** Along a grid of C, from strong to weak, the coefficients are a smooth curve in ``log C``: at
+first each step of the grid changes them as much as the last one, and where the penalty has become weak, less
+and less. From a solution and the change ``v`` that led to it, the next guess is ``theta + rho v``, with
+``rho`` between zero and one as the last change followed from the one before. The fit to a part of the data
+is a curve beside that of the whole, and only its deviation must be guessed.
+
+References
+----------
+J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized Linear Models via Coordinate
+Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss.v033.i01
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smreg.regression import Problem, Regression, Shared, Solution
+
+Array = NDArray[np.float64]
+
+NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
+SHRINKAGE = 0.001  # of the least determined coefficient, by the weakest penalty of a grid
+FEWEST_DECADES = 2  # of a grid
+
+SHARED_COST = 16.0  # evaluations that a metric for all parts may cost
+
+
+def check_grid(Cs: Any) -> int | Array:
+    """A number of values, or the values themselves in increasing order."""
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"Cs must be at least 1 where it is a number of values, got {Cs}.")
+        return int(Cs)
+    try:
+        values = np.sort(np.asarray(Cs, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Cs must be a number of values or a sequence of positive numbers, got {Cs!r}."
+        ) from error
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(
+            f"Cs must be a number of values or a 1-D sequence of positive numbers, got shape {values.shape}."
+        )
+    if not (values > 0).all():
+        raise ValueError(f"Cs must be positive (inf for no penalty), got {values[~(values > 0)].tolist()}.")
+    if (np.diff(values) == 0).any() or np.isposinf(values[:-1]).any():
+        raise ValueError(f"Cs must be distinct, got {values.tolist()}.")
+    return values
+
+
+def grid(problem: Problem, n_Cs: int, l1_ratios: ArrayLike) -> Array:
+    """So many values of C, in equal steps of the logarithm, between limits that the data set.
+
+    At the smallest the model is the priors, whatever the l1_ratio, at the largest the penalty has no say: see
+    `strongest` and `weakest`.
+    """
+    if n_Cs == 1:
+        return np.ones(1)
+    first = min(strongest(problem, float(l1_ratio)) for l1_ratio in np.atleast_1d(l1_ratios))
+    last = weakest(problem)
+    return np.geomspace(first, max(last, first * 10.0**FEWEST_DECADES), n_Cs)
+
+
+def strongest(problem: Problem, l1_ratio: float) -> float:
+    """The C below which the model is the priors.
+
+    With the gradient G of the mean cross-entropy in the coefficients at the intercept-only model,
+    ``||W|| <= C S ||G||``, and the cross-entropy falls by at most ``<-G, W> <= C S ||G||^2``: for the ridge
+    penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
+    exactly up to ``C = l1_ratio / (S max |G|)``.
+    """
+    gradient, null_loss = problem.null_gradient()
+    with np.errstate(over="ignore", divide="ignore"):
+        if l1_ratio > 0:
+            C = l1_ratio / (problem.total_weight * np.abs(gradient).max(initial=0.0))
+        else:
+            C = NULL_FRACTION * null_loss / (problem.total_weight * np.sum(gradient**2))
+    return float(C) if 0 < C < np.inf else 1.0
+
+
+def weakest(problem: Problem) -> float:
+    """The C beyond which the penalty has no say in the coefficients, and so none in any loss.
+
+    A coefficient whose feature has the variance v, given the other features, has the curvature ``lambda v``
+    at the intercept-only model, with the least eigenvalue lambda of the covariance of the classes. A penalty of
+    a thousandth of that shrinks it by a thousandth.
+    """
+    with np.errstate(over="ignore", divide="ignore"):
+        C = 1.0 / (SHRINKAGE * problem.total_weight * problem.null_curvatures().min(initial=np.inf))
+    return float(C) if 0 < C < np.inf else 1.0
+
+
+class Trail:
+    """Solutions along a path so far, and guesses at the next.
+
+    Parameters
+    ----------
+    spread : ndarray of shape (n_features,)
+        Standard deviations of the features: coefficients are compared by what they do to the logits.
+    """
+
+    def __init__(self, spread: Array) -> None:
+        self._unit = np.append(spread, 0.0)
+        self._places: list[float] = []
+        self._points: list[Array] = []
+
+    def add(self, C: float, solution: Regression) -> None:
+        """Append the next solution; the last three are kept."""
+        self._places = [*self._places[-2:], float(np.log(C))]
+        self._points = [*self._points[-2:], np.column_stack([solution.coef, solution.intercept])]
+
+    def guess(self, C: float) -> Regression | None:
+        """The solution at a larger C, extrapolated from the last ones."""
+        if not self._points:
+            return None
+        guess = self._points[-1]
+        if len(self._points) > 1:
+            guess = guess + self._persistence() * self._stretch(C) * self._change(-1)
+        return _regression(guess)
+
+    def guess_beside(self, leader: "Trail", C: float) -> Regression:
+        """The solution at the C that a similar problem's trail has just reached."""
+        if not self._points:
+            return _regression(leader._points[-1])
+        guess = self._points[-1] + leader._change(-1)
+        if len(self._points) > 1:
+            deviation = self._change(-1) - leader._change(-2)
+            guess = guess + leader._persistence() * self._stretch(C) * deviation
+        return _regression(guess)
+
+    def _change(self, i: int) -> Array:
+        return self._points[i] - self._points[i - 1]
+
+    def _stretch(self, C: float) -> float:
+        """The next step in ``log C``, in units of the last; zero if there is no telling."""
+        stretch = (np.log(C) - self._places[-1]) / (self._places[-1] - self._places[-2])
+        return float(stretch) if np.isfinite(stretch) else 0.0
+
+    def _persistence(self) -> float:
+        """The part of a step's change that the next step has, from zero to one, by the last two."""
+        if len(self._points) < 3:
+            return 1.0
+        last, before = (self._slope(i) * self._unit for i in (-1, -2))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            ratio = np.vdot(last, before) / np.vdot(before, before)
+        return float(np.clip(ratio, 0.0, 1.0)) if np.isfinite(ratio) else 0.0
+
+    def _slope(self, i: int) -> Array:
+        return self._change(i) / (self._places[i] - self._places[i - 1])
+
+
+def _regression(point: Array) -> Regression:
+    return Regression(np.ascontiguousarray(point[:, :-1]), point[:, -1])
+
+
+Fit = tuple[Regression, Solution]
+
+
+def follow(
+    problem: Problem,
+    Cs: Array,
+    parts: Sequence[Problem] = (),
+    *,
+    l1_ratio: float,
+    tol: float,
+    max_iter: int,
+    map_parts: Callable[..., Any] = map,
+) -> Iterator[tuple[Fit, list[Fit]]]:
+    """Solve a problem, and parts of it, for one C after the other.
+
+    The whole is solved first; the parts begin beside its solution, in the metric of its Hessian there.
+
+    Parameters
+    ----------
+    problem : Problem
+        That of all samples.
+    Cs : ndarray of shape (n_Cs,)
+        Increasing.
+    parts : sequence of Problem
+        Made by its `part`.
+    l1_ratio, tol, max_iter : float, float, int
+        As for `Problem.solve`.
+    map_parts : callable, default=map
+        The `map` of a thread pool, for the parts.
+
+    Yields
+    ------
+    tuple of Regression and Solution, list of such tuples
+        Of the whole and of each part, for each C.
+    """
+    leader, trails = Trail(problem.spread), [Trail(problem.spread) for _ in parts]
+    options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}
+    for C in Cs:
+        whole = problem.solve(C, start=leader.guess(C), **options)
+        leader.add(C, whole[0])
+        shared = problem.shared(C, whole[0], SHARED_COST) if parts and l1_ratio == 0 else None
+
+        def solve(part: Problem, trail: Trail, C: float = C, shared: Shared | None = shared) -> Fit:
+            return part.solve(C, start=trail.guess_beside(leader, C), shared=shared, **options)
+
+        fits = list(map_parts(solve, parts, trails))
+        for trail, (regression, _) in zip(trails, fits, strict=True):
+            trail.add(C, regression)
+        yield whole, fits
