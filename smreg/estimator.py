@@ -162,7 +162,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self.C = C
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
-        self.temperature = temperature
+        self.temperature: Any = temperature
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start

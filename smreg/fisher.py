@@ -105,7 +105,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
 def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
     """Curvature of a coefficient given all others, at the intercept-only model, in the units of X.
 
-    The variance of each feature given the other features, times the least eigenvalue of the classes' covariance;
+    The variance of each feature given the others, times the least eigenvalue of the classes' covariance;
     features that are constant or that the others determine are left out.
     """
     variances = np.atleast_1d(
@@ -120,7 +120,7 @@ def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
 
 
 def _null_classes(objective: Objective) -> tuple[Array, Array]:
-    """Eigenvalues, positive, and eigenvectors of the covariance of the contrasts at the intercept-only model."""
+    """Eigenvalues, positive, and eigenvectors of the contrasts' covariance at the intercept-only model."""
     Q = objective.class_contrasts
     logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
     eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)

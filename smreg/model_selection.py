@@ -41,15 +41,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     cv : int, cross-validation splitter or iterable of (train, test), default=None
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels.
     scoring : str, callable or None, default="neg_log_loss"
-        Any scorer for a single number, higher being better; None is accuracy. The default is the log loss, for
-        which a fold's test part may lack classes, and for soft targets the cross-entropy
+        Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
+        for which a fold's test part may lack classes, and for soft targets the cross-entropy
         (`smreg.metrics.neg_cross_entropy_scorer`), which is not clipped.
     rule : {"best", "one_standard_error"}, default="best"
         Whether to take the candidate with the best mean score, or the smallest C, with the best one's
         l1_ratio, whose mean is within one standard error of it.
     temperature : float or "cv", default=1.0
-        Divisor of the logits in `predict_proba`. "cv" fits it to the logits that the folds' models of the chosen C
-        give to their test parts: no data are held back for it, and none are used twice.
+        Divisor of the logits in `predict_proba`. "cv" fits it to the logits that the folds' models of the
+        chosen C give to their test parts: no data are held back for it, and none are used twice.
     refit : bool, default=True
         Whether the coefficients are those of all data; else the mean of the folds' coefficients.
     class_weight : dict, "balanced" or None, default=None
@@ -61,8 +61,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     max_iter : int, default=5000
         Most steps of each fit.
     n_jobs : int or None, default=None
-        Threads, for the folds and over blocks of rows; None for as many as OpenMP may use. Their number changes
-        no bit of the result.
+        Threads, for the folds and over blocks of rows; None for as many as OpenMP may use. Their number
+        changes no bit of the result.
     verbose : int, default=0
         Whether to print a line for each candidate.
 
@@ -95,8 +95,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     Notes
     -----
-    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a copy
-    of its rows. Memory beyond that is mostly `coefs_paths_`.
+    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
+    copy of its rows. Memory beyond that is mostly `coefs_paths_`.
 
     See Also
     --------
@@ -157,7 +157,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.cv = cv
         self.scoring = scoring
         self.rule = rule
-        self.temperature = temperature
+        self.temperature: Any = temperature
         self.refit = refit
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
@@ -189,8 +189,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If an argument is not as above, a class has no weight in the training part of a fold, or a score is not
-            finite. The estimator is then as it was before.
+            If an argument is not as above, a class has no weight in the training part of a fold, or a score
+            is not finite. The estimator is then as it was before.
 
         Warns
         -----
@@ -250,7 +250,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         check_is_fitted(self)
         _, score_params = routed(self, "score", sample_weight, params)
-        return make_scorer(self.scoring, self, y)(self, X, y, **score_params)
+        return float(make_scorer(self.scoring, self, y)(self, X, y, **score_params))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.

@@ -117,12 +117,12 @@ def regularization_path(
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels or soft targets.
     Cs : int or array-like of positive numbers, default=10
-        Inverse strengths of the penalty, taken in increasing order. A number asks for so many in equal steps of
-        the logarithm, from where the model is the priors to where the penalty has no say. The smallest C is,
-        for a ridge penalty, one at which at most 1 % of the null deviance is explained, by the bound
+        Inverse strengths of the penalty, taken in increasing order. A number asks for so many in equal steps
+        of the logarithm, from where the model is the priors to where the penalty has no say. The smallest C
+        is, for a ridge penalty, one at which at most 1 % of the null deviance is explained, by the bound
         ``C S ||G||^2`` with the gradient G of the intercept-only model, and with an L1 penalty the
-        largest at which all coefficients are zero, ``l1_ratio / (S max |G|)``. At the largest C the penalty is
-        a thousandth of the least curvature of a coefficient, given the others, at that model.
+        largest at which all coefficients are zero, ``l1_ratio / (S max |G|)``. At the largest C the penalty
+        is a thousandth of the least curvature of a coefficient, given the others, at that model.
     l1_ratio : float, default=0.0
         Part of the penalty that is L1, from 0 to 1.
     fit_intercept : bool, default=True
@@ -155,8 +155,8 @@ def regularization_path(
 
     References
     ----------
-    J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized Linear Models via Coordinate
-    Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss.v033.i01
+    J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized Linear Models via
+    Coordinate Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss.v033.i01
     T. Hastie, R. Tibshirani and J. Friedman, The Elements of Statistical Learning, 2nd ed., Springer 2009,
     sections 3.4.1 and 7.6. https://doi.org/10.1007/978-0-387-84858-7
 
@@ -169,7 +169,6 @@ def regularization_path(
     array([ 5.7, 18.3, 27.9])
     """
     model = SoftmaxRegression(
-        l1_ratio=l1_ratio,
         fit_intercept=fit_intercept,
         class_weight=class_weight,
         tol=tol,

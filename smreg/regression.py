@@ -231,7 +231,7 @@ class Problem:
         return fisher.null_curvatures(objective, self._null_covariance(objective))
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
-        """``tr(H (H + R)^-1)`` at a solution, nan where H would take too much memory; for L1 what is not zero."""
+        """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
         if l1_ratio > 0 and np.inf > C:
             free = (len(self.sample.priors) - 1) * self._fit_intercept
             return float(np.count_nonzero(regression.coef) + free)

@@ -1,8 +1,8 @@
 r"""Grids of C from a strong penalty to a weak one, and guesses at the solutions along them.
 
-**Extrapolation.** Along a grid of C, from strong to weak, the coefficients are a smooth curve in ``log C``: at
-first each step of the grid changes them as much as the last one, and where the penalty has become weak, less
-and less. From a solution and the change ``v`` that led to it, the next guess is ``theta + rho v``, with
+**Extrapolation.** Along a grid of C, from strong to weak, the coefficients are a smooth curve in ``log C``:
+at first each step of the grid changes them as much as the last one, and where the penalty has become weak,
+less and less. From a solution and the change ``v`` that led to it, the next guess is ``theta + rho v``, with
 ``rho`` between zero and one as the last change followed from the one before. The fit to a part of the data
 is a curve beside that of the whole, and only its deviation must be guessed.
 
@@ -87,8 +87,8 @@ def weakest(problem: Problem) -> float:
     """The C beyond which the penalty has no say in the coefficients, and so none in any loss.
 
     A coefficient whose feature has the variance v, given the other features, has the curvature ``lambda v``
-    at the intercept-only model, with the least eigenvalue lambda of the covariance of the classes. A penalty of
-    a thousandth of that shrinks it by a thousandth.
+    at the intercept-only model, with the least eigenvalue lambda of the covariance of the classes. A penalty
+    of a thousandth of that shrinks it by a thousandth.
     """
     with np.errstate(over="ignore", divide="ignore"):
         C = 1.0 / (SHRINKAGE * problem.total_weight * problem.null_curvatures().min(initial=np.inf))

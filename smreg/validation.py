@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 Array = NDArray[np.float64]
@@ -142,6 +142,61 @@ def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
+def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets:
+    """Targets whose classes are the columns of what `of` names, in that order.
+
+    Without `classes` the columns are the sorted labels if y has as many, else 0, ..., K - 1.
+    """
+    names = None if classes is None else _names_of_columns(classes, n_classes, of)
+    if is_soft(y):
+        return _soft_of_columns(check_soft_targets(y), hasattr(y, "columns"), names, n_classes, of)
+    targets = encode_labels(column_or_1d(y, warn=True))
+    if names is None:
+        if len(targets.classes) == n_classes:
+            return targets
+        names = np.arange(n_classes)
+        if not np.isin(targets.classes, names).all():
+            raise ValueError(
+                f"y has the classes {targets.classes.tolist()}, but {of} have {n_classes} columns. If y "
+                "lacks some of their classes, pass the labels of all columns as classes."
+            )
+    column = {name: number for number, name in enumerate(names.tolist())}
+    unknown = [label for label in targets.classes.tolist() if label not in column]
+    if unknown:
+        raise ValueError(f"y has the labels {unknown}, which are not among the classes {names.tolist()}.")
+    codes = np.array([column[label] for label in targets.classes.tolist()])
+    return Targets(names, codes[targets.values])
+
+
+def _names_of_columns(classes: Any, n_classes: int, of: str) -> NDArray[Any]:
+    names = column_or_1d(classes)
+    if len(names) != n_classes or len(set(names.tolist())) < n_classes:
+        raise ValueError(
+            f"classes must be the distinct labels of the {n_classes} columns of {of}, got {names.tolist()}."
+        )
+    return np.asarray(names)
+
+
+def _soft_of_columns(
+    soft: Targets, named: bool, names: NDArray[Any] | None, n_classes: int, of: str
+) -> Targets:
+    """Soft targets, with the named columns of a DataFrame in the order of `names`."""
+    if len(soft.classes) != n_classes:
+        raise ValueError(
+            f"Soft targets y must have a column for each of the {n_classes} columns of {of}, "
+            f"got {len(soft.classes)}."
+        )
+    if names is None or not named:
+        return soft if names is None else Targets(names, soft.values)
+    column = {name: number for number, name in enumerate(soft.classes.tolist())}
+    if set(column) != set(names.tolist()):
+        raise ValueError(
+            f"The columns of soft targets y must be the classes {names.tolist()}, "
+            f"got {soft.classes.tolist()}."
+        )
+    return Targets(names, soft.values[:, [column[name] for name in names.tolist()]])
+
+
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
     if sample_weight is None:
@@ -157,8 +212,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         raise ValueError(f"sample_weight must be 1-D, got an array of shape {weights.shape}.")
     if len(weights) != n_samples:
         raise ValueError(
-            f"sample_weight must have one weight for each of the {n_samples} samples of X, "
-            f"got {len(weights)}."
+            f"sample_weight must have one weight for each of the {n_samples} samples, got {len(weights)}."
         )
     if (weights < 0).any():
         row = int(np.argmax(weights < 0))
