@@ -49,7 +49,7 @@ def routed(
             f"{method} got the parameters {unknown}, which need metadata routing: call "
             "sklearn.set_config(enable_metadata_routing=True)."
         )
-    return params, {} if sample_weight is None else {"sample_weight": sample_weight}
+    return params, {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
 
 
 def make_folds(
@@ -217,7 +217,12 @@ class PathSearch:
                         with told.fold():
                             self._keep(problem.expand(regression), solution, i, j, k)
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
-                    told.end(self.scores[i, j], self.wholes[i][j][0], self.X.dtype)
+                    told.end(self.scores[i, j], partial(self.attributes, i, j))
+
+    def attributes(self, i: int, j: int) -> dict[str, Any]:
+        """Fitted attributes of the fit to all data for l1_ratio i and C j."""
+        model = self.model._fixed(self.wholes[i][j][0], self.X.dtype, self.targets.classes)
+        return {"coef_": model.coef_, "intercept_": model.intercept_, "temperature_": model.temperature}
 
     def results(self) -> dict[str, NDArray[Any]]:
         """A tidy table of the fits to the folds, folds within Cs within l1_ratios."""
@@ -257,8 +262,8 @@ class PathSearch:
     def fold_model(self, i: int, j: int, k: int) -> Any:
         """The model of fold k for l1_ratio i and C j."""
         p, coef = self.X.shape[1], self.coefs[k, i, j]
-        intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef), dtype=coef.dtype)
-        return self.model._fixed(coef[:, :p], intercept, self.targets.classes)
+        intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef))
+        return self.model._fixed(Regression(coef[:, :p], intercept), self.X.dtype, self.targets.classes)
 
     def _problem(self, l1: bool, largest_C: float) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)

@@ -16,6 +16,7 @@ from smreg import family
 from smreg.cross_validation import PathSearch, Scoring, make_folds, make_scorer, routed
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.path import warn_of_unconverged
+from smreg.regression import Regression
 from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
 from smreg.threads import row_threads
@@ -202,6 +203,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             X_checked, targets, weights = self._check(X, y, sample_weight)
             split_params, score_params = routed(self, "fit", sample_weight, params)
             folds = make_folds(self.cv, X, y, targets, weights, split_params)
+            y = y if hasattr(y, "shape") else np.asarray(y)
             scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
             self.classes_ = targets.classes
             with row_threads(self.n_jobs) as map_blocks:
@@ -299,14 +301,16 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         y, weights = search.targets.values[rows], search.weights[rows]
         return fit_temperature(np.concatenate(logits), y, sample_weight=weights).temperature
 
-    def _fixed(self, coef: Array, intercept: Array, classes: NDArray[Any]) -> SoftmaxRegression:
+    def _fixed(self, regression: Regression, dtype: Any, classes: NDArray[Any]) -> SoftmaxRegression:
         """A fitted model with these coefficients, to be scored."""
         model = SoftmaxRegression(temperature=1.0 if self.temperature == "cv" else self.temperature)
-        model.coef_, model.intercept_, model.classes_ = coef, intercept, classes
-        model.n_features_in_ = coef.shape[1]
+        for name, value in fitted_attributes(regression, dtype).items():
+            setattr(model, name, value)
+        model.classes_, model.n_features_in_ = classes, regression.coef.shape[1]
         return model
 
     def _divisor(self, temperature: float | None) -> float:
+        check_is_fitted(self)
         return family.check_temperature(self.temperature_ if temperature is None else temperature)
 
 

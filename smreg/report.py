@@ -87,7 +87,7 @@ class Candidate:
     def __init__(self, context: Any, data: dict[str, Any]) -> None:
         self._context, self._data = context, data
         self.summary = ""
-        self.attributes: Callable[[], dict[str, Array]] | None = None
+        self.attributes: Callable[[], dict[str, Any]] | None = None
 
     @contextmanager
     def fold(self) -> Iterator[None]:
@@ -97,7 +97,7 @@ class Candidate:
         yield
         context.call_on_fit_task_end(**self._data)
 
-    def end(self, scores: Array, whole: Regression, dtype: Any) -> None:
-        """Say how it went: the folds' scores, and the fit to all data."""
+    def end(self, scores: Array, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Say how it went: the folds' scores, and the fitted attributes of the fit to all data."""
         self.summary = f"mean score {scores.mean():.6g}"
-        self.attributes = lambda: fitted_attributes(whole, dtype)
+        self.attributes = attributes
