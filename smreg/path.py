@@ -70,8 +70,8 @@ class RegularizationPath:
         >>> path = regularization_path(*load_iris(return_X_y=True, as_frame=True), Cs=[0.1, 10.0])
         >>> path.to_frame().head(2).round(3)
              C  class            feature  coefficient
-        0  0.1      0  sepal length (cm)       -0.292
-        1  0.1      0   sepal width (cm)        0.278
+        0  0.1      0  sepal length (cm)       -0.303
+        1  0.1      0   sepal width (cm)        0.346
         """
         features = np.arange(self.coefs.shape[2]) if self.feature_names is None else self.feature_names
         rows = self.classes[-self.coefs.shape[1] :]
@@ -166,7 +166,7 @@ def regularization_path(
     >>> from smreg import regularization_path
     >>> path = regularization_path(*load_wine(return_X_y=True), Cs=[1e-4, 1.0, 1e4])
     >>> path.degrees_of_freedom.round(1)
-    array([ 5.7, 18.3, 27.9])
+    array([ 4.7, 15.1, 18.1])
     """
     model = SoftmaxRegression(
         fit_intercept=fit_intercept,
