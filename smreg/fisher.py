@@ -97,7 +97,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
     def add(total: Array, z: Array, s: Array) -> None:
         total += _gram(z * np.sqrt(s))
 
-    return NullCovariance(_sum(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
+    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
 
 
 def null_metric(objective: Objective, covariance: NullCovariance | None = None) -> Metric:
@@ -277,7 +277,7 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
         for block, variance in zip(total, (s * p * complement(p))[-K:], strict=True):
             block += _gram(z * np.sqrt(variance))
 
-    blocks = _sum(objective, at.rows, at.weights, own, (K, width, width), width)
+    blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
     blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
     return Metric(objective.contrasts, _inverse_factors(objective, blocks))
 
@@ -304,18 +304,50 @@ def information(objective: Objective, at: Curvature) -> Array:
         blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * p * complement(p))]
         total += blocks
 
-    blocks = _sum(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
+    blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
     half = np.tensordot(Q, blocks, axes=(0, 0))
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
     return np.asarray(hessian)
 
 
+def working_information(objective: Objective, at: Curvature, classes: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
+    """Fisher information of some coordinates, of shape (m, m).
+
+    Parameters
+    ----------
+    objective : Objective
+        In rows of classes.
+    at : Curvature
+        Where.
+    classes, columns : ndarray of int of shape (m,)
+        Row and column of every coordinate, in the order of rows.
+    """
+    n_rows = objective.shape[0]
+    ends = np.searchsorted(classes, np.arange(n_rows + 1))
+    own = [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+
+    def add(total: Array, z: Array, s: Array) -> None:
+        p = at.probabilities(objective, z)
+        roots = np.sqrt(s * p * complement(p))[-n_rows:]
+        if n_rows > 1:
+            means = (np.sqrt(s) * p)[classes] * z[columns]
+            before = [total[block, block].copy() for block in own]
+            total -= _gram(means)
+            for block, kept in zip(own, before, strict=True):
+                total[block, block] = kept
+        for block, root in zip(own, roots, strict=True):
+            total[block, block] += _gram(z[columns[block]] * root)
+
+    m = len(classes)
+    return sum_rows(objective, at.rows, at.weights, add, (m, m), m)
+
+
 def _gram(z: Array) -> Array:
     return np.asarray(z @ z.T)
 
 
-def _sum(
+def sum_rows(
     objective: Objective,
     rows: NDArray[np.int64] | None,
     weights: Array | None,
