@@ -36,29 +36,18 @@ E. Ndiaye, O. Fercoq, A. Gramfort and J. Salmon, Gap safe screening rules for sp
 Journal of Machine Learning Research 18 (2017). https://doi.org/10.48550/arXiv.1611.05780
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.design import sum_of
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
 
-POSITIVE = 0.5  # least part of a probability that the linear continuation may leave
+LEAST = 0.5  # part of a probability that the linear continuation leaves at least
 
 
-@dataclass(frozen=True)
-class _Residuals:
-    """Sums over rows of ``s (q - t)`` times the features, of shape (rows, width), and over all classes."""
-
-    by_feature: Array
-    by_class: Array
-
-
-def duality_gap(
-    loss: Objective, ridge: Array, l1: Array, theta: Array, gradient: Array, direction: Array
-) -> float:
+def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, direction: Array) -> float:
     """The duality gap at `theta`, in nats.
 
     Parameters
@@ -67,102 +56,73 @@ def duality_gap(
         Without a penalty, in rows of classes.
     ridge, l1 : ndarray of shape (width,)
         a and l of the coordinates.
-    theta, gradient, direction : ndarray of shape (rows, width)
-        The point, the gradient of the loss there, and the proximal Newton step or zero.
+    theta, direction : ndarray of shape (rows, width)
+        The point, and the proximal Newton step from there, or zero.
     """
-    p = loss.design.n_features
-    along, overall, at_priors, steepest = _changes(loss, theta, direction)
-    length = min(1.0, POSITIVE / steepest) if steepest > 0 else 1.0
-    total = _class_sums(gradient, loss) + length * overall
-    mixed = _mixture(loss, total)
-    G = (1 - mixed) * (gradient + length * along) + mixed * at_priors
-    prior = loss.sample.priors - total * ((1 - mixed) / mixed) if mixed else loss.sample.priors
-    w, G, l1, ridge = theta[:, :p], G[:, :p], l1[:p], ridge[:p]
-    kept = 1.0
+    p, priors = loss.design.n_features, loss.sample.priors
+    G, imbalance, at_priors = _residual_sums(loss, theta, direction)
+    ratio = max(float(np.max(imbalance / priors)), 0.0) if loss.fit_intercept else 0.0
+    constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
+    G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
+    w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if (ridge == 0).any():
-            ratio = np.where(np.abs(G) > l1, l1 / np.abs(G), 1.0)
-            kept = float(ratio[:, ridge == 0].min())
-        inside = np.clip(-kept * G, -l1, l1)
-        beyond = -kept * G - inside
+            ratios = np.where(np.abs(G) > l1, l1 / np.abs(G), 1.0)
+            part = float(ratios[:, ridge == 0].min())
+        inside = np.clip(-part * G, -l1, l1)
+        beyond = -part * G - inside
         bracket = l1 * np.abs(w) - inside * w
         bracket += np.where(ridge > 0, (ridge * w - beyond) ** 2 / (2 * ridge), 0.0)
-    divergence = _divergence(loss, theta, direction, length, mixed, prior, kept)
-    return divergence + float(bracket.sum())
+
+    def divergence(rows: slice, eta: Array, delta: Array) -> float:
+        q = _continued(eta, delta)
+        q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
+        return float(_divergences(_add_targets(loss, q, rows, 1.0 - part), eta) @ loss.sample.weights[rows])
+
+    return float(bracket.sum()) + sum(loss.map_logits(divergence, theta.ravel(), direction.ravel()))
 
 
-def _changes(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array, float]:
-    """What the step changes in the residuals' sums; those of the priors; the largest relative decrease."""
-    weights, priors, target = loss.sample.weights, loss.sample.priors, loss.sample.target
-    n_rows, shape = loss.shape[0], loss.shape
+def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:
+    """``sum_i s_i (q_i - t_i) z_i'`` and its sums over the classes; the same for the priors in the place of q."""
+    n_rows, priors = loss.shape[0], loss.sample.priors
 
-    def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, Array, Array, Array, float]:
-        p, change = _continued(eta, delta)
-        s = weights[rows]
-        steepest = float(-change[:, s > 0].min(initial=0.0))
-        change *= p * s
-        constant = np.repeat(priors[:, np.newaxis] * s, 1, axis=1)
-        if target.ndim == 1:
-            constant[target[rows], np.arange(len(s))] -= s
-        else:
-            constant -= s * target[rows].T
-        scores = loss.design.scores
-        return (
-            scores(rows, change[-n_rows:]),
-            change.sum(axis=1),
-            scores(rows, constant[-n_rows:]),
-            constant.sum(axis=1),
-            steepest,
-        )
+    def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, ...]:
+        s = loss.sample.weights[rows]
+        sums: tuple[Array, ...] = ()
+        for q in (_continued(eta, delta), np.repeat(priors[:, np.newaxis], len(s), axis=1)):
+            residuals = _add_targets(loss, q, rows, -1.0) * s
+            sums += loss.design.scores(rows, residuals[-n_rows:]), residuals.sum(axis=1)
+        return sums
 
-    parts = list(loss.map_logits(block, theta.ravel(), direction.ravel()))
-    along, overall, at_priors, left = (sum(part[i] for part in parts) for i in range(4))
-    along = loss.pull_back(along, overall[-n_rows:]).reshape(shape)
-    at_priors = loss.pull_back(at_priors, left[-n_rows:]).reshape(shape)
-    return along, overall, at_priors, max(part[4] for part in parts)
+    parts = loss.map_logits(block, theta.ravel(), direction.ravel())
+    G, total, at_priors, left = (sum_of(part) for part in zip(*parts, strict=True))
+    G = loss.pull_back(G, total[-n_rows:]).reshape(loss.shape)
+    return G, total, loss.pull_back(at_priors, left[-n_rows:]).reshape(loss.shape)
 
 
-def _continued(eta: Array, delta: Array) -> tuple[Array, Array]:
-    """Probabilities, and their relative change to first order."""
+def _continued(eta: Array, delta: Array) -> Array:
+    """Probabilities, continued linearly along a change of the logits, (K, n_rows)."""
     p = np.exp(eta - eta.max(axis=0))
     p /= p.sum(axis=0)
-    return p, delta - np.sum(p * delta, axis=0)
+    p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), LEAST)
+    p /= p.sum(axis=0)
+    return p
 
 
-def _class_sums(gradient: Array, loss: Objective) -> Array:
-    """``sum_i s_i (p_i - t_i)`` of all classes."""
-    if not loss.fit_intercept:
-        return np.zeros(len(loss.sample.priors))
-    own = gradient[:, -1]
-    return np.concatenate([-own, own]) if loss.single_row else own
+def _add_targets(loss: Objective, q: Array, rows: slice, part: float) -> Array:
+    """``q + part t``, in the place of q."""
+    target = loss.sample.target[rows]
+    if target.ndim == 1:
+        q[target, np.arange(len(target))] += part
+    else:
+        q += part * target.T
+    return q
 
 
-def _mixture(loss: Objective, total: Array) -> float:
-    """The part of a constant distribution with which the residuals of all classes can sum to zero."""
-    if not loss.fit_intercept:
-        return 0.0
-    ratio = float(np.max(total / loss.sample.priors))
-    return max(ratio, 0.0) / (1.0 + max(ratio, 0.0))
-
-
-def _divergence(
-    loss: Objective, theta: Array, direction: Array, length: float, mixed: float, prior: Array, kept: float
-) -> float:
-    """``sum_i s_i KL(q_i, p_i)``."""
-    weights, target = loss.sample.weights, loss.sample.target
-
-    def block(rows: slice, eta: Array, delta: Array) -> float:
-        p, change = _continued(eta, delta)
-        eta = eta - eta.max(axis=0)
-        log_p = eta - np.log(np.exp(eta).sum(axis=0))
-        q = kept * ((1 - mixed) * p * (1 + length * change) + mixed * np.maximum(prior, 0.0)[:, np.newaxis])
-        if target.ndim == 1:
-            q[target[rows], np.arange(q.shape[1])] += 1 - kept
-        else:
-            q += (1 - kept) * target[rows].T
-        terms = p - q
-        some = q > 0
-        terms[some] += q[some] * (np.log(q[some]) - log_p[some])
-        return float(np.maximum(terms.sum(axis=0), 0.0) @ weights[rows])
-
-    return float(sum(loss.map_logits(block, theta.ravel(), direction.ravel())))
+def _divergences(q: Array, eta: Array) -> Array:
+    """``KL(q, softmax(eta))`` for every row, as a sum of terms ``q log(q / p) - q + p`` that are not negative."""
+    log_p = eta - eta.max(axis=0)
+    log_p -= np.log(np.exp(log_p).sum(axis=0))
+    terms = np.exp(log_p) - q
+    np.add(terms, q * (np.log(q, out=np.zeros_like(q), where=q > 0) - log_p), out=terms)
+    return np.asarray(np.maximum(terms, 0.0).sum(axis=0))

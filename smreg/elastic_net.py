@@ -109,7 +109,7 @@ def minimize(
             theta = theta - _medians(theta, loss.design.n_features)
         iterations += 1
         on_iteration(theta, F, norm)
-    gap = duality_gap(loss, net.ridge, net.l1, theta, g, d)
+    gap = duality_gap(loss, net.ridge, net.l1, theta, d)
     return Minimum(theta, F, norm, gap, reason, iterations, evaluations, refreshes)
 
 

@@ -124,7 +124,7 @@ def minimize(
     slope, faces, settled = gradient.copy(), 0, False
     while faces < MAX_FACES:
         excess = np.maximum(np.abs(slope) - weights, 0.0)
-        excess[(x != 0) | (weights == 0)] = 0.0
+        excess[x != 0] = 0.0
         allowed = ACCURACY**2 * max(float((x - start) @ moved), 0.0)
         if settled and float(np.sum(excess**2 / np.maximum(quadratic.diagonal, TINY))) <= allowed:
             break
