@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg import fisher, quadratic
+from smreg import working as working_set
 from smreg.duality import duality_gap
 from smreg.objective import Objective
 
@@ -66,24 +67,23 @@ def minimize(
     g = g.reshape(net.shape)
     F = value + net.penalty(theta)
     evaluations, iterations, refreshes = 1, 0, 0
+    norm, soft = math.inf, 0.0
     while True:
         G = g + net.ridge * theta
         working = (theta != 0) | (net.l1 == 0) | (np.abs(G) > net.l1)
-        classes, columns = np.nonzero(working)
-        H = fisher.working_information(loss, fisher.Curvature(theta.ravel()), classes, columns)
-        H[np.diag_indices(len(H))] += net.ridge[columns]
-        if loss.fit_intercept and not loss.single_row:
-            at = np.flatnonzero(columns == loss.design.n_features)
-            H[np.ix_(at, at)] += H[at, at].mean()
+        temperature = 1.0
+        if soft:
+            totals = fisher.class_variances(loss, theta.ravel())
+            temperature += soft * norm * float(np.sqrt(np.mean(1.0 / totals)))
+        H, classes, columns = _model(net, theta, working, temperature)
+        step, d, norm = _solve(net, H, G, theta, working, columns)
         refreshes += 1
-        step = quadratic.minimize(
-            quadratic.DenseQuadratic(H), G[working], theta[working], net.l1[columns], columns if net.shifts else None, net.shape[0]
-        )
-        d = np.zeros(net.shape)
-        d[working] = step.x - theta[working]
-        norm = math.sqrt(max(float(d[working] @ step.product), 0.0))
+        if norm <= tol and temperature > 1:
+            H, classes, columns = _model(net, theta, working, 1.0)
+            step, d, norm = _solve(net, H, G, theta, working, columns)
+            refreshes += 1
         if DEBUG:
-            print(iterations, evaluations, "F", F, "norm", norm, "working", len(H), "nnz", np.count_nonzero(theta), "faces", step.faces)
+            print(iterations, evaluations, "F", F, "norm", norm, "working", working.sum(), "products", getattr(H, "count", 0), time.perf_counter()-T0, "nnz", np.count_nonzero(theta), "faces", step.faces)
         if norm <= tol:
             reason = "converged"
             break
@@ -100,10 +100,16 @@ def minimize(
             slope = float(np.sum(g * (trial - theta))) + net.penalty(trial) - net.penalty(theta)
             if trial_F - F <= SUFFICIENT * slope:
                 break
-            length /= 2
+            length *= float(np.clip(0.5*slope / (slope - (trial_F - F)), 0.1, 0.5)) if np.isfinite(trial_F) else 0.1
         else:
             reason = "rounding"
             break
+        gain = (trial_F - F) / (slope if length == 1 else slope)
+        if length < 1:
+            soft = min(max(SUP * soft, S0), 0.4)
+        elif gain > GAIN:
+            soft = soft / SDOWN if soft > 0.01 else 0.0
+        if DEBUG: print("    soft", soft, "temp", temperature, "gain", gain, "length", length)
         theta, F, g = trial, trial_F, trial_g.reshape(net.shape)
         if net.shifts:
             theta = theta - _medians(theta, loss.design.n_features)
@@ -114,6 +120,24 @@ def minimize(
 
 
 DEBUG = False
+import time
+T0=time.perf_counter()
+SUP, S0, GAIN, SDOWN = 2.0, 0.1, 0.4, 2.0
+
+
+def _model(net, theta, working, temperature):
+    classes, columns = np.nonzero(working)
+    return working_set.hessian(net.loss, theta.ravel(), temperature, classes, columns, net.ridge[columns]), classes, columns
+
+
+def _solve(net, H, G, theta, working, columns):
+    step = quadratic.minimize(
+        H, G[working], theta[working], net.l1[columns], columns if net.shifts else None, net.shape[0]
+    )
+    d = np.zeros(net.shape)
+    d[working] = step.x - theta[working]
+    norm = math.sqrt(max(float(d[working] @ step.product), 0.0))
+    return step, d, norm
 
 
 def _medians(theta: Array, p: int) -> Array:

@@ -311,38 +311,6 @@ def information(objective: Objective, at: Curvature) -> Array:
     return np.asarray(hessian)
 
 
-def working_information(objective: Objective, at: Curvature, classes: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
-    """Fisher information of some coordinates, of shape (m, m).
-
-    Parameters
-    ----------
-    objective : Objective
-        In rows of classes.
-    at : Curvature
-        Where.
-    classes, columns : ndarray of int of shape (m,)
-        Row and column of every coordinate, in the order of rows.
-    """
-    n_rows = objective.shape[0]
-    ends = np.searchsorted(classes, np.arange(n_rows + 1))
-    own = [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
-
-    def add(total: Array, z: Array, s: Array) -> None:
-        p = at.probabilities(objective, z)
-        roots = np.sqrt(s * p * complement(p))[-n_rows:]
-        if n_rows > 1:
-            means = (np.sqrt(s) * p)[classes] * z[columns]
-            before = [total[block, block].copy() for block in own]
-            total -= _gram(means)
-            for block, kept in zip(own, before, strict=True):
-                total[block, block] = kept
-        for block, root in zip(own, roots, strict=True):
-            total[block, block] += _gram(z[columns[block]] * root)
-
-    m = len(classes)
-    return sum_rows(objective, at.rows, at.weights, add, (m, m), m)
-
-
 def _gram(z: Array) -> Array:
     return np.asarray(z @ z.T)
 
