@@ -94,7 +94,8 @@ class Objective:
         self.fit_intercept, self.single_row = fit_intercept, single_row
         n_classes = len(sample.priors)
         self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
-        if class_rows and not single_row:
+        self.class_rows = class_rows and not single_row
+        if self.class_rows:
             self.class_contrasts = np.eye(n_classes)
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
         self.shape = (self.contrasts.shape[1], design.n_features + fit_intercept)
@@ -164,7 +165,8 @@ class Objective:
     def coefficients(self, phi: Array) -> tuple[Array, Array]:
         """Coefficients (rows, p) and intercepts (rows,) in the units of X."""
         coef, intercept = self._at_offset(phi)
-        return coef, intercept - coef @ self.design.offset
+        intercept = intercept - coef @ self.design.offset
+        return coef, intercept - intercept.mean() if self.class_rows else intercept
 
     def map_logits(
         self, function: Callable[..., Result], *points: Array, dense: bool = False

@@ -7,8 +7,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg import fisher, solver
+from smreg import elastic_net, fisher, solver
 from smreg.design import DesignMatrix
+from smreg.elastic_net import ElasticNet
 from smreg.objective import Objective, Sample
 from smreg.rowspace import RowSpace, is_wide
 from smreg.singletons import Singletons, has_singletons
@@ -36,12 +37,15 @@ class Solution:
     objective : float
         Penalised mean cross-entropy at the coefficients, in nats.
     gradient_norm : float
-        Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds.
+        Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds. With an L1
+        penalty it is the length of the next proximal Newton step in that metric, which without one is the
+        same.
     suboptimality : float
         ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
     suboptimality_bound : float
         An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
-        a penalty, or with an intercept whose gradient is not zero to rounding.
+        a penalty, or with an intercept whose gradient is not zero to rounding. With an L1 penalty it is
+        the duality gap.
     distance : float
         ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
         standard error along the direction in which the coefficients are off.
@@ -66,6 +70,15 @@ class Solution:
     seconds: float
     converged: bool
     reason: str
+
+    @property
+    def duality_gap(self) -> float:
+        """Difference of the objective and a value of the dual problem, in nats: the `suboptimality_bound`.
+
+        For the ridge penalty alone the two are the same number, too: that of the dual point which the
+        probabilities themselves are.
+        """
+        return self.suboptimality_bound
 
     def explain(self, tol: float, max_iter: int) -> str:
         """Say in words where the search ended and, if it did not converge, what to change."""
@@ -123,10 +136,20 @@ class Problem:
         Whether there are intercepts; they are not penalised.
     largest_C : float
         The weakest penalty that will be asked for, inf for none.
+    l1 : bool
+        Whether an L1 penalty will be asked for. Features are then not replaced by fewer that say the same,
+        whose coefficients have another L1 norm.
     """
 
     def __init__(
-        self, design: DesignMatrix, targets: Targets, weights: Array, *, fit_intercept: bool, largest_C: float
+        self,
+        design: DesignMatrix,
+        targets: Targets,
+        weights: Array,
+        *,
+        fit_intercept: bool,
+        largest_C: float,
+        l1: bool = False,
     ) -> None:
         began = perf_counter()
         largest = weights.max()
@@ -134,10 +157,11 @@ class Problem:
         self._layout = _Layout.of(targets, relative, fit_intercept)
         self.sample, total = self._layout.sample(targets, relative)
         self._largest, self._total, self._fit_intercept = largest, total, fit_intercept
-        self._space = self._reduction(design, len(targets.classes), largest_C)
+        self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
+        self._loss: Objective | None = None
         self._seconds = perf_counter() - began
 
     @property
@@ -166,6 +190,7 @@ class Problem:
         self,
         C: float,
         *,
+        l1_ratio: float = 0.0,
         tol: float,
         max_iter: int,
         start: Regression | None = None,
@@ -177,6 +202,8 @@ class Problem:
         ----------
         C : float
             Inverse strength of the penalty; inf for none.
+        l1_ratio : float
+            Part of the L1 norm in the penalty.
         tol : float
             Largest norm of the gradient in the Fisher metric.
         max_iter : int
@@ -193,6 +220,8 @@ class Problem:
             The coefficients and the record of how they were found.
         """
         began = perf_counter()
+        if l1_ratio > 0 and self.penalty(C) > 0:
+            return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
         objective = self.objective(C)
         report = None
         if on_iteration is not None:
@@ -213,9 +242,70 @@ class Problem:
             converged=reason == "converged",
             reason=reason,
         )
-        regression = self._regression(objective, phi)
+        return self._regression(objective, phi), replace(solution, seconds=self._since(began))
+
+    def _solve_sparse(
+        self,
+        C: float,
+        l1_ratio: float,
+        tol: float,
+        max_iter: int,
+        start: Regression | None,
+        on_iteration: OnIteration | None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the cross-entropy with an L1 penalty."""
+        began, loss = perf_counter(), self._cross_entropy()
+        net = ElasticNet(loss, self.penalty(C), l1_ratio)
+
+        def report(theta: Array, value: float, norm: float) -> bool:
+            return on_iteration is not None and on_iteration(lambda: self._regression(loss, theta), value, norm)
+
+        point, more = self._sparse_start(net, start)
+        minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
+        solution = Solution(
+            objective=minimum.value,
+            gradient_norm=minimum.norm,
+            suboptimality=minimum.norm**2 / 2,
+            suboptimality_bound=minimum.gap,
+            distance=float(np.sqrt(self.total_weight)) * minimum.norm,
+            evaluations=minimum.evaluations + more,
+            iterations=minimum.iterations,
+            refreshes=minimum.refreshes,
+            seconds=self._since(began),
+            converged=minimum.reason == "converged",
+            reason=minimum.reason,
+        )
+        return self._regression(loss, minimum.theta), solution
+
+    def _cross_entropy(self) -> Objective:
+        """Without a penalty, in rows of classes."""
+        if self._loss is None:
+            self._loss = Objective(
+                self._design,
+                self.sample,
+                penalty=0.0,
+                fit_intercept=self._fit_intercept,
+                single_row=self._layout.n_classes == 2,
+                columns=self._columns,
+                class_rows=True,
+            )
+        return self._loss
+
+    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
+        """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
+
+        A start worse than none, as after a change of units, is not taken.
+        """
+        if start is not None:
+            given = net.at(net.canonical(self._coordinates(net.loss, start).reshape(net.shape)))
+            if given.value <= net.loss.start_value:
+                return given, 0
+        return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
+
+    def _since(self, began: float) -> float:
+        """Seconds of a solve, the first of which bears the preparation."""
         seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
-        return regression, replace(solution, seconds=seconds)
+        return seconds
 
     def _reduction(
         self, design: DesignMatrix, n_classes: int, largest_C: float
