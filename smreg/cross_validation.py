@@ -15,9 +15,11 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg.design import DesignMatrix
+from smreg.layout import Regression
 from smreg.metrics import neg_cross_entropy_scorer
-from smreg.regression import Problem, Regression, Solution
+from smreg.regression import Problem
 from smreg.report import PathReport
+from smreg.solution import Solution
 from smreg.trail import Fit, follow, grid
 from smreg.validation import Targets, is_soft
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smreg import family
 from smreg.design import DesignMatrix
-from smreg.regression import Problem, Regression
+from smreg.layout import Regression
+from smreg.regression import Problem
 from smreg.report import Report
 from smreg.threads import row_threads
 from smreg.validation import (
@@ -36,20 +38,29 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     """Softmax regression: multinomial logistic regression that converges in any units.
 
     With ``eta = W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
-    cross-entropy of the targets plus a ridge penalty,
+    cross-entropy of the targets plus a penalty,
 
-    ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>] + 1/(2 C S) ||W||^2``,
+    ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>]``
+    ``          + 1/(C S) [(1 - l1_ratio)/2 ||W||_F^2 + l1_ratio ||W||_1]``,
 
-    where ``s_i`` are the weights and S is their sum. That is scikit-learn's objective: where both
-    converge, the solution is that of ``LogisticRegression`` with equal `C`, `fit_intercept` and
-    `class_weight`. The minimum is found by L-BFGS in the metric of the Fisher information, in which
-    the units of the features play no part: the search needs no scaling. The penalty does have units, so
-    that with a finite `C` scaling the features changes the solution, as in any ridge regression.
+    where ``s_i`` are the weights and S is their sum: ridge by default, the elastic net with an `l1_ratio`
+    between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution
+    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The
+    minimum is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal
+    Newton method. The units of the features play no part in either: the search needs no scaling. The
+    penalty does have units, so that with a finite `C` scaling the features changes the solution, as in any
+    ridge regression.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse strength of the penalty, positive; ``inf`` means no penalty.
+    l1_ratio : float, default=0.0
+        Part of the L1 norm in the penalty, from 0 to 1. Any such part makes coefficients exactly zero, the
+        more the smaller `C` is. At 1 and for three classes or more the minimum may be reached by many
+        coefficients, since adding a constant to those of a feature changes no probability; an even number
+        of classes allows it even without a change of the L1 norm. Of those shifts the one is taken that
+        leaves most coefficients of the feature zero, then that with the least squares, then the smaller one.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -62,7 +73,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         The fit has converged when the norm of the gradient in the Fisher metric is at most `tol`. It
         has no units: the objective is then about ``tol**2 / 2`` nats above its minimum.
     max_iter : int, default=5000
-        Most steps of the solver. A few tens are usual, some hundreds with thousands of coefficients.
+        Most steps of the solver. A few tens are usual, some hundreds with thousands of coefficients; about
+        ten with an L1 norm.
     warm_start : bool, default=False
         Whether to begin at the coefficients of the previous fit, if that had the same classes and
         features.
@@ -77,9 +89,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ----------
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
-        the classes; for two the single row belongs to ``classes_[1]``. float32 where X is float32.
+        the classes, but for an `l1_ratio` that is not 0; for two the single row belongs to
+        ``classes_[1]``. float32 where X is float32. A sparse array after `sparsify`.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
-        Intercepts in nats, summing to zero like the coefficients; zeros without `fit_intercept`. A
+        Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
         below 1e-12 up to a temperature of 10. (Without intercepts it stays in the model, and the penalty
         keeps its probability up.)
@@ -105,7 +118,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     rows than columns the fit takes place in the space of the rows, of n x n numbers; a sparse X is then
     stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
     many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
-    smaller problem, which has the same objective.
+    smaller problem, which has the same objective. With an L1 norm there is no smaller problem. Where the
+    Hessian among the coefficients that are not zero takes more than 128 MiB, the fit keeps the
+    probabilities of all samples instead, and a copy of the columns concerned.
 
     See Also
     --------
@@ -114,6 +129,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     References
     ----------
+    H. Zou and T. Hastie, Regularization and variable selection via the elastic net, Journal of the Royal
+    Statistical Society B 67 (2005). https://doi.org/10.1111/j.1467-9868.2005.00503.x
+
     P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
     https://doi.org/10.1201/9780203753736
 
@@ -130,8 +148,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
            [1., 0., 0.]])
     """
 
+    coef_: Any
+    intercept_: Array
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -150,6 +172,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self,
         C: float = 1.0,
         *,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         temperature: float = 1.0,
@@ -160,6 +183,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         verbose: int = 0,
     ) -> None:
         self.C = C
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.temperature: Any = temperature
@@ -216,9 +240,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     weights,
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
+                    l1=self.l1_ratio > 0,
                 )
                 regression, solution = problem.solve(
                     self.C,
+                    l1_ratio=self.l1_ratio,
                     tol=self.tol,
                     max_iter=self.max_iter,
                     start=start and problem.restrict(start),
@@ -406,6 +432,62 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             )
         return float(super().score(X, y, sample_weight))
 
+    def sparsify(self) -> Self:
+        """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself, which predicts as before.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression(C=0.1, l1_ratio=1.0).fit(X, y)
+        >>> model.sparsify().coef_.nnz
+        2
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Store ``coef_`` as a dense array again, as after `fit`.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself, which predicts as before.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression(l1_ratio=1.0).fit(X, y)
+        >>> model.sparsify().densify().coef_.shape
+        (3, 4)
+        """
+        check_is_fitted(self)
+        self.coef_ = _dense(self.coef_)
+        return self
+
+    def _coefficients(self) -> tuple[Array, Array]:
+        """Dense coefficients, and intercepts, in double precision."""
+        return _dense(self.coef_).astype(np.float64), self.intercept_.astype(np.float64)
+
     def _validate(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Any, Targets, NDArray[np.float64]]:
@@ -441,7 +523,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return None
         if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape[1] != X.shape[1]:
             return None
-        return Regression(self.coef_.astype(np.float64), self.intercept_.astype(np.float64))
+        return Regression(*self._coefficients())
 
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
@@ -455,8 +537,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
         design, n_classes = DesignMatrix(X), len(self.classes_)
-        coef, intercept = self.coef_.astype(np.float64), self.intercept_.astype(np.float64)
-        result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_))
+        coef, intercept = self._coefficients()
+        result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))
         largest = float(np.finfo(result.dtype).max)
 
         def block(rows: slice) -> None:
@@ -467,6 +549,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         list(design.map(block, n_classes))
         return result
+
+
+def _dense(coef: Any) -> Array:
+    return coef if isinstance(coef, np.ndarray) else np.asarray(coef.toarray())
 
 
 @contextmanager

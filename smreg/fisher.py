@@ -99,7 +99,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
     def add(total: Array, z: Array, s: Array) -> None:
         total += _gram(z * np.sqrt(s))
 
-    return NullCovariance(_sum(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
+    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
 
 
 def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -319,7 +319,7 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
         for block, variance in zip(total, (s * p * complement(p))[-K:], strict=True):
             block += _gram(z * np.sqrt(variance))
 
-    blocks = _sum(objective, at.rows, at.weights, own, (K, width, width), width)
+    blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
     blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
     return Metric(objective.contrasts, _inverse_factors(objective, blocks))
 
@@ -346,7 +346,7 @@ def information(objective: Objective, at: Curvature) -> Array:
         blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * p * complement(p))]
         total += blocks
 
-    blocks = _sum(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
+    blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
     half = np.tensordot(Q, blocks, axes=(0, 0))
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
@@ -357,7 +357,7 @@ def _gram(z: Array) -> Array:
     return np.asarray(z @ z.T)
 
 
-def _sum(
+def sum_rows(
     objective: Objective,
     rows: NDArray[np.int64] | None,
     weights: Array | None,

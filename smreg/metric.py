@@ -55,8 +55,8 @@ class Metric:
         return np.asarray(self.basis.T @ steps).ravel()
 
 
-def inverse_factor(matrix: Array) -> Array:
-    """A lower triangular A with ``A' A = M^-1`` for a positive semi-definite M, with jitter on its diagonal.
+def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
+    """L and r with ``M = diag(r) L L' diag(r)`` for a positive semi-definite M, with jitter on its diagonal.
 
     M is overwritten.
     """
@@ -72,8 +72,17 @@ def inverse_factor(matrix: Array) -> Array:
         except linalg.LinAlgError:
             jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
         else:
-            inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
-            return np.ascontiguousarray(inverse / root)
+            return factor, root
+
+
+def inverse_factor(matrix: Array) -> Array:
+    """A lower triangular A with ``A' A = M^-1`` for a positive semi-definite M, with jitter on its diagonal.
+
+    M is overwritten.
+    """
+    factor, root = scaled_cholesky(matrix)
+    inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    return np.ascontiguousarray(inverse / root)
 
 
 def inverse_root(diagonal: Array) -> Array:

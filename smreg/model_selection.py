@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from smreg import family
 from smreg.cross_validation import PathSearch, Scoring, make_folds, make_scorer, routed
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.layout import Regression
 from smreg.path import warn_of_unconverged
-from smreg.regression import Regression
 from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
 from smreg.threads import row_threads

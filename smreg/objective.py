@@ -76,6 +76,9 @@ class Objective:
         Mean and spread of the features with these weights, if they are known.
     like : Objective, optional
         Another one, on other rows or weights, whose coordinates to share.
+    class_rows : bool
+        Whether the coordinates have a row for each class instead of each contrast, ``Q`` being the identity:
+        for penalties that are not those of contrasts. Adding a constant to a column is then no change.
     """
 
     def __init__(
@@ -88,13 +91,17 @@ class Objective:
         single_row: bool,
         columns: ColumnStatistics | None = None,
         like: "Objective | None" = None,
+        class_rows: bool = False,
     ) -> None:
         self.design, self.sample, self.penalty = design, sample, penalty
         self.fit_intercept, self.single_row = fit_intercept, single_row
         n_classes = len(sample.priors)
         self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
+        self.class_rows = class_rows and not single_row
+        if self.class_rows:
+            self.class_contrasts = np.eye(n_classes)
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
-        self.shape = (n_classes - 1, design.n_features + fit_intercept)
+        self.shape = (self.contrasts.shape[1], design.n_features + fit_intercept)
         self.mean, self.spread, self.scale = like.standard if like else self._standard(columns)
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._has_zero_weights = bool((sample.weights == 0).any())
@@ -168,18 +175,20 @@ class Objective:
     def coefficients(self, phi: Array) -> tuple[Array, Array]:
         """Coefficients (rows, p) and intercepts (rows,) in the units of X."""
         coef, intercept = self._at_offset(phi)
-        return coef, intercept - coef @ self.design.offset
+        intercept = intercept - coef @ self.design.offset
+        return coef, intercept - intercept.mean() if self.class_rows else intercept
 
     def map_logits(
-        self, function: Callable[[slice, Array], Result], phi: Array, *, dense: bool = False
+        self, function: Callable[..., Result], *points: Array, dense: bool = False
     ) -> Iterator[Result]:
         """`function` of every block of rows and its logits, of shape (K, n_rows); zero without weight.
 
-        `dense` makes the blocks small enough for the dense rows of a sparse X.
+        It takes the logits of all the points that are given. `dense` makes the blocks small enough for the
+        dense rows of a sparse X.
         """
-        coef, intercept = self._at_offset(phi)
+        coefficients = [self._at_offset(phi) for phi in points]
         return self.design.map(
-            lambda rows: function(rows, self._logits(rows, coef, intercept)),
+            lambda rows: function(rows, *(self._logits(rows, *at) for at in coefficients)),
             len(self.sample.priors),
             dense=dense,
         )

@@ -12,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from smreg.design import DesignMatrix
 from smreg.estimator import SoftmaxRegression
-from smreg.regression import Problem, Solution
+from smreg.regression import Problem
+from smreg.solution import Solution
 from smreg.threads import row_threads
 from smreg.trail import check_grid, follow, grid
 
@@ -169,6 +170,7 @@ def regularization_path(
     array([ 4.7, 15.1, 18.1])
     """
     model = SoftmaxRegression(
+        l1_ratio=l1_ratio,
         fit_intercept=fit_intercept,
         class_weight=class_weight,
         tol=tol,

@@ -9,103 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg import fisher, solver
+from smreg import elastic_net, fisher, solver
 from smreg.design import DesignMatrix
+from smreg.elastic_net import ElasticNet
+from smreg.layout import Layout, Regression
 from smreg.metric import Metric
-from smreg.objective import Objective, Sample
+from smreg.objective import Objective
 from smreg.rowspace import RowSpace, is_wide
 from smreg.singletons import Singletons, has_singletons
+from smreg.solution import Solution
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
 
 Array = NDArray[np.float64]
 
-# Logit of a class without weight. The other classes' logits sum to zero, so that the largest is at
-# least zero and the probability of this class is below exp(-300), and at a temperature of 10 below 1e-13.
-ABSENT = -300.0
-
 # Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
 MAX_PENALTY = 1e300
 
 EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
-
-
-@dataclass(frozen=True)
-class Solution:
-    """How a fit ended: the record of the solve.
-
-    Attributes
-    ----------
-    objective : float
-        Penalised mean cross-entropy at the coefficients, in nats.
-    gradient_norm : float
-        Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds.
-    suboptimality : float
-        ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
-    suboptimality_bound : float
-        An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
-        a penalty, or with an intercept whose gradient is not zero to rounding.
-    distance : float
-        ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
-        standard error along the direction in which the coefficients are off.
-    evaluations, iterations, refreshes : int
-        Computations of objective and gradient; steps; renewals of the metric.
-    seconds : float
-        Wall time, without the validation of the input.
-    converged : bool
-        Whether a finite optimum was reached within `tol`.
-    reason : {"converged", "max_iter", "rounding", "callback", "separation"}
-        What ended the search: see `explain`.
-    """
-
-    objective: float
-    gradient_norm: float
-    suboptimality: float
-    suboptimality_bound: float
-    distance: float
-    evaluations: int
-    iterations: int
-    refreshes: int
-    seconds: float
-    converged: bool
-    reason: str
-
-    def explain(self, tol: float, max_iter: int) -> str:
-        """Say in words where the search ended and, if it did not converge, what to change."""
-        where = (
-            f"the gradient's norm in the Fisher metric is {self.gradient_norm:.2g} after "
-            f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}, with tol={tol:g}"
-        )
-        if self.reason == "separation":
-            return (
-                "The classes are separated (complete or quasi-complete separation): without a "
-                "penalty the likelihood grows forever along some direction, and no finite "
-                "coefficients maximise it. The coefficients are the finite ones at which the search "
-                f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
-            )
-        return {
-            "converged": f"The fit converged: {where}.",
-            "callback": f"A callback stopped the fit: {where}.",
-            "max_iter": (
-                f"The fit did not converge: {where}. Increase max_iter, now {int(max_iter)}, or tol."
-            ),
-            "rounding": (
-                f"The fit did not converge to tol, which floating-point arithmetic does not allow here: "
-                f"{where}. The objective's estimated excess over its minimum is {self.suboptimality:.0e} "
-                "nats: if that is close enough, increase tol."
-            ),
-        }[self.reason]
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Coefficients (rows, n_features) and intercepts (rows,), in the units of X.
-
-    There is a row for every class, or for two classes a single one, for the second.
-    """
-
-    coef: Array
-    intercept: Array
 
 
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
@@ -130,7 +51,8 @@ class Problem:
     largest_C : float
         The weakest penalty that will be asked for, inf for none.
     l1 : bool
-        Whether an L1 penalty will be asked for, which ties the problem to its features.
+        Whether an L1 penalty will be asked for. Features are then not replaced by fewer that say the same,
+        whose coefficients have another L1 norm.
     """
 
     def __init__(
@@ -150,12 +72,13 @@ class Problem:
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
+        self._loss: Objective | None = None
         self._seconds = perf_counter() - began
 
     def _weigh(self, targets: Targets, weights: Array) -> None:
         self._largest = weights.max()
         relative = weights / self._largest  # whose sum does not overflow
-        self._layout = _Layout.of(targets, relative, self._fit_intercept)
+        self._layout = Layout.of(targets, relative, self._fit_intercept)
         self.sample, self._total = self._layout.sample(targets, relative)
 
     @property
@@ -178,7 +101,7 @@ class Problem:
         """
         part = copy(self)
         part._weigh(targets, weights)
-        part._design = self._design.part(rows, map_blocks)
+        part._design, part._loss = self._design.part(rows, map_blocks), None
         return part
 
     def expand(self, regression: Regression) -> Regression:
@@ -256,7 +179,7 @@ class Problem:
         C : float
             Inverse strength of the penalty; inf for none.
         l1_ratio : float
-            Part of the penalty that is L1.
+            Part of the L1 norm in the penalty.
         tol : float
             Largest norm of the gradient in the Fisher metric.
         max_iter : int
@@ -275,6 +198,8 @@ class Problem:
             The coefficients and the record of how they were found.
         """
         began = perf_counter()
+        if l1_ratio > 0 and self.penalty(C) > 0:
+            return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
         objective = self.objective(C, None if shared is None else shared.objective)
         report = None
         if on_iteration is not None:
@@ -297,9 +222,72 @@ class Problem:
             converged=reason == "converged",
             reason=reason,
         )
-        regression = self._regression(objective, phi)
+        return self._regression(objective, phi), replace(solution, seconds=self._since(began))
+
+    def _solve_sparse(
+        self,
+        C: float,
+        l1_ratio: float,
+        tol: float,
+        max_iter: int,
+        start: Regression | None,
+        on_iteration: OnIteration | None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the cross-entropy with an L1 penalty."""
+        began, loss = perf_counter(), self._cross_entropy()
+        net = ElasticNet(loss, self.penalty(C), l1_ratio)
+
+        def report(theta: Array, value: float, norm: float) -> bool:
+            return on_iteration is not None and on_iteration(
+                lambda: self._regression(loss, theta), value, norm
+            )
+
+        point, more = self._sparse_start(net, start)
+        minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
+        solution = Solution(
+            objective=minimum.value,
+            gradient_norm=minimum.norm,
+            suboptimality=minimum.norm**2 / 2,
+            suboptimality_bound=minimum.gap,
+            distance=float(np.sqrt(self.total_weight)) * minimum.norm,
+            evaluations=minimum.evaluations + more,
+            iterations=minimum.iterations,
+            refreshes=minimum.refreshes,
+            seconds=self._since(began),
+            converged=minimum.reason == "converged",
+            reason=minimum.reason,
+        )
+        return self._regression(loss, minimum.theta), solution
+
+    def _cross_entropy(self) -> Objective:
+        """Without a penalty, in rows of classes."""
+        if self._loss is None:
+            self._loss = Objective(
+                self._design,
+                self.sample,
+                penalty=0.0,
+                fit_intercept=self._fit_intercept,
+                single_row=self._layout.n_classes == 2,
+                columns=self._columns,
+                class_rows=True,
+            )
+        return self._loss
+
+    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
+        """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
+
+        A start worse than none, as after a change of units, is not taken.
+        """
+        if start is not None:
+            given = net.at(net.canonical(self._coordinates(net.loss, start).reshape(net.shape)))
+            if given.value <= net.loss.start_value:
+                return given, 0
+        return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
+
+    def _since(self, began: float) -> float:
+        """Seconds of a solve, the first of which bears the preparation."""
         seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
-        return regression, replace(solution, seconds=seconds)
+        return seconds
 
     def _reduction(
         self, design: DesignMatrix, n_classes: int, largest_C: float
@@ -411,50 +399,3 @@ def _bound(objective: Objective, gradient: Array) -> float:
     with np.errstate(over="ignore"):
         squares = (by_contrast[:, :p] * objective.scale) ** 2
         return float(np.sum(squares) / (2 * objective.penalty))
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Which classes take part: with an intercept, those that have weight.
-
-    The intercept of a class without weight would go to minus infinity, and its coefficients to zero,
-    without any effect on the others: it is left out, and put back with the logit `ABSENT`.
-    """
-
-    n_classes: int
-    live: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, targets: Targets, weights: Array, fit_intercept: bool) -> "_Layout":
-        mass = targets.mass(weights)
-        live = np.flatnonzero(mass > 0)
-        return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
-
-    def sample(self, targets: Targets, weights: Array) -> tuple[Sample, float]:
-        """Targets among the live classes, with normalised weights, and the sum of the weights."""
-        total = float(weights.sum())
-        values = targets.values
-        if len(self.live) < self.n_classes:
-            if values.ndim == 1:
-                codes = np.zeros(self.n_classes, dtype=np.int64)
-                codes[self.live] = np.arange(len(self.live))
-                values = codes[values]
-            else:
-                values = values[:, self.live]
-        priors = targets.mass(weights)[self.live] / total
-        return Sample(values, weights / total, priors), total
-
-    def expand(self, coef: Array, intercept: Array) -> Regression:
-        """Rows for all classes, with intercepts that sum to zero."""
-        if len(self.live) == self.n_classes:
-            return Regression(coef, intercept)
-        full_coef = np.zeros((self.n_classes, coef.shape[1]))
-        full_intercept = np.full(self.n_classes, ABSENT)
-        full_coef[self.live], full_intercept[self.live] = coef, intercept
-        return Regression(full_coef, full_intercept - full_intercept.mean())
-
-    def restrict(self, start: Regression) -> tuple[Array, Array]:
-        """Rows of the live classes."""
-        if self.n_classes == 2:
-            return start.coef, start.intercept
-        return start.coef[self.live], start.intercept[self.live]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.regression import Regression, Solution
+from smreg.layout import Regression
+from smreg.solution import Solution
 
 Array = NDArray[np.floating[Any]]
 

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from smreg.regression import Problem, Regression, Shared, Solution
+from smreg.layout import Regression
+from smreg.regression import Problem, Shared
+from smreg.solution import Solution
 
 Array = NDArray[np.float64]
 

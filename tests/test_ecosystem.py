@@ -454,7 +454,7 @@ def _through_joblib(model):
 def _through_skops(model):
     data = skops.io.dumps(model)
     unknown = skops.io.get_untrusted_types(data=data)
-    assert set(unknown) == {"smreg.estimator.SoftmaxRegression", "smreg.regression.Solution"}
+    assert set(unknown) == {"smreg.estimator.SoftmaxRegression", "smreg.solution.Solution"}
     return skops.io.loads(data, trusted=unknown)
 
 

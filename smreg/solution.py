@@ -1,0 +1,82 @@
+"""The record of a solve."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How a fit ended: the record of the solve.
+
+    Attributes
+    ----------
+    objective : float
+        Penalised mean cross-entropy at the coefficients, in nats.
+    gradient_norm : float
+        Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds. With an L1
+        penalty it is the length of the next proximal Newton step in that metric, which without one is the
+        same.
+    suboptimality : float
+        ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
+    suboptimality_bound : float
+        An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
+        a penalty, or with an intercept whose gradient is not zero to rounding. With an L1 penalty it is
+        the duality gap.
+    distance : float
+        ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
+        standard error along the direction in which the coefficients are off.
+    evaluations, iterations, refreshes : int
+        Computations of objective and gradient; steps; renewals of the metric.
+    seconds : float
+        Wall time, without the validation of the input.
+    converged : bool
+        Whether a finite optimum was reached within `tol`.
+    reason : {"converged", "max_iter", "rounding", "callback", "separation"}
+        What ended the search: see `explain`.
+    """
+
+    objective: float
+    gradient_norm: float
+    suboptimality: float
+    suboptimality_bound: float
+    distance: float
+    evaluations: int
+    iterations: int
+    refreshes: int
+    seconds: float
+    converged: bool
+    reason: str
+
+    @property
+    def duality_gap(self) -> float:
+        """Difference of the objective and a value of the dual problem, in nats: the `suboptimality_bound`.
+
+        For the ridge penalty alone the two are the same number, too: that of the dual point which the
+        probabilities themselves are.
+        """
+        return self.suboptimality_bound
+
+    def explain(self, tol: float, max_iter: int) -> str:
+        """Say in words where the search ended and, if it did not converge, what to change."""
+        where = (
+            f"the gradient's norm in the Fisher metric is {self.gradient_norm:.2g} after "
+            f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}, with tol={tol:g}"
+        )
+        if self.reason == "separation":
+            return (
+                "The classes are separated (complete or quasi-complete separation): without a "
+                "penalty the likelihood grows forever along some direction, and no finite "
+                "coefficients maximise it. The coefficients are the finite ones at which the search "
+                f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
+            )
+        return {
+            "converged": f"The fit converged: {where}.",
+            "callback": f"A callback stopped the fit: {where}.",
+            "max_iter": (
+                f"The fit did not converge: {where}. Increase max_iter, now {int(max_iter)}, or tol."
+            ),
+            "rounding": (
+                f"The fit did not converge to tol, which floating-point arithmetic does not allow here: "
+                f"{where}. The objective's estimated excess over its minimum is {self.suboptimality:.0e} "
+                "nats: if that is close enough, increase tol."
+            ),
+        }[self.reason]

@@ -1,0 +1,182 @@
+r"""The Hessian of the cross-entropy among the coordinates of a working set, as a matrix or by its products.
+
+Coordinates are pairs of a class and a column. Among them the Fisher information (see `smreg.fisher`) is
+
+    ``H_(k,j)(l,m) = sum_i s_i p_ik (1[k = l] - p_il) z_ij z_im``,
+
+with the penalty's ridge on its diagonal. Where there are intercepts for three classes and more, adding the
+same to all of them changes nothing: the penalty that is added for that direction keeps H definite there
+and leaves steps as they are, which sum to zero over the intercepts.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import linalg
+
+from smreg import fisher
+from smreg.design import ColumnStatistics, DesignMatrix, sum_of
+from smreg.objective import Objective
+from smreg.quadratic import DenseQuadratic, Quadratic
+from smreg.sampling import complement, probabilities
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+FORCING = 1e-3
+MAX_PRODUCTS = 200
+TINY = 1e-300
+
+
+def hessian(
+    loss: Objective, theta: Array, temperature: float, classes: Indices, columns: Indices, ridge: Array
+) -> Quadratic:
+    """H at `theta`: a matrix if that fits in memory.
+
+    Parameters
+    ----------
+    loss : Objective
+        Without a penalty, in rows of classes.
+    theta : ndarray of shape (D,)
+        The point.
+    temperature : float
+        Divisor of its logits.
+    classes, columns : ndarray of int of shape (m,)
+        The working set, in the order of classes.
+    ridge : ndarray of shape (m,)
+        Added to the diagonal.
+    """
+    if not fisher.fits(loss, 2 * len(classes) ** 2):
+        return Products(loss, theta, temperature, classes, columns, ridge)
+    H = _information(loss, fisher.Curvature(theta, temperature), classes, columns)
+    H[np.diag_indices(len(H))] += ridge
+    if loss.fit_intercept and not loss.single_row:
+        at = np.flatnonzero(columns == loss.design.n_features)
+        H[np.ix_(at, at)] += H[at, at].mean()
+    return DenseQuadratic(H)
+
+
+def _information(loss: Objective, at: fisher.Curvature, classes: Indices, columns: Indices) -> Array:
+    """The information of the working set.
+
+    The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would drown in
+    rounding where probabilities are near one.
+    """
+    own = _slices(loss, classes)
+
+    def add(total: Array, z: Array, s: Array) -> None:
+        p = at.probabilities(loss, z)
+        own_blocks = [total[block, block].copy() for block in own]
+        if len(own) > 1:
+            means = (np.sqrt(s) * p)[classes] * z[columns]
+            total -= means @ means.T
+        roots = np.sqrt(s * p * complement(p))[-len(own) :]
+        for block, own_block, root in zip(own, own_blocks, roots, strict=True):
+            half = z[columns[block]] * root
+            total[block, block] = own_block + half @ half.T
+
+    m = len(classes)
+    return fisher.sum_rows(loss, at.rows, at.weights, add, (m, m), m)
+
+
+def _slices(loss: Objective, classes: Indices) -> list[slice]:
+    """The working set's coordinates of every class."""
+    ends = np.searchsorted(classes, np.arange(loss.shape[0] + 1))
+    return [slice(first, last) for first, last in pairwise(ends)]
+
+
+class Products:
+    """H by its products with vectors, which cost about half an evaluation on the columns of the working set.
+
+    Systems are solved by conjugate gradients. Their preconditioner is the diagonal.
+    """
+
+    def __init__(
+        self,
+        loss: Objective,
+        theta: Array,
+        temperature: float,
+        classes: Indices,
+        columns: Indices,
+        ridge: Array,
+    ) -> None:
+        self.ridge, self.count = ridge, 0
+        features = np.unique(columns[columns < loss.design.n_features])
+        self._loss = _restricted(loss, features)
+        kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
+        self._at = classes, np.searchsorted(kept, columns)
+        phi = theta.reshape(loss.shape)[:, kept].ravel()
+        blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta, temperature)), phi)
+        self._probabilities = dict(blocks)
+        self._intercepts = np.flatnonzero(columns == loss.design.n_features)
+        self.diagonal = self._class_diagonals()[self._at] + ridge
+        self._common = 0.0
+        if not loss.single_row and len(self._intercepts):
+            self._common = float(self.diagonal[self._intercepts].mean())
+
+    def product(self, v: Array) -> Array:
+        """``H v``."""
+        self.count += 1
+        loss, n_rows = self._loss, self._loss.shape[0]
+        phi = np.zeros(loss.shape)
+        phi[self._at] = v
+
+        def block(rows: slice, delta: Array) -> tuple[Array, Array]:
+            p = self._probabilities[rows.start]
+            delta -= np.sum(p * delta, axis=0)
+            delta *= p
+            delta *= loss.sample.weights[rows]
+            own = delta[-n_rows:]
+            return loss.design.scores(rows, own), own.sum(axis=1)
+
+        scores, totals = (sum_of(part) for part in zip(*loss.map_logits(block, phi.ravel()), strict=True))
+        product = loss.pull_back(scores, totals).reshape(loss.shape)[self._at] + self.ridge * v
+        product[self._intercepts] += self._common * v[self._intercepts].sum()
+        return np.asarray(product)
+
+    def solve(self, active: Indices, rhs: Array) -> Array:
+        """By conjugate gradients."""
+        if not rhs.any():
+            return rhs
+        full, root = np.zeros(len(self.ridge)), np.sqrt(np.maximum(self.diagonal[active], TINY))
+
+        def scaled(v: Array) -> Array:
+            full[active] = v.ravel() / root
+            return np.asarray(self.product(full)[active] / root)
+
+        m = len(active)
+        operator = linalg.LinearOperator((m, m), matvec=scaled, dtype=np.float64)
+        solution, _ = linalg.cg(operator, rhs / root, rtol=FORCING, maxiter=MAX_PRODUCTS)
+        return np.asarray(solution / root)
+
+    def _class_diagonals(self) -> Array:
+        """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
+        loss, n_rows, design = self._loss, self._loss.shape[0], self._loss.design
+        shift = loss.mean - design.offset
+        squared = DesignMatrix(design.X.multiply(design.X).tocsr()) if design.is_sparse else None
+
+        def block(rows: slice, eta: Array) -> Array:
+            p = self._probabilities[rows.start]
+            v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
+            if squared is None:
+                return np.asarray(v @ (loss.standardised(rows) ** 2).T)
+            squares = squared.scores(rows, v) - 2 * shift * design.scores(rows, v)
+            totals = v.sum(axis=1, keepdims=True)
+            squares = (squares + shift**2 * totals) / loss.scale**2
+            return np.concatenate([squares, totals], axis=1) if loss.fit_intercept else squares
+
+        return sum_of(loss.map_logits(block, np.zeros(loss.shape).ravel()))
+
+
+def _restricted(loss: Objective, features: Indices) -> Objective:
+    """The loss of some features; of a dense X of all, which is not copied."""
+    return Objective(
+        DesignMatrix(loss.design.X[:, features], loss.design.map_blocks),
+        loss.sample,
+        penalty=0.0,
+        fit_intercept=loss.fit_intercept,
+        single_row=loss.single_row,
+        columns=ColumnStatistics(loss.mean[features], loss.spread[features]),
+        class_rows=True,
+    )
