@@ -63,6 +63,11 @@ class CoefficientPathDisplay:
     lines_ : ndarray of matplotlib Line2D of shape (n_panels, n_lines)
         A line for each class and each of `features_`.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, or a C is not positive and finite.
+
     See Also
     --------
     ScorePathDisplay : Cross-validated score against C.
@@ -144,6 +149,11 @@ class CoefficientPathDisplay:
         -------
         CoefficientPathDisplay
             The display, drawn.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `path` is no such path, and as for `plot`.
         """
         check_record(path, "path", "RegularizationPath", PATH)
         display = cls(
@@ -166,7 +176,7 @@ class CoefficientPathDisplay:
         n_named: int = 6,
         ax: Any = None,
     ) -> Self:
-        """Draw the mean over the folds of a fitted `SoftmaxRegressionCV`, and mark the C that it chose.
+        """Draw the paths of a fitted `SoftmaxRegressionCV`, as the mean over the folds, and the chosen C.
 
         Parameters
         ----------
@@ -181,6 +191,13 @@ class CoefficientPathDisplay:
         -------
         CoefficientPathDisplay
             The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError, ValueError
+            If it is another estimator, and as for `plot`.
         """
         check_cv(estimator, CV)
         chosen = int(np.flatnonzero(np.asarray(estimator.l1_ratios_) == estimator.l1_ratio_)[0])
@@ -214,8 +231,8 @@ class CoefficientPathDisplay:
         Raises
         ------
         ValueError
-            If shapes do not match, a C is not positive and finite, the class is not known, or `ax` holds
-            another number of axes than there are panels.
+            If the class has no coefficients, `n_named` is negative, or `ax` holds another number of axes
+            than there are panels.
         """
         rows = self._rows(class_of_interest)
         if n_named < 0:
@@ -223,6 +240,7 @@ class CoefficientPathDisplay:
         figure, axes, new = panels(ax, len(rows))
         coefs = self.coefs[:, rows] * (1.0 if self.feature_scale is None else self.feature_scale)
         self.features_ = np.argsort(-np.abs(coefs).max(axis=(0, 1)), kind="stable")[:MOST_LINES]
+        n_named = min(n_named, len(self.features_))
         drawn = coefs[:, :, self.features_]
         self.lines_ = np.array([self._draw(panel, drawn[:, i], n_named) for i, panel in enumerate(axes)])
         labels = self.classes[-self.coefs.shape[1] :][rows]
@@ -248,14 +266,14 @@ class CoefficientPathDisplay:
         return [known.index(class_of_interest)]
 
     def _draw(self, panel: Axes, coefs: NDArray[Any], n_named: int) -> list[Line2D]:
-        """Draw the lines of one class, the first `n_named` in colour and above the others."""
+        """The lines of one class: the first `n_named` in colour, above the others."""
         panel.set_xscale("log")
         panel.axhline(0, color=INK, lw=0.8, zorder=1)
         if self.chosen_C is not None:
             panel.axvline(self.chosen_C, **CHOSEN)
-        named = colours(min(n_named, len(self.features_)))
-        styles: list[dict[str, Any]] = [{"color": colour, "lw": 1.8, "zorder": 2.5} for colour in named]
-        styles += [{"color": FAINT, "lw": 0.9}] * (len(self.features_) - len(named))
+        styles: list[dict[str, Any]]
+        styles = [{"color": colour, "lw": 1.8, "zorder": 2.5} for colour in colours(n_named)]
+        styles += [{"color": FAINT, "lw": 0.9, "zorder": 2}] * (len(self.features_) - n_named)
         marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not seen
         return [
             panel.plot(self.Cs, values, marker=marker, label=self.feature_names[feature], **style)[0]
@@ -285,9 +303,8 @@ class CoefficientPathDisplay:
 
     def _key(self, n_named: int) -> tuple[list[Line2D], list[str]]:
         """Lines and texts of the legend: the named features, how many others, and the chosen C."""
-        n_named = min(n_named, len(self.features_))
         lines = list(self.lines_[0, :n_named])
-        texts = [str(line.get_label()) for line in lines]
+        texts = [str(self.feature_names[feature]) for feature in self.features_[:n_named]]
         if n_others := len(self.features_) - n_named:
             all_others = len(self.feature_names) - n_named
             lines.append(self.lines_[0, n_named])

@@ -29,8 +29,11 @@ class ScorePathDisplay:
     """Cross-validated score against C, a line for each `l1_ratio`, and what two rules choose.
 
     A line is the mean over the folds, its band one standard error of that mean either way. The faint
-    lines are the folds, at the `l1_ratio` of the best score. The folds go up and down together: the band
-    tells how well the score is known, and overstates how well two values of C can be told apart.
+    lines are the folds, at the `l1_ratio` of the best score. Where they go up and down together, differences
+    between values of C are known better than the band suggests.
+
+    The dotted lines show the rule of one standard error: it takes the strongest penalty whose mean is not
+    below the highest mean less its standard error.
 
     Use `from_estimator` to make one.
 
@@ -63,6 +66,11 @@ class ScorePathDisplay:
         Standard errors.
     fold_lines_ : list of matplotlib Line2D
         Folds.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a C is not positive and finite, or an index is of no candidate.
 
     See Also
     --------
@@ -113,6 +121,13 @@ class ScorePathDisplay:
         -------
         ScorePathDisplay
             The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError, ValueError
+            If it is another estimator, and as for `plot`.
         """
         check_cv(estimator, CV)
         Cs, l1_ratios = estimator.Cs_, estimator.l1_ratios_
@@ -145,6 +160,11 @@ class ScorePathDisplay:
         -------
         ScorePathDisplay
             Itself, with the attributes of what was drawn.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `ax` is not one Axes.
         """
         figure, panel, new = panels(ax, 1)
         axes = panel[0]

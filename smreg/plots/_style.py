@@ -17,7 +17,7 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "
 FAINT, INK = "#c8c8c8", "#404040"
 SMALL = 8.0  # points: 11 pixels where WIDTH is shown as 600
 WIDTH = 6.0  # inches of a new figure
-TITLE_LENGTH, LEGEND_LENGTH = 78, 105  # letters of a title and of a legend that fit in WIDTH
+TITLE_LENGTH, LEGEND_LENGTH = 66, 105  # letters of a title and of a legend that fit in WIDTH
 LEGEND_ROW = 0.17  # inches
 CHOSEN: dict[str, Any] = {"color": INK, "lw": 1.2, "ls": "--", "zorder": 1}
 
