@@ -171,6 +171,17 @@ def test_features_with_the_largest_coefficients_have_a_colour_and_a_name_and_the
     assert legend_texts(display) == [*(names[j] for j in display.features_[:4]), "5 others"]
 
 
+def test_the_largest_coefficients_are_those_at_the_choice_and_of_equals_those_of_the_path():
+    coefs = np.zeros((3, 3, 4))
+    coefs[1, 2] = [0.0, -2.0, 1.0, 0.0]
+    coefs[2, 0] = [5.0, 0.0, 0.0, 6.0]
+    record = replace(path(n_Cs=3), coefs=coefs)
+    made = {"Cs": record.Cs, "coefs": coefs, "classes": record.classes}
+
+    assert list(CoefficientPathDisplay(**made, chosen_C=record.Cs[1]).plot().features_) == [1, 2, 3, 0]
+    assert list(CoefficientPathDisplay(**made).plot().features_) == [3, 0, 1, 2]
+
+
 def test_of_very_many_features_the_largest_are_drawn_and_the_legend_says_so():
     record = path(n_features=250, n_Cs=2)
     display = CoefficientPathDisplay.from_path(record, n_named=0, class_of_interest=1)
@@ -420,8 +431,8 @@ def test_an_estimator_must_be_of_the_right_kind_and_fitted(display, wine):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Cs": [0.0, 1.0, 2.0, 3.0, 4.0]}, "Cs must be positive finite numbers"),
-        ({"Cs": [[1.0]]}, "Cs must be positive finite numbers"),
+        ({"Cs": [0.0, 1.0, 2.0, 3.0, 4.0]}, "Cs must be positive and finite"),
+        ({"Cs": [[1.0]]}, "Cs must be positive and finite"),
         ({"Cs": [1.0, 2.0]}, r"coefs must have shape \(2, 3, n_features\).*got \(5, 3, 4\)"),
         ({"classes": np.arange(2)}, r"coefs must have shape \(5, 1, n_features\).*got \(5, 3, 4\)"),
         ({"feature_names": ["a"]}, r"feature_names must have shape \(4,\), got \(1,\)"),

@@ -21,11 +21,11 @@ def check_cv(estimator: Any, attributes: Iterable[str]) -> None:
     check_record(estimator, "estimator", "SoftmaxRegressionCV", attributes)
 
 
-def check_inverse_strengths(Cs: ArrayLike) -> NDArray[np.float64]:
-    """Values of C that a logarithmic axis can show."""
+def check_inverse_strengths(Cs: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Values of C of the argument `name`, which a logarithmic axis must be able to show."""
     values = np.asarray(Cs, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.all((values > 0) & np.isfinite(values)):
-        raise ValueError(f"Cs must be positive finite numbers of shape (n_Cs,), got {Cs!r}.")
+        raise ValueError(f"{name} must be positive and finite, of shape (n_Cs,), got {Cs!r}.")
     return values
 
 

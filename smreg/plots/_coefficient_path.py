@@ -28,8 +28,9 @@ MOST_LINES = 200  # features in a panel: more cannot be told apart, and would ta
 class CoefficientPathDisplay:
     """Coefficients against C, a panel for each class, a line for each feature.
 
-    The features whose coefficients grow largest anywhere on the drawn path have colours and names, the
-    same in every panel; the others are grey. Of more than 200 features the 200 largest are drawn.
+    The features with the largest coefficients have colours and names, the same in every panel; the others
+    are grey. The largest are those at the chosen C, or anywhere on the path if none is chosen, in any of
+    the panels. Of more than 200 features the 200 largest are drawn.
 
     Use `from_path` or `from_estimator` to make one.
 
@@ -50,7 +51,7 @@ class CoefficientPathDisplay:
     degrees_of_freedom : array-like of shape (n_Cs,), default=None
         Effective number of parameters at each C, for a second axis at the top.
     chosen_C : float, default=None
-        The C to mark.
+        The C to mark, positive and finite.
 
     Attributes
     ----------
@@ -102,7 +103,7 @@ class CoefficientPathDisplay:
         degrees_of_freedom: ArrayLike | None = None,
         chosen_C: float | None = None,
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs)
+        self.Cs = check_inverse_strengths(Cs, "Cs")
         self.classes = np.asarray(classes)
         self.coefs = np.asarray(coefs, dtype=np.float64)
         rows = 1 if len(self.classes) == 2 else len(self.classes)
@@ -122,7 +123,7 @@ class CoefficientPathDisplay:
             if degrees_of_freedom is None
             else check_shape(degrees_of_freedom, self.Cs.shape, "degrees_of_freedom")
         )
-        self.chosen_C = chosen_C
+        self.chosen_C = None if chosen_C is None else check_inverse_strengths([chosen_C], "chosen_C")[0]
 
     @classmethod
     def from_path(
@@ -239,7 +240,7 @@ class CoefficientPathDisplay:
             raise ValueError(f"n_named must not be negative, got {n_named}.")
         figure, axes, new = panels(ax, len(rows))
         coefs = self.coefs[:, rows] * (1.0 if self.feature_scale is None else self.feature_scale)
-        self.features_ = np.argsort(-np.abs(coefs).max(axis=(0, 1)), kind="stable")[:MOST_LINES]
+        self.features_ = self._largest_first(np.abs(coefs).max(axis=1))[:MOST_LINES]
         n_named = min(n_named, len(self.features_))
         drawn = coefs[:, :, self.features_]
         self.lines_ = np.array([self._draw(panel, drawn[:, i], n_named) for i, panel in enumerate(axes)])
@@ -264,6 +265,14 @@ class CoefficientPathDisplay:
                 f"got {class_of_interest!r}."
             )
         return [known.index(class_of_interest)]
+
+    def _largest_first(self, size: NDArray[Any]) -> NDArray[Any]:
+        """Features by their size, of shape (n_Cs, n_features), at the chosen C and then anywhere."""
+        anywhere = size.max(axis=0)
+        if self.chosen_C is None:
+            return np.argsort(-anywhere, kind="stable")
+        chosen = np.abs(np.log(self.Cs / self.chosen_C)).argmin()
+        return np.lexsort((-anywhere, -size[chosen]))
 
     def _draw(self, panel: Axes, coefs: NDArray[Any], n_named: int) -> list[Line2D]:
         """The lines of one class: the first `n_named` in colour, above the others."""

@@ -94,7 +94,7 @@ class ScorePathDisplay:
         one_standard_error_index: int,
         score_name: str = "score",
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs)
+        self.Cs = check_inverse_strengths(Cs, "Cs")
         self.l1_ratios = np.atleast_1d(np.asarray(l1_ratios, dtype=np.float64))
         shape = (len(self.l1_ratios), len(self.Cs))
         self.mean = check_shape(mean, shape, "mean")
