@@ -97,6 +97,10 @@ def vertical_lines(axes):
     return [line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1]]
 
 
+def tick_texts(axis):
+    return dict(zip(axis.get_xticks(), (text.get_text() for text in axis.get_xticklabels()), strict=True))
+
+
 # Colours
 
 
@@ -227,8 +231,9 @@ def test_degrees_of_freedom_stand_above_their_penalties():
     record = path(2)
     (top,) = CoefficientPathDisplay.from_path(record).ax_.child_axes
 
-    shown = dict(zip(top.get_xticks(), (text.get_text() for text in top.get_xticklabels()), strict=True))
-    assert shown == {C: f"{count:.3g}" for C, count in zip(record.Cs, record.degrees_of_freedom, strict=True)}
+    assert tick_texts(top) == {
+        C: f"{count:.3g}" for C, count in zip(record.Cs, record.degrees_of_freedom, strict=True)
+    }
     assert top.get_xlabel() == "degrees of freedom"
 
 
@@ -242,6 +247,38 @@ def test_paths_of_cross_validation_are_drawn_as_their_mean_and_the_choice_is_mar
         np.testing.assert_array_equal(line.get_ydata(), mean[:, row, display.features_[column]])
     assert all(vertical_lines(panel) == [model.C_] for panel in display.ax_)
     assert legend_texts(display)[-1] == f"chosen C = {model.C_:.3g}"
+
+
+@pytest.mark.parametrize(
+    ("Cs", "places", "ticks"),
+    [
+        (
+            [0.02, 0.3, 4.0, np.inf],
+            [0.02, 0.3, 4.0, 40.0],
+            {0.1: "$10^{-1}$", 1.0: "$10^{0}$", 10.0: "$10^{1}$"},
+        ),
+        ([np.inf], [10.0], {}),
+    ],
+)
+def test_no_penalty_stands_a_decade_beyond_the_others_under_its_sign(Cs, places, ticks):
+    record = replace(path(n_Cs=len(Cs)), Cs=np.array(Cs))
+    made = {"Cs": record.Cs, "coefs": record.coefs, "classes": record.classes, "chosen_C": np.inf}
+    display = CoefficientPathDisplay(**made).plot()
+
+    for panel in display.ax_:
+        assert tick_texts(panel) == ticks | {places[-1]: "∞"}
+        assert vertical_lines(panel) == [places[-1]]
+    assert all(list(line.get_xdata()) == places for line in display.lines_.flat)
+    assert legend_texts(display)[-1] == "chosen C = inf"
+
+
+def test_degrees_of_freedom_that_are_not_known_are_left_out():
+    some = np.array([2.0, np.nan, 4.0, np.nan, 6.0])
+    (top,) = CoefficientPathDisplay.from_path(replace(path(2), degrees_of_freedom=some)).ax_.child_axes
+    none = CoefficientPathDisplay.from_path(replace(path(2), degrees_of_freedom=np.full(5, np.nan)))
+
+    assert [text.get_text() for text in top.get_xticklabels()] == ["2", "4", "6"]
+    assert none.ax_.child_axes == []
 
 
 # Scores
@@ -431,8 +468,10 @@ def test_an_estimator_must_be_of_the_right_kind_and_fitted(display, wine):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Cs": [0.0, 1.0, 2.0, 3.0, 4.0]}, "Cs must be positive and finite"),
-        ({"Cs": [[1.0]]}, "Cs must be positive and finite"),
+        ({"Cs": [0.0, 1.0, 2.0, 3.0, 4.0]}, "Cs must be positive increasing numbers"),
+        ({"Cs": [1.0, 3.0, 2.0, 4.0, 5.0]}, "Cs must be positive increasing numbers"),
+        ({"Cs": [np.nan]}, "Cs must be positive increasing numbers"),
+        ({"Cs": [[1.0]]}, "Cs must be positive increasing numbers"),
         ({"Cs": [1.0, 2.0]}, r"coefs must have shape \(2, 3, n_features\).*got \(5, 3, 4\)"),
         ({"classes": np.arange(2)}, r"coefs must have shape \(5, 1, n_features\).*got \(5, 3, 4\)"),
         ({"feature_names": ["a"]}, r"feature_names must have shape \(4,\), got \(1,\)"),
@@ -473,6 +512,13 @@ def test_the_number_of_axes_must_be_that_of_the_panels():
 def test_the_first_of_two_classes_has_no_coefficients_to_draw():
     with pytest.raises(ValueError, match=r"one of \['yes'\], which have coefficients; got 'no'"):
         CoefficientPathDisplay.from_path(path(2, classes=["no", "yes"]), class_of_interest="no")
+
+
+def test_the_choice_must_be_on_the_path():
+    made = {"Cs": [1.0, 2.0], "coefs": np.ones((2, 1, 1)), "classes": [0, 1]}
+
+    with pytest.raises(ValueError, match=r"chosen_C must be one of Cs = \[1.0, 2.0\], got 3.0"):
+        CoefficientPathDisplay(**made, chosen_C=3.0)
 
 
 def test_what_is_no_path_is_an_error():

@@ -21,11 +21,11 @@ def check_cv(estimator: Any, attributes: Iterable[str]) -> None:
     check_record(estimator, "estimator", "SoftmaxRegressionCV", attributes)
 
 
-def check_inverse_strengths(Cs: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Values of C of the argument `name`, which a logarithmic axis must be able to show."""
+def check_inverse_strengths(Cs: ArrayLike) -> NDArray[np.float64]:
+    """Values of C: positive, increasing and so distinct."""
     values = np.asarray(Cs, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.all((values > 0) & np.isfinite(values)):
-        raise ValueError(f"{name} must be positive and finite, of shape (n_Cs,), got {Cs!r}.")
+    if values.ndim != 1 or len(values) == 0 or not (values[0] > 0 and np.all(values[1:] > values[:-1])):
+        raise ValueError(f"Cs must be positive increasing numbers of shape (n_Cs,), got {Cs!r}.")
     return values
 
 

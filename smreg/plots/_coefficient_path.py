@@ -15,9 +15,11 @@ from smreg.plots._style import (
     SMALL,
     colours,
     legend,
+    log_axis,
     name_axes,
     name_panel,
     panels,
+    places,
 )
 
 PATH = ("Cs", "coefs", "classes", "feature_names", "degrees_of_freedom")
@@ -37,7 +39,8 @@ class CoefficientPathDisplay:
     Parameters
     ----------
     Cs : array-like of shape (n_Cs,)
-        Inverse strengths of the penalty, positive and finite.
+        Inverse strengths of the penalty, positive and increasing; inf, no penalty, is drawn a decade
+        beyond the others.
     coefs : array-like of shape (n_Cs, n_classes, n_features), or (n_Cs, 1, n_features) for two classes
         Coefficients at each C, in nats per unit of the feature; the single row of two classes belongs
         to the second.
@@ -49,9 +52,9 @@ class CoefficientPathDisplay:
         What the coefficients are multiplied by: with the standard deviations of the features, which
         make those of features in different units comparable, they become nats per standard deviation.
     degrees_of_freedom : array-like of shape (n_Cs,), default=None
-        Effective number of parameters at each C, for a second axis at the top.
+        Effective number of parameters at each C, for a second axis at the top; nan where not known.
     chosen_C : float, default=None
-        The C to mark, positive and finite.
+        The one of `Cs` to mark.
 
     Attributes
     ----------
@@ -67,7 +70,7 @@ class CoefficientPathDisplay:
     Raises
     ------
     ValueError
-        If the shapes do not match, or a C is not positive and finite.
+        If the shapes do not match, Cs are not positive and increasing, or `chosen_C` is none of them.
 
     See Also
     --------
@@ -103,7 +106,7 @@ class CoefficientPathDisplay:
         degrees_of_freedom: ArrayLike | None = None,
         chosen_C: float | None = None,
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs, "Cs")
+        self.Cs = check_inverse_strengths(Cs)
         self.classes = np.asarray(classes)
         self.coefs = np.asarray(coefs, dtype=np.float64)
         rows = 1 if len(self.classes) == 2 else len(self.classes)
@@ -123,7 +126,9 @@ class CoefficientPathDisplay:
             if degrees_of_freedom is None
             else check_shape(degrees_of_freedom, self.Cs.shape, "degrees_of_freedom")
         )
-        self.chosen_C = None if chosen_C is None else check_inverse_strengths([chosen_C], "chosen_C")[0]
+        if chosen_C is not None and chosen_C not in self.Cs:
+            raise ValueError(f"chosen_C must be one of Cs = {self.Cs.tolist()}, got {chosen_C}.")
+        self.chosen_C = chosen_C
 
     @classmethod
     def from_path(
@@ -247,8 +252,8 @@ class CoefficientPathDisplay:
         labels = self.classes[-self.coefs.shape[1] :][rows]
         for panel, label in zip(axes, labels, strict=True):
             name_panel(panel, f"class {label}" if self.classes.dtype.kind in "iuf" else str(label))
-        if self.degrees_of_freedom is not None:
-            self._count(axes, new)
+        if self.degrees_of_freedom is not None and np.isfinite(self.degrees_of_freedom).any():
+            self._count(axes, new, self.degrees_of_freedom)
         name_axes(figure, axes, new, self._coefficient_label())
         legend(figure if new else axes[-1], *self._key(n_named))
         self.ax_, self.figure_ = axes if len(axes) > 1 else axes[0], figure
@@ -271,35 +276,34 @@ class CoefficientPathDisplay:
         anywhere = size.max(axis=0)
         if self.chosen_C is None:
             return np.argsort(-anywhere, kind="stable")
-        chosen = np.abs(np.log(self.Cs / self.chosen_C)).argmin()
-        return np.lexsort((-anywhere, -size[chosen]))
+        return np.lexsort((-anywhere, -size[self.Cs == self.chosen_C][0]))
 
     def _draw(self, panel: Axes, coefs: NDArray[Any], n_named: int) -> list[Line2D]:
         """The lines of one class: the first `n_named` in colour, above the others."""
-        panel.set_xscale("log")
+        log_axis(panel, self.Cs)
         panel.axhline(0, color=INK, lw=0.8, zorder=1)
         if self.chosen_C is not None:
-            panel.axvline(self.chosen_C, **CHOSEN)
+            panel.axvline(places(self.Cs)[self.Cs == self.chosen_C][0], **CHOSEN)
         styles: list[dict[str, Any]]
         styles = [{"color": colour, "lw": 1.8, "zorder": 2.5} for colour in colours(n_named)]
         styles += [{"color": FAINT, "lw": 0.9, "zorder": 2}] * (len(self.features_) - n_named)
         marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not seen
         return [
-            panel.plot(self.Cs, values, marker=marker, label=self.feature_names[feature], **style)[0]
+            panel.plot(places(self.Cs), values, marker=marker, label=self.feature_names[feature], **style)[0]
             for feature, values, style in zip(self.features_, coefs.T, styles, strict=True)
         ]
 
-    def _count(self, axes: NDArray[Any], new: bool) -> None:
+    def _count(self, axes: NDArray[Any], new: bool, freedom: NDArray[Any]) -> None:
         """Write the degrees of freedom above the panels, in a new figure above the first row."""
-        assert self.degrees_of_freedom is not None
-        n_ticks = min(len(self.Cs), 6 if len(axes) == 1 else 3)
-        ticks = np.linspace(0, len(self.Cs) - 1, n_ticks).round().astype(int)
-        counts = self.degrees_of_freedom[ticks]
+        known = np.flatnonzero(np.isfinite(freedom))
+        n_ticks = min(len(known), 6 if len(axes) == 1 else 3)
+        ticks = known[np.linspace(0, len(known) - 1, n_ticks).round().astype(int)]
+        texts = [f"{count:.3g}" if count < 1000 else f"{count:.0f}" for count in freedom[ticks]]
         for panel in axes:
             if new and not panel.get_subplotspec().is_first_row():
                 continue
             top = panel.secondary_xaxis("top")
-            top.set_xticks(self.Cs[ticks], [f"{n:.3g}" if n < 1000 else f"{n:.0f}" for n in counts])
+            top.set_xticks(places(self.Cs)[ticks], texts)
             top.minorticks_off()
             top.tick_params(labelsize=SMALL)
             top.set_xlabel("degrees of freedom", fontsize=SMALL)

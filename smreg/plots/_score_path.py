@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from smreg.plots._checks import check_cv, check_index, check_inverse_strengths, check_shape
-from smreg.plots._style import CHOSEN, INK, colours, legend, name_axes, panels
+from smreg.plots._style import CHOSEN, INK, colours, legend, log_axis, name_axes, panels, places
 
 CV = ("Cs_", "l1_ratios_", "cv_results_", "scores_", "best_index_", "one_standard_error_index_", "scoring")
 IN_NATS = ("neg_log_loss", "neg_cross_entropy")
@@ -40,7 +40,8 @@ class ScorePathDisplay:
     Parameters
     ----------
     Cs : array-like of shape (n_Cs,)
-        Inverse strengths of the penalty, positive and finite.
+        Inverse strengths of the penalty, positive and increasing; inf, no penalty, is drawn a decade
+        beyond the others.
     l1_ratios : array-like of shape (n_l1_ratios,)
         Shares of the L1 norm in the penalty.
     fold_scores : array-like of shape (n_folds, n_l1_ratios, n_Cs)
@@ -70,7 +71,7 @@ class ScorePathDisplay:
     Raises
     ------
     ValueError
-        If the shapes do not match, a C is not positive and finite, or an index is of no candidate.
+        If the shapes do not match, Cs are not positive and increasing, or an index is of no candidate.
 
     See Also
     --------
@@ -94,7 +95,7 @@ class ScorePathDisplay:
         one_standard_error_index: int,
         score_name: str = "score",
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs, "Cs")
+        self.Cs = check_inverse_strengths(Cs)
         self.l1_ratios = np.atleast_1d(np.asarray(l1_ratios, dtype=np.float64))
         shape = (len(self.l1_ratios), len(self.Cs))
         self.mean = check_shape(mean, shape, "mean")
@@ -168,7 +169,7 @@ class ScorePathDisplay:
         """
         figure, panel, new = panels(ax, 1)
         axes = panel[0]
-        axes.set_xscale("log")
+        log_axis(axes, self.Cs)
         self._draw(axes, colours(len(self.l1_ratios)))
         lowest = self.mean.flat[self.best_index] - self.standard_error.flat[self.best_index]
         axes.axhline(lowest, **CHOSEN | {"ls": ":"})  # above it the rule takes the strongest penalty
@@ -181,26 +182,26 @@ class ScorePathDisplay:
 
     def _draw(self, axes: Axes, palette: list[str]) -> None:
         """Draw the means, their standard errors and, of the best `l1_ratio`, the folds."""
-        best = self.best_index // len(self.Cs)
+        best, x = self.best_index // len(self.Cs), places(self.Cs)
         marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not seen
         self.fold_lines_ = [
-            axes.plot(self.Cs, fold[best], color=palette[best], lw=0.8, alpha=0.4, marker=marker)[0]
+            axes.plot(x, fold[best], color=palette[best], lw=0.8, alpha=0.4, marker=marker)[0]
             for fold in self.fold_scores
         ]
         self.bands_ = [
-            axes.fill_between(self.Cs, mean - error, mean + error, color=colour, lw=0.8, alpha=0.2)
+            axes.fill_between(x, mean - error, mean + error, color=colour, lw=0.8, alpha=0.2)
             for mean, error, colour in zip(self.mean, self.standard_error, palette, strict=True)
         ]
         self.lines_ = np.array(
             [
-                axes.plot(self.Cs, mean, color=colour, lw=1.8, marker=".")[0]
+                axes.plot(x, mean, color=colour, lw=1.8, marker=".")[0]
                 for mean, colour in zip(self.mean, palette, strict=True)
             ]
         )
 
     def _mark(self, axes: Axes, index: int, style: dict[str, Any]) -> None:
         """Mark a candidate by a point, and its C by a vertical line."""
-        C = self.Cs[index % len(self.Cs)]
+        C = places(self.Cs)[index % len(self.Cs)]
         axes.axvline(C, **CHOSEN | {"ls": style["ls"]})
         axes.plot(C, self.mean.flat[index], **style | {"ls": "", "zorder": 3})
 

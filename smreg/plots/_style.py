@@ -102,6 +102,24 @@ def _new_panels(n: int) -> tuple[Figure, NDArray[Any]]:
     return figure, axes
 
 
+def places(Cs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where increasing Cs are on a logarithmic axis: infinity, which has no place, a decade beyond."""
+    largest = Cs[np.isfinite(Cs)].max(initial=0.0) or 1.0
+    return np.where(np.isfinite(Cs), Cs, 10 * largest)
+
+
+def log_axis(axes: Axes, Cs: NDArray[np.float64]) -> None:
+    """A logarithmic axis of C, with a tick for infinity if it is among them."""
+    axes.set_xscale("log")
+    if np.isinf(Cs[-1]):
+        first, last = places(Cs)[[0, -1]]
+        powers = np.arange(np.ceil(np.log10(first)), np.log10(last), dtype=int)
+        powers = powers[:: len(powers) // 5 + 1]
+        axes.set_xlim(first / 2, last * 2)
+        axes.set_xticks([*(10.0**k for k in powers), last], [*(f"$10^{{{k}}}$" for k in powers), "∞"])
+        axes.minorticks_off()
+
+
 def name_axes(figure: Figure, axes: NDArray[Any], new: bool, y: str) -> None:
     """Label the axes, of several panels in a new figure those at its border, else all."""
     for panel in axes:
