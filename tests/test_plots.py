@@ -53,20 +53,31 @@ def path(n_classes=3, n_features=4, n_Cs=5, classes=None, names=None):
 class FittedCV(BaseEstimator):
     """What a fitted `SoftmaxRegressionCV` has, with made-up scores."""
 
-    def __init__(self, n_classes=3, n_features=4, n_Cs=5, l1_ratios=(0.0,), scoring="neg_log_loss"):
+    def __init__(
+        self,
+        n_classes=3,
+        n_Cs=5,
+        l1_ratios=(0.0,),
+        scoring="neg_log_loss",
+        fit_intercept=True,
+        last_C=100.0,
+    ):
         self.n_classes = n_classes
-        self.n_features = n_features
         self.n_Cs = n_Cs
         self.l1_ratios = l1_ratios
         self.scoring = scoring
+        self.fit_intercept = fit_intercept
+        self.last_C = last_C
 
     def fit(self, X=None, y=None):
         """Make up what `fit` finds."""
         rng = np.random.default_rng(0)
-        self.classes_ = np.arange(self.n_classes)
+        self.classes_, self.n_features_in_ = np.arange(self.n_classes), 4
         self.Cs_, self.l1_ratios_ = np.logspace(-2, 2, self.n_Cs), np.array(self.l1_ratios)
+        self.Cs_[-1] = self.last_C
         rows = 1 if self.n_classes == 2 else self.n_classes
-        self.coefs_paths_ = rng.normal(size=(3, len(self.l1_ratios), self.n_Cs, rows, self.n_features + 1))
+        shape = 3, len(self.l1_ratios), self.n_Cs, rows, 4 + self.fit_intercept
+        self.coefs_paths_ = rng.normal(size=shape)
         l1_ratio, C = (grid.ravel() for grid in np.meshgrid(self.l1_ratios_, self.Cs_, indexing="ij"))
         self.folds = -rng.random((3, len(C)))
         self.scores_ = {
@@ -237,12 +248,14 @@ def test_degrees_of_freedom_stand_above_their_penalties():
     assert top.get_xlabel() == "degrees of freedom"
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("l1_ratios", [(0.0,), (0.0, 0.5, 1.0)])
-def test_paths_of_cross_validation_are_drawn_as_their_mean_and_the_choice_is_marked(l1_ratios):
-    model = FittedCV(l1_ratios=l1_ratios).fit()
+def test_paths_of_cross_validation_are_drawn_as_their_mean_and_the_choice_is_marked(l1_ratios, fit_intercept):
+    model = FittedCV(l1_ratios=l1_ratios, fit_intercept=fit_intercept).fit()
     display = CoefficientPathDisplay.from_estimator(model)
-    mean = model.coefs_paths_[:, l1_ratios.index(model.l1_ratio_), :, :, :-1].mean(axis=0)
+    mean = model.coefs_paths_[:, l1_ratios.index(model.l1_ratio_), :, :, :4].mean(axis=0)
 
+    assert display.lines_.shape == (3, 4)
     for (row, column), line in np.ndenumerate(display.lines_):
         np.testing.assert_array_equal(line.get_ydata(), mean[:, row, display.features_[column]])
     assert all(vertical_lines(panel) == [model.C_] for panel in display.ax_)
@@ -324,6 +337,17 @@ def test_the_choices_of_both_rules_are_marked_and_told(l1_ratios):
     ]
 
 
+def test_scores_without_a_penalty_stand_a_decade_beyond_the_others():
+    model = FittedCV(last_C=np.inf).fit()
+    model.best_index_ = 4
+    display = ScorePathDisplay.from_estimator(model)
+
+    for line in [*display.lines_, *display.fold_lines_]:
+        np.testing.assert_array_equal(line.get_xdata(), [*model.Cs_[:-1], 10 * model.Cs_[-2]])
+    assert set(vertical_lines(display.ax_)) == {model.Cs_[0], 10 * model.Cs_[-2]}
+    assert legend_texts(display)[-2] == "best: C = inf"
+
+
 def neg_cross_entropy(estimator, X, y):
     """Stand for a scorer, of which the display reads the name."""
 
@@ -334,7 +358,7 @@ def neg_cross_entropy(estimator, X, y):
         ("neg_log_loss", "negative log loss on held-out folds (nats)"),
         ("accuracy", "accuracy on held-out folds"),
         (neg_cross_entropy, "negative cross entropy on held-out folds (nats)"),
-        (None, "score on held-out folds"),
+        (None, "accuracy on held-out folds"),
     ],
 )
 def test_the_axis_of_scores_is_named_after_the_scorer_with_its_unit(scoring, label):

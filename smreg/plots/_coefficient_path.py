@@ -23,7 +23,7 @@ from smreg.plots._style import (
 )
 
 PATH = ("Cs", "coefs", "classes", "feature_names", "degrees_of_freedom")
-CV = ("C_", "l1_ratio_", "Cs_", "l1_ratios_", "coefs_paths_", "classes_")
+CV = ("C_", "l1_ratio_", "Cs_", "l1_ratios_", "coefs_paths_", "classes_", "n_features_in_")
 MOST_LINES = 200  # features in a panel: more cannot be told apart, and would take minutes to draw
 
 
@@ -209,7 +209,7 @@ class CoefficientPathDisplay:
         chosen = int(np.flatnonzero(np.asarray(estimator.l1_ratios_) == estimator.l1_ratio_)[0])
         display = cls(
             Cs=estimator.Cs_,
-            coefs=estimator.coefs_paths_[:, chosen, :, :, :-1].mean(axis=0),
+            coefs=estimator.coefs_paths_[:, chosen, :, :, : estimator.n_features_in_].mean(axis=0),
             classes=estimator.classes_,
             feature_names=getattr(estimator, "feature_names_in_", None),
             feature_scale=feature_scale,

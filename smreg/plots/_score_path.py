@@ -229,8 +229,8 @@ class ScorePathDisplay:
 
 def score_name(scoring: Any) -> str:
     """Label of an axis of scores, with their unit where it is known."""
-    if scoring is None:
-        return "score on held-out folds"
+    if scoring is None:  # what a classifier's `score` is
+        scoring = "accuracy"
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
     words = name.replace("neg_", "negative ", 1) if name.startswith("neg_") else name
     return words.replace("_", " ") + " on held-out folds" + (" (nats)" if name in IN_NATS else "")

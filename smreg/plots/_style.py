@@ -111,11 +111,12 @@ def places(Cs: NDArray[np.float64]) -> NDArray[np.float64]:
 def log_axis(axes: Axes, Cs: NDArray[np.float64]) -> None:
     """A logarithmic axis of C, with a tick for infinity if it is among them."""
     axes.set_xscale("log")
+    first, last = places(Cs)[[0, -1]]
+    if first == last:  # around which a vertical line would leave no room
+        axes.set_xlim(first / 10, last * 10)
     if np.isinf(Cs[-1]):
-        first, last = places(Cs)[[0, -1]]
         powers = np.arange(np.ceil(np.log10(first)), np.log10(last), dtype=int)
         powers = powers[:: len(powers) // 5 + 1]
-        axes.set_xlim(first / 2, last * 2)
         axes.set_xticks([*(10.0**k for k in powers), last], [*(f"$10^{{{k}}}$" for k in powers), "∞"])
         axes.minorticks_off()
 
