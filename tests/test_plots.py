@@ -2,19 +2,20 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
+from smreg import RegularizationPath, SoftmaxRegressionCV, regularization_path
 from smreg.plots import CoefficientPathDisplay, ScorePathDisplay, class_colours
 from smreg.plots._style import FAINT, OKABE_ITO, colours, shorten
 
@@ -27,76 +28,51 @@ def _no_figure_is_left():
     plt.close("all")
 
 
-@dataclass(frozen=True)
-class Path:
-    """What `regularization_path` returns, with made-up numbers: the display draws what it is given."""
-
-    Cs: np.ndarray
-    coefs: np.ndarray
-    classes: np.ndarray
-    feature_names: np.ndarray | None
-    degrees_of_freedom: np.ndarray
-
-
 def path(n_classes=3, n_features=4, n_Cs=5, classes=None, names=None):
+    """A path of made-up numbers: the display draws what it is given."""
     rng = np.random.default_rng(0)
     rows = 1 if n_classes == 2 else n_classes
-    return Path(
+    return RegularizationPath(
         Cs=np.logspace(-2, 2, n_Cs),
+        l1_ratio=0.0,
         coefs=rng.normal(size=(n_Cs, rows, n_features)).cumsum(axis=0),
+        intercepts=np.zeros((n_Cs, rows)),
+        objective=np.ones(n_Cs),
+        evaluations=np.ones(n_Cs, dtype=int),
+        degrees_of_freedom=np.linspace(2, rows * n_features, n_Cs),
+        converged=np.ones(n_Cs, dtype=bool),
         classes=np.arange(n_classes) if classes is None else np.array(classes),
         feature_names=None if names is None else np.array(names, dtype=object),
-        degrees_of_freedom=np.linspace(2, rows * n_features, n_Cs),
     )
 
 
-class FittedCV(BaseEstimator):
-    """What a fitted `SoftmaxRegressionCV` has, with made-up scores."""
-
-    def __init__(
-        self,
-        n_classes=3,
-        n_Cs=5,
-        l1_ratios=(0.0,),
-        scoring="neg_log_loss",
-        fit_intercept=True,
-        last_C=100.0,
-    ):
-        self.n_classes = n_classes
-        self.n_Cs = n_Cs
-        self.l1_ratios = l1_ratios
-        self.scoring = scoring
-        self.fit_intercept = fit_intercept
-        self.last_C = last_C
-
-    def fit(self, X=None, y=None):
-        """Make up what `fit` finds."""
-        rng = np.random.default_rng(0)
-        self.classes_, self.n_features_in_ = np.arange(self.n_classes), 4
-        self.Cs_, self.l1_ratios_ = np.logspace(-2, 2, self.n_Cs), np.array(self.l1_ratios)
-        self.Cs_[-1] = self.last_C
-        rows = 1 if self.n_classes == 2 else self.n_classes
-        shape = 3, len(self.l1_ratios), self.n_Cs, rows, 4 + self.fit_intercept
-        self.coefs_paths_ = rng.normal(size=shape)
-        l1_ratio, C = (grid.ravel() for grid in np.meshgrid(self.l1_ratios_, self.Cs_, indexing="ij"))
-        self.folds = -rng.random((3, len(C)))
-        self.scores_ = {
-            "C": C,
-            "l1_ratio": l1_ratio,
-            "mean": self.folds.mean(axis=0),
-            "standard_error": self.folds.std(axis=0, ddof=1) / np.sqrt(3),
-        }
-        order = rng.permutation(self.folds.size)  # a display reads the keys, not the order
-        self.cv_results_ = {
-            "C": np.tile(C, 3)[order],
-            "l1_ratio": np.tile(l1_ratio, 3)[order],
-            "fold": np.repeat(np.arange(3), len(C))[order],
-            "score": self.folds.ravel()[order],
-        }
-        self.best_index_ = int(np.argmax(self.scores_["mean"]))
-        self.one_standard_error_index_ = self.best_index_ // self.n_Cs * self.n_Cs
-        self.C_, self.l1_ratio_ = C[self.best_index_], l1_ratio[self.best_index_]
-        return self
+def searched(n_classes=3, n_Cs=5, last_C=100.0, **parameters):
+    """A SoftmaxRegressionCV with 4 features, 3 folds and made-up scores."""
+    model, rng = SoftmaxRegressionCV(**parameters), np.random.default_rng(0)
+    n_l1_ratios, rows = len(model.l1_ratios), 1 if n_classes == 2 else n_classes
+    model.classes_, model.n_features_in_ = np.arange(n_classes), 4
+    model.Cs_, model.l1_ratios_ = np.logspace(-2, 2, n_Cs), np.array(model.l1_ratios)
+    model.Cs_[-1] = last_C
+    model.coefs_paths_ = rng.normal(size=(3, n_l1_ratios, n_Cs, rows, 4 + model.fit_intercept))
+    l1_ratio, C = (grid.ravel() for grid in np.meshgrid(model.l1_ratios_, model.Cs_, indexing="ij"))
+    model.folds = -rng.random((3, len(C)))
+    model.scores_ = {
+        "C": C,
+        "l1_ratio": l1_ratio,
+        "mean": model.folds.mean(axis=0),
+        "standard_error": model.folds.std(axis=0, ddof=1) / np.sqrt(3),
+    }
+    order = rng.permutation(model.folds.size)  # a display reads the keys, not the order
+    model.cv_results_ = {
+        "C": np.tile(C, 3)[order],
+        "l1_ratio": np.tile(l1_ratio, 3)[order],
+        "fold": np.repeat(np.arange(3), len(C))[order],
+        "score": model.folds.ravel()[order],
+    }
+    model.best_index_ = int(np.argmax(model.scores_["mean"]))
+    model.one_standard_error_index_ = model.best_index_ // n_Cs * n_Cs
+    model.C_, model.l1_ratio_ = C[model.best_index_], l1_ratio[model.best_index_]
+    return model
 
 
 def legend_texts(display):
@@ -251,7 +227,7 @@ def test_degrees_of_freedom_stand_above_their_penalties():
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("l1_ratios", [(0.0,), (0.0, 0.5, 1.0)])
 def test_paths_of_cross_validation_are_drawn_as_their_mean_and_the_choice_is_marked(l1_ratios, fit_intercept):
-    model = FittedCV(l1_ratios=l1_ratios, fit_intercept=fit_intercept).fit()
+    model = searched(l1_ratios=l1_ratios, fit_intercept=fit_intercept)
     display = CoefficientPathDisplay.from_estimator(model)
     mean = model.coefs_paths_[:, l1_ratios.index(model.l1_ratio_), :, :, :4].mean(axis=0)
 
@@ -299,7 +275,7 @@ def test_degrees_of_freedom_that_are_not_known_are_left_out():
 
 @pytest.mark.parametrize("l1_ratios", [(0.0,), (0.0, 0.5, 1.0)])
 def test_a_line_holds_the_mean_scores_its_band_their_standard_errors_and_faint_lines_the_folds(l1_ratios):
-    model = FittedCV(l1_ratios=l1_ratios).fit()
+    model = searched(l1_ratios=l1_ratios)
     display = ScorePathDisplay.from_estimator(model)
     mean, error = (model.scores_[key].reshape(-1, 5) for key in ("mean", "standard_error"))
 
@@ -322,7 +298,7 @@ def test_a_line_holds_the_mean_scores_its_band_their_standard_errors_and_faint_l
 
 @pytest.mark.parametrize("l1_ratios", [(0.0,), (0.0, 0.5, 1.0)])
 def test_the_choices_of_both_rules_are_marked_and_told(l1_ratios):
-    model = FittedCV(l1_ratios=l1_ratios).fit()
+    model = searched(l1_ratios=l1_ratios)
     display = ScorePathDisplay.from_estimator(model)
     chosen = [model.best_index_, model.one_standard_error_index_]
     C, mean = model.scores_["C"], model.scores_["mean"]
@@ -338,7 +314,7 @@ def test_the_choices_of_both_rules_are_marked_and_told(l1_ratios):
 
 
 def test_scores_without_a_penalty_stand_a_decade_beyond_the_others():
-    model = FittedCV(last_C=np.inf).fit()
+    model = searched(last_C=np.inf)
     model.best_index_ = 4
     display = ScorePathDisplay.from_estimator(model)
 
@@ -362,7 +338,26 @@ def neg_cross_entropy(estimator, X, y):
     ],
 )
 def test_the_axis_of_scores_is_named_after_the_scorer_with_its_unit(scoring, label):
-    assert ScorePathDisplay.from_estimator(FittedCV(scoring=scoring).fit()).ax_.get_ylabel() == label
+    assert ScorePathDisplay.from_estimator(searched(scoring=scoring)).ax_.get_ylabel() == label
+
+
+def test_a_fit_to_the_wines_is_drawn_as_it_was_found(table):
+    wines = table("wine.csv")
+    X, y = wines.drop(columns="cultivar"), wines["cultivar"]
+    model = SoftmaxRegressionCV(Cs=4, cv=3, l1_ratios=[0.0, 0.5]).fit(X, y)
+    scores, coefs = ScorePathDisplay.from_estimator(model), CoefficientPathDisplay.from_estimator(model)
+    along = regularization_path(X, y, Cs=model.Cs_, l1_ratio=model.l1_ratio_)
+    alone = CoefficientPathDisplay.from_path(along, class_of_interest="class_1")
+    means = np.concatenate([line.get_ydata() for line in scores.lines_])
+    found = pd.DataFrame(model.cv_results_).groupby(["l1_ratio", "C"])["score"]
+
+    assert means.argmax() == model.best_index_
+    # means of the same three numbers: apart by a few roundings of 2e-16
+    np.testing.assert_allclose(means, found.mean(), rtol=1e-15)
+    assert coefs.lines_.shape == (3, 13)
+    assert [panel.get_title() for panel in coefs.ax_] == list(model.classes_)
+    assert alone.lines_[0, 0].get_label() in X.columns
+    assert alone.ax_.child_axes
 
 
 # What both keep to
@@ -373,7 +368,7 @@ def draw_coefficients(ax=None):
 
 
 def draw_scores(ax=None):
-    return ScorePathDisplay.from_estimator(FittedCV().fit(), ax=ax)
+    return ScorePathDisplay.from_estimator(searched(), ax=ax)
 
 
 @pytest.mark.parametrize("draw", [draw_coefficients, draw_scores])
@@ -422,10 +417,10 @@ def test_a_display_can_be_plotted_again(draw):
     [
         lambda: CoefficientPathDisplay.from_path(path(3, names=[LONG.format(j) for j in range(4)])),
         lambda: CoefficientPathDisplay.from_path(path(7, 10, classes=[LONG.format(k) for k in range(7)])),
-        lambda: CoefficientPathDisplay.from_estimator(FittedCV(26).fit()),
+        lambda: CoefficientPathDisplay.from_estimator(searched(13)),
         lambda: CoefficientPathDisplay.from_path(path(2, n_Cs=1)),
-        lambda: ScorePathDisplay.from_estimator(FittedCV(l1_ratios=(0.0, 0.1, 0.5, 0.9, 1.0)).fit()),
-        lambda: ScorePathDisplay.from_estimator(FittedCV(n_Cs=1).fit()),
+        lambda: ScorePathDisplay.from_estimator(searched(l1_ratios=(0.0, 0.1, 0.5, 0.9, 1.0))),
+        lambda: ScorePathDisplay.from_estimator(searched(n_Cs=1)),
     ],
 )
 def test_texts_of_a_figure_of_600_pixels_are_in_it_and_apart(draw):
@@ -482,7 +477,7 @@ except ImportError as error:
 @pytest.mark.parametrize("display", [CoefficientPathDisplay, ScorePathDisplay])
 def test_an_estimator_must_be_of_the_right_kind_and_fitted(display, wine):
     with pytest.raises(NotFittedError):
-        display.from_estimator(FittedCV())
+        display.from_estimator(SoftmaxRegressionCV())
     with pytest.raises(TypeError, match="estimator must be a SoftmaxRegressionCV, got LogisticRegression"):
         display.from_estimator(LogisticRegression().fit([[0], [1]], [0, 1]))
     with pytest.raises(TypeError, match="estimator must be a SoftmaxRegressionCV, got tuple"):
@@ -530,7 +525,7 @@ def test_the_number_of_axes_must_be_that_of_the_panels():
     with pytest.raises(ValueError, match="ax must hold 3 Axes, one for each panel, got 1"):
         CoefficientPathDisplay.from_path(path(), ax=Figure().subplots())
     with pytest.raises(ValueError, match="ax must hold 1 Axes, one for each panel, got 2"):
-        ScorePathDisplay.from_estimator(FittedCV().fit(), ax=Figure().subplots(2))
+        ScorePathDisplay.from_estimator(searched(), ax=Figure().subplots(2))
 
 
 def test_the_first_of_two_classes_has_no_coefficients_to_draw():
@@ -546,8 +541,8 @@ def test_the_choice_must_be_on_the_path():
 
 
 def test_what_is_no_path_is_an_error():
-    with pytest.raises(TypeError, match="path must be a RegularizationPath, got FittedCV"):
-        CoefficientPathDisplay.from_path(FittedCV().fit())
+    with pytest.raises(TypeError, match="path must be a RegularizationPath, got SoftmaxRegressionCV"):
+        CoefficientPathDisplay.from_path(searched())
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,19 @@
 """What the displays demand of their input, checked before anything is drawn."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-
-def check_record(record: Any, name: str, kind: str, attributes: Iterable[str]) -> None:
-    """Demand that the argument `name` is of a kind that has the attributes."""
-    if not all(hasattr(record, attribute) for attribute in attributes):
-        raise TypeError(f"{name} must be a {kind}, got {type(record).__name__}.")
+from smreg.model_selection import SoftmaxRegressionCV
 
 
-def check_cv(estimator: Any, attributes: Iterable[str]) -> None:
+def check_cv(estimator: Any) -> None:
     """Demand a fitted `SoftmaxRegressionCV`."""
-    check_record(estimator, "estimator", "SoftmaxRegressionCV", ["fit"])
+    if not isinstance(estimator, SoftmaxRegressionCV):
+        raise TypeError(f"estimator must be a SoftmaxRegressionCV, got {type(estimator).__name__}.")
     check_is_fitted(estimator)
-    check_record(estimator, "estimator", "SoftmaxRegressionCV", attributes)
 
 
 def check_inverse_strengths(Cs: ArrayLike) -> NDArray[np.float64]:

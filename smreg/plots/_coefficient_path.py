@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from smreg.plots._checks import check_cv, check_inverse_strengths, check_record, check_shape
+from smreg.model_selection import SoftmaxRegressionCV
+from smreg.path import RegularizationPath
+from smreg.plots._checks import check_cv, check_inverse_strengths, check_shape
 from smreg.plots._style import (
     CHOSEN,
     FAINT,
@@ -22,8 +24,6 @@ from smreg.plots._style import (
     places,
 )
 
-PATH = ("Cs", "coefs", "classes", "feature_names", "degrees_of_freedom")
-CV = ("C_", "l1_ratio_", "Cs_", "l1_ratios_", "coefs_paths_", "classes_", "n_features_in_")
 MOST_LINES = 200  # features in a panel: more cannot be told apart, and would take minutes to draw
 
 
@@ -34,7 +34,7 @@ class CoefficientPathDisplay:
     are grey. The largest are those at the chosen C, or anywhere on the path if none is chosen, in any of
     the panels. Of more than 200 features the 200 largest are drawn.
 
-    Use `from_path` or `from_estimator` to make one.
+    Use `from_path` or `from_estimator` to make one. It needs matplotlib (``pip install smreg[plots]``).
 
     Parameters
     ----------
@@ -83,16 +83,14 @@ class CoefficientPathDisplay:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklearn.datasets import load_iris
-    >>> from smreg import SoftmaxRegression
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import regularization_path
     >>> from smreg.plots import CoefficientPathDisplay
-    >>> X, y = load_iris(return_X_y=True)
-    >>> Cs = np.logspace(-3, 1, 9)
-    >>> coefs = [SoftmaxRegression(C=C).fit(X, y).coef_ for C in Cs]
-    >>> display = CoefficientPathDisplay(Cs=Cs, coefs=coefs, classes=["setosa", "versicolor", "virginica"])
-    >>> display.plot().lines_.shape
-    (3, 4)
+    >>> X, y = load_wine(return_X_y=True, as_frame=True)
+    >>> path = regularization_path(X, y, Cs=20)
+    >>> display = CoefficientPathDisplay.from_path(path, feature_scale=X.std())
+    >>> display.lines_.shape
+    (3, 13)
     """
 
     def __init__(
@@ -133,7 +131,7 @@ class CoefficientPathDisplay:
     @classmethod
     def from_path(
         cls,
-        path: Any,
+        path: RegularizationPath,
         *,
         feature_scale: ArrayLike | None = None,
         class_of_interest: Any = None,
@@ -161,7 +159,8 @@ class CoefficientPathDisplay:
         TypeError, ValueError
             If `path` is no such path, and as for `plot`.
         """
-        check_record(path, "path", "RegularizationPath", PATH)
+        if not isinstance(path, RegularizationPath):
+            raise TypeError(f"path must be a RegularizationPath, got {type(path).__name__}.")
         display = cls(
             Cs=path.Cs,
             coefs=path.coefs,
@@ -175,7 +174,7 @@ class CoefficientPathDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: SoftmaxRegressionCV,
         *,
         feature_scale: ArrayLike | None = None,
         class_of_interest: Any = None,
@@ -205,7 +204,7 @@ class CoefficientPathDisplay:
         TypeError, ValueError
             If it is another estimator, and as for `plot`.
         """
-        check_cv(estimator, CV)
+        check_cv(estimator)
         chosen = int(np.flatnonzero(np.asarray(estimator.l1_ratios_) == estimator.l1_ratio_)[0])
         display = cls(
             Cs=estimator.Cs_,

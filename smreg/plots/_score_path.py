@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from smreg.model_selection import SoftmaxRegressionCV
 from smreg.plots._checks import check_cv, check_index, check_inverse_strengths, check_shape
 from smreg.plots._style import CHOSEN, INK, colours, legend, log_axis, name_axes, panels, places
 
-CV = ("Cs_", "l1_ratios_", "cv_results_", "scores_", "best_index_", "one_standard_error_index_", "scoring")
 IN_NATS = ("neg_log_loss", "neg_cross_entropy")
 
 BEST: dict[str, Any] = {"color": INK, "lw": 1.2, "ls": "--", "marker": "o", "ms": 5}
@@ -35,7 +35,7 @@ class ScorePathDisplay:
     The dotted lines show the rule of one standard error: it takes the strongest penalty whose mean is not
     below the highest mean less its standard error.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to make one. It needs matplotlib (``pip install smreg[plots]``).
 
     Parameters
     ----------
@@ -81,6 +81,16 @@ class ScorePathDisplay:
     ----------
     T. Hastie, R. Tibshirani and J. Friedman, The Elements of Statistical Learning, 2nd ed., Springer
     2009, section 7.10. https://doi.org/10.1007/978-0-387-84858-7
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import SoftmaxRegressionCV
+    >>> from smreg.plots import ScorePathDisplay
+    >>> model = SoftmaxRegressionCV().fit(*load_wine(return_X_y=True))
+    >>> display = ScorePathDisplay.from_estimator(model)
+    >>> display.ax_.get_ylabel()
+    'negative log loss on held-out folds (nats)'
     """
 
     def __init__(
@@ -108,7 +118,7 @@ class ScorePathDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: SoftmaxRegressionCV, *, ax: Any = None) -> Self:
         """Draw the scores of a fitted `SoftmaxRegressionCV`.
 
         Parameters
@@ -130,7 +140,7 @@ class ScorePathDisplay:
         TypeError, ValueError
             If it is another estimator, and as for `plot`.
         """
-        check_cv(estimator, CV)
+        check_cv(estimator)
         Cs, l1_ratios = estimator.Cs_, estimator.l1_ratios_
         shape = (len(l1_ratios), len(Cs))
         by_fold = pd.DataFrame(estimator.cv_results_).pivot(
