@@ -2,18 +2,21 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import smreg
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 README = (ROOT / "README.md").read_text()
 
 
 def quickstart_as_printed(capsys, output):
-    main = runpy.run_path(str(ROOT / "examples" / "quickstart.py"))["main"]
+    main = runpy.run_path(str(EXAMPLES / "quickstart.py"))["main"]
     main(["--output", str(output)])
     return capsys.readouterr().out
 
@@ -46,6 +49,20 @@ def test_the_quickstart_prints_what_the_readme_shows_and_saves_its_picture(capsy
 
     assert words(printed) == words(shown)
     assert (tmp_path / "quickstart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("plot_*.py")), ids=lambda script: script.stem)
+def test_an_example_runs_and_saves_its_pictures(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", [str(script), "--output", str(tmp_path)])
+    runpy.run_path(str(script), run_name="__main__")
+    plt.close("all")
+    pictures = list(tmp_path.iterdir())
+
+    assert pictures
+    for picture in pictures:
+        assert picture.name.startswith(script.stem.removeprefix("plot_"))
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""What the displays demand of their input, checked before anything is drawn."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from smreg.model_selection import SoftmaxRegressionCV
+
+
+def check_cv(estimator: Any) -> None:
+    """Demand a fitted `SoftmaxRegressionCV`."""
+    if not isinstance(estimator, SoftmaxRegressionCV):
+        raise TypeError(f"estimator must be a SoftmaxRegressionCV, got {type(estimator).__name__}.")
+    check_is_fitted(estimator)
+
+
+def check_inverse_strengths(Cs: ArrayLike) -> NDArray[np.float64]:
+    """Values of C: positive, increasing and so distinct."""
+    values = np.asarray(Cs, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not (values[0] > 0 and np.all(values[1:] > values[:-1])):
+        raise ValueError(f"Cs must be positive increasing numbers of shape (n_Cs,), got {Cs!r}.")
+    return values
+
+
+def check_shape(
+    values: ArrayLike, shape: tuple[int, ...], name: str, dtype: Any = np.float64
+) -> NDArray[Any]:
+    """An array of the argument `name`, which must have the shape."""
+    array = np.asarray(values, dtype=dtype)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+    return array
+
+
+def check_index(index: int, n: int, name: str) -> int:
+    """The argument `name`, which must be an index into `n` candidates."""
+    if not 0 <= index < n:
+        raise ValueError(f"{name} must be an index from 0 to {n - 1}, got {index}.")
+    return int(index)
