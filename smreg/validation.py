@@ -60,7 +60,16 @@ def is_soft(y: Any) -> bool:
 
 
 def encode_labels(y: NDArray[Any]) -> Targets:
-    """Class codes of a validated 1-D array of labels."""
+    """Class codes of a validated 1-D array of labels, of two classes at least."""
+    targets = _encode(y)
+    if len(targets.classes) < 2:
+        raise ValueError(
+            f"y must have at least 2 classes, got only one class: {targets.classes.tolist()[0]!r}."
+        )
+    return targets
+
+
+def _encode(y: NDArray[Any]) -> Targets:
     try:
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
@@ -69,8 +78,6 @@ def encode_labels(y: NDArray[Any]) -> Targets:
             raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
-    if len(classes) < 2:
-        raise ValueError(f"y must have at least 2 classes, got only one class: {classes.tolist()[0]!r}.")
     return Targets(classes, codes.astype(np.int64))
 
 
@@ -150,7 +157,10 @@ def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets
     names = None if classes is None else _names_of_columns(classes, n_classes, of)
     if is_soft(y):
         return _soft_of_columns(check_soft_targets(y), hasattr(y, "columns"), names, n_classes, of)
-    targets = encode_labels(column_or_1d(y, warn=True))
+    labels = column_or_1d(y, warn=True)
+    if names is None and labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < n_classes:
+        return Targets(np.arange(n_classes), labels.astype(np.int64))
+    targets = _encode(labels)
     if names is None:
         if len(targets.classes) == n_classes:
             return targets

@@ -1,0 +1,157 @@
+"""Scorers: measures of a fitted classifier's probabilities, for model selection. Higher is better."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.metadata_routing import UNUSED
+
+from smreg.metrics.calibration import calibration_error
+from smreg.metrics.smooth import smooth_calibration_error
+from smreg.validation import check_sample_weight, check_soft_targets, is_soft
+
+
+class _Scorer(BaseEstimator):  # type: ignore[misc]
+    """What scikit-learn wants of a scorer, around a method `_score`."""
+
+    __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
+
+    def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Score a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted, with ``classes_`` and probabilities.
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets with a column for each class.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+            At most zero.
+
+        Raises
+        ------
+        ValueError
+            If y has classes that the classifier does not know.
+        """
+        return self._score(estimator, X, y, sample_weight)
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Score a fitted classifier, as `score`."""
+        return self._score(estimator, X, y, sample_weight)
+
+    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+        raise NotImplementedError
+
+    def _accept_sample_weight(self) -> bool:
+        """Answer scikit-learn, which asks it of each of several scorers."""
+        return True
+
+
+class _NegativeCrossEntropy(_Scorer):
+    """Scorer: mean log-probability that a classifier gives to the target, in nats; higher is better.
+
+    It is minus the cross-entropy ``mean_i sum_k t_ik (-log p_ik)`` of the target, which is a label
+    or, unlike in scikit-learn's ``"neg_log_loss"``, a soft target for each sample. The probabilities
+    come from ``predict_log_proba``, or where a classifier has none from the logarithm of ``predict_proba``,
+    and nothing is clipped.
+
+    Use it as ``scoring=neg_cross_entropy_scorer``, or for scikit-learn's ScoringMonitor as
+    ``scoring={"cross_entropy": neg_cross_entropy_scorer}``. With metadata routing take a copy:
+    ``clone(neg_cross_entropy_scorer).set_score_request(sample_weight=True)``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from smreg import SoftmaxRegression
+    >>> from smreg.metrics import neg_cross_entropy_scorer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> round(neg_cross_entropy_scorer(model, X, y), 3)
+    -0.12
+    """
+
+    __name__ = "neg_cross_entropy"  # by which learning curves label their axis
+
+    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+        if hasattr(estimator, "predict_log_proba"):
+            log_p = estimator.predict_log_proba(X)
+        else:
+            with np.errstate(divide="ignore"):
+                log_p = np.log(estimator.predict_proba(X))
+        check_consistent_length(log_p, y)
+        weights = check_sample_weight(sample_weight, len(log_p))
+        per_sample = (_soft if is_soft(y) else _labelled)(y, log_p, estimator.classes_)
+        return float(np.average(per_sample, weights=weights))
+
+
+class _NegativeMeasure(_Scorer):
+    """Scorer: minus a measure of a classifier's probabilities, zero where they are right.
+
+    Parameters
+    ----------
+    measure : callable
+        Such as `calibration_error`.
+    options : dict or None
+        Keyword arguments of the measure. For others take a copy:
+        ``clone(neg_calibration_error_scorer).set_params(options={"n_bins": 10})``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from smreg import SoftmaxRegression
+    >>> from smreg.metrics import neg_calibration_error_scorer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> round(neg_calibration_error_scorer(model, X, y), 3)
+    -0.078
+    """
+
+    def __init__(self, measure: Callable[..., float], options: Mapping[str, Any] | None = None) -> None:
+        self.measure, self.options = measure, options
+
+    @property
+    def __name__(self) -> str:
+        """By which learning curves label their axis."""
+        return f"neg_{self.measure.__name__}"
+
+    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+        p, classes = estimator.predict_proba(X), estimator.classes_
+        return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
+
+
+def _labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Log-probability of each label."""
+    labels = column_or_1d(y, warn=True)
+    known, codes = np.isin(labels, classes), np.searchsorted(classes, labels)
+    if not known.all():
+        unseen = np.unique(labels[~known]).tolist()
+        raise ValueError(f"y has the classes {unseen}, not among {classes.tolist()}.")
+    return np.asarray(log_p[np.arange(len(labels)), codes])
+
+
+def _soft(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Expected log-probability under each soft target; ``0 log 0 = 0``."""
+    targets = check_soft_targets(y)
+    if not np.array_equal(targets.classes, classes):
+        raise ValueError(
+            f"The columns of soft targets y must be the classes {classes.tolist()}, "
+            f"got {targets.classes.tolist()}."
+        )
+    t = np.asarray(targets.values)
+    return np.asarray((t * np.where(t == 0, 0.0, log_p)).sum(axis=1))
+
+
+neg_cross_entropy_scorer = _NegativeCrossEntropy()
+neg_calibration_error_scorer = _NegativeMeasure(calibration_error)
+neg_classwise_calibration_error_scorer = _NegativeMeasure(calibration_error, {"kind": "classwise"})
+neg_smooth_calibration_error_scorer = _NegativeMeasure(smooth_calibration_error)
