@@ -105,7 +105,7 @@ class Binning:
         """Add a block of rows to the sums of weights, probabilities and outcomes in bins of equal width.
 
         Rows of probabilities sum to one, so that less than B of their numbers lie beyond the first bin, which
-        is summed by matrix products: most numbers need no search.
+        is summed by itself: most numbers need no search.
         """
         p, outcome = events.probability.astype(np.float64, copy=False), events.outcome
         shape, size = sums[0].shape, sums[0].size
@@ -116,7 +116,7 @@ class Binning:
         place = column * self.n_bins + self._number(value)
 
         def add(total: Array, first: Array, rest: Array) -> None:
-            total[:, 0] += weights @ first
+            total[:, 0] += np.einsum("i,ik->k", weights, first)  # whose bits no number of threads changes
             total += np.bincount(place, rest, size).reshape(shape)
 
         add(sums[0], in_first, weight)

@@ -121,7 +121,7 @@ def calibration_decomposition(
     predictions = check_predictions(y, probabilities, classes, sample_weight)
     share, p, t = _group_means(predictions, binning)
     divergence, entropy = (_kl, family.entropy) if score == "log_loss" else (_square, _gini)
-    whole = share @ t
+    whole = np.einsum("g,gk->k", share, t)
     total = _score(predictions, score)
     calibration, refinement = float(share @ divergence(p, t)), float(share @ entropy(t))
     return Decomposition(

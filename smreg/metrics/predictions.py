@@ -100,7 +100,6 @@ def check_kind(kind: Any) -> Kind:
 
 
 def _check_simplex(p: Array) -> None:
-    ones = np.ones(p.shape[1], dtype=p.dtype)
     step = max(1, BLOCK // p.shape[1])
     for start in range(0, len(p), step):
         block = p[start : start + step]
@@ -110,7 +109,7 @@ def _check_simplex(p: Array) -> None:
                 f"probabilities must lie between 0 and 1, got numbers from {low:g} to {high:g}. "
                 "If they are logits, pass smreg.softmax(logits)."
             )
-        sums = block @ ones
+        sums = np.einsum("ik->i", block)
         off = np.abs(sums - 1) > ROUNDING
         if off.any():
             row = int(np.argmax(off))

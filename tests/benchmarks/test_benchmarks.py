@@ -1,5 +1,6 @@
 """The benchmarks run, and the optimum that they hold everyone to is one. Nothing here is timed."""
 
+import calibration
 import machine
 import numpy as np
 import pytest
@@ -82,3 +83,15 @@ def test_the_benchmarks_of_the_machine_are_printed(capsys, monkeypatch):
 
     printed = capsys.readouterr().out
     assert all(name in printed for name in machine.BENCHMARKS)
+
+
+def test_the_benchmarks_of_calibration_are_printed(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(calibration, "ROUNDS", 1)
+    monkeypatch.setattr("machine.PAUSE", 0)
+    z, y = calibration.draw(200, 3)
+    np.savez(tmp_path / "logits.npz", logits_val=z, y_val=y, logits_test=z, y_test=y)
+
+    assert calibration.main(["--shrink", "200", "--logits", str(tmp_path / "logits.npz")]) == 0
+
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ["temperature", "memory", "95 %", "np.log", "class-wise ECE"])
