@@ -20,6 +20,7 @@ from smreg.validation import Targets, check_sample_weight, targets_of_columns
 Array = NDArray[np.float64]
 
 LARGEST = 1e100  # magnitude of a logit: cubes of differences are summed
+EQUAL = 1e-13  # relative difference of two means of deficits that is but the rounding of their sums
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _fit(family: Deficits) -> tuple[TemperatureFit, str]:
         return _flat(family)
     if family.observed == 0:
         return _at_zero(family)
-    if family.observed >= family.at_zero.mean:
+    if family.at_zero.mean - family.observed <= EQUAL * family.at_zero.mean:
         return _at_infinity(family)
     best = maximum(family)
     low, high = interval(family, best)

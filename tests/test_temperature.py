@@ -379,6 +379,13 @@ def test_where_logits_point_away_the_temperature_is_huge(rng, scale):
     assert 2 * 50 * (loss(z, y, 1 / low) - np.log(4)) == pytest.approx(CRITICAL, rel=1e-5)
 
 
+def test_targets_of_average_logits_have_the_limit_infinity(rng):
+    """Each class once for each row of logits: the slope at equal probabilities is zero, but for rounding."""
+    z = np.repeat(rng.normal(size=(9, 3)), 3, axis=0)
+    with pytest.warns(UserWarning, match=r"maximum at T -> inf"):
+        assert fit_temperature(z, np.tile(np.arange(3), 9)).limit == "infinity"
+
+
 def test_logits_that_say_nothing_have_the_temperature_one():
     with pytest.warns(UserWarning, match=r"all equal"):
         fit = fit_temperature(np.full((4, 3), 7.0), [0, 1, 2, 2])

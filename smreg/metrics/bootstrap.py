@@ -49,8 +49,8 @@ def bootstrap_interval(
     in the measure. The interval is the *basic* one, from ``2 m - q_0.975`` to ``2 m - q_0.025`` with the
     measure m of the sample and quantiles q of the resamples. Chance makes calibration errors too large, and
     those of resamples twice: this interval takes it off again, where one from quantile to quantile would lie
-    above the truth. It may reach below zero, and is too narrow where the probabilities are all but right and
-    the error is nothing but chance.
+    above the truth. It may reach below zero, may lie below the estimate where most of that is chance, and is
+    too narrow where all of it is.
 
     Parameters
     ----------
