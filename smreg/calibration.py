@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d, get_tags, indexable
+from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -20,7 +20,7 @@ from smreg.cross_validation import make_folds
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.logits import Logits, all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.temperature import fit_temperature
-from smreg.validation import Targets, check_sample_weight, check_soft_targets, encode_labels, is_soft
+from smreg.validation import check_sample_weight, check_targets
 
 Array = NDArray[np.floating[Any]]
 
@@ -43,7 +43,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. A sample that is
         in several test parts counts once, shared out among them.
     n_jobs : int or None, default=None
-        Processes for the folds, in the sense of joblib. Their number changes no bit of the result.
+        Processes for the folds, in the sense of joblib. Their number changes no bit of the result, as long as
+        the classifier's own arithmetic does not depend on threads.
 
     Attributes
     ----------
@@ -184,7 +185,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         """
         with unchanged_on_failure(self):
             estimator = self._classifier()
-            X, y, targets = _check(X, y, type(self).__name__)
+            y, targets = check_targets(y)
+            X, y = indexable(X, y)
             weights = check_sample_weight(sample_weight, len(y))
             split_params, fit_params = self._route(sample_weight, params)
             if isinstance(estimator, FrozenEstimator):
@@ -379,20 +381,3 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
 
 def _routing() -> bool:
     return bool(get_config()["enable_metadata_routing"])
-
-
-def _check(X: Any, y: Any, name: str) -> tuple[Any, Any, Targets]:
-    """X that can be indexed by rows, y as an array or DataFrame, and its classes."""
-    if y is None:
-        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    if is_soft(y):
-        y = y if hasattr(y, "shape") else np.asarray(y)
-        targets = check_soft_targets(y)
-    else:
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        if len(y) == 0:
-            raise ValueError("X and y must have at least one sample, got none.")
-        targets = encode_labels(y)
-    X, y = indexable(X, y)
-    return X, y, targets

@@ -85,13 +85,13 @@ def cross_fitted_logits(
     y: Any,
     classes: NDArray[Any],
     folds: Sequence[Fold],
-    fit_params: Mapping[str, Any],
+    fit_params: Mapping[str, Any] | None = None,
     n_jobs: int | None = None,
 ) -> Logits:
     """Logits of each fold's test part, from a clone that is fitted to its training part."""
     parallel = Parallel(n_jobs=n_jobs)
     logits = parallel(
-        delayed(_of_fold)(clone(estimator), X, y, classes, fold, number, fit_params)
+        delayed(_of_fold)(clone(estimator), X, y, classes, fold, number, fit_params or {})
         for number, fold in enumerate(folds)
     )
     return Logits(np.concatenate(logits), np.concatenate([fold.test for fold in folds]))
