@@ -61,6 +61,12 @@ def check_methods(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(methods, str) or not isinstance(methods, Sequence):
             raise TypeError(f"methods must be a sequence of names or a dict of calibrators, got {methods!r}.")
         methods = {method: method for method in methods}
+    for name, what in methods.items():
+        if (name == "none") != (isinstance(what, str) and what == "none"):
+            raise ValueError(
+                'The method named "none" of methods must be "none", the classifier as it is, and no other may '
+                f"be; got {what!r} as {name!r}."
+            )
     return {name: _calibrator(name, what) for name, what in methods.items() if name != "none"}
 
 
