@@ -188,7 +188,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
             y, targets = check_targets(y)
             X, y = indexable(X, y)
             weights = check_sample_weight(sample_weight, len(y))
-            split_params, fit_params = self._route(sample_weight, params)
+            split_params, fit_params = self._route(None if sample_weight is None else weights, params)
             if isinstance(estimator, FrozenEstimator):
                 self.estimator_ = estimator.fit(X, y)
                 logits = all_logits(estimator, X)
@@ -356,7 +356,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         self.temperature_interval_ = self.temperature_fit_.confidence_interval
 
     def _route(
-        self, sample_weight: ArrayLike | None, params: Mapping[str, Any]
+        self, sample_weight: NDArray[np.float64] | None, params: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What the splitter and the classifier are given besides the data."""
         if _routing():
@@ -368,7 +368,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         if sample_weight is not None:
             estimator = self._classifier()
             if has_fit_parameter(estimator, "sample_weight"):
-                to_fit["sample_weight"] = np.asarray(sample_weight)
+                to_fit["sample_weight"] = sample_weight
             elif not isinstance(estimator, FrozenEstimator):
                 warnings.warn(
                     f"fit of {type(estimator).__name__} takes no sample_weight: the weights count for the "

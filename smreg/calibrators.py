@@ -64,8 +64,8 @@ def check_methods(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
     for name, what in methods.items():
         if (name == "none") != (isinstance(what, str) and what == "none"):
             raise ValueError(
-                'The method named "none" of methods must be "none", the classifier as it is, and no other may '
-                f"be; got {what!r} as {name!r}."
+                'In methods "none" is the name of "none", the classifier as it is, and of nothing else; '
+                f"got {what!r} as {name!r}."
             )
     return {name: _calibrator(name, what) for name, what in methods.items() if name != "none"}
 

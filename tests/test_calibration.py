@@ -281,6 +281,16 @@ def test_an_integer_weight_is_so_many_equal_samples(data, rng):
     assert_allclose(weighted.standard_error, repeated.standard_error, rtol=1e-9)
 
 
+def test_one_weight_for_all_changes_no_temperature(data):
+    X, y = data
+    plain, weighted = (TemperatureScaling(GaussianNB()).fit(X, y, sample_weight=s) for s in (None, 4.0))
+
+    assert_allclose(weighted.temperature_, plain.temperature_, rtol=1e-9)  # means of 4 times as much
+    assert_allclose(
+        weighted.temperature_fit_.standard_error, plain.temperature_fit_.standard_error / 2, rtol=1e-9
+    )
+
+
 def test_a_sample_in_several_test_parts_counts_once(data):
     X, y = data
     folds = list(StratifiedKFold(4).split(X, y))
