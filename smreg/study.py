@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -24,16 +24,13 @@ from smreg import family
 from smreg.calibrators import check_methods
 from smreg.cross_validation import Fold, make_folds
 from smreg.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
-from smreg.metrics import calibration_decomposition, calibration_error, smooth_calibration_error
-from smreg.metrics.predictions import check_predictions
+from smreg.measures import Measure, check_metrics
 from smreg.validation import Targets, check_targets, is_soft
 
 Array = NDArray[np.floating[Any]]
-Measure = Callable[..., float]
 
 PATIENCE = 5.0  # seconds after which a study tells how far it is
 COLUMNS = ["estimator", "method", "fold", "metric"]
-SMALLEST = np.finfo(np.float64).eps  # probability that scikit-learn's log_loss takes for less
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,26 +68,6 @@ class CalibrationStudy:
     folds: NDArray[np.intp]
     classes: NDArray[Any]
     calibrators: dict[tuple[str, str], list[Any]]
-
-
-def _accuracy(y: Any, probabilities: Array, *, classes: NDArray[Any]) -> float:
-    """Share of samples whose most probable class came true."""
-    return float(check_predictions(y, probabilities, classes, None).events("confidence").hits(0).mean())
-
-
-def _score(y: Any, probabilities: Array, *, classes: NDArray[Any], score: Any) -> float:
-    p = np.maximum(probabilities, SMALLEST) if score == "log_loss" else probabilities
-    return calibration_decomposition(y, p, score=score, classes=classes).score
-
-
-METRICS: Mapping[str, Measure] = {
-    "log_loss": partial(_score, score="log_loss"),
-    "brier_score": partial(_score, score="brier"),
-    "calibration_error": calibration_error,
-    "classwise_calibration_error": partial(calibration_error, kind="classwise"),
-    "smooth_calibration_error": smooth_calibration_error,
-    "accuracy": _accuracy,
-}
 
 
 def calibration_study(
@@ -219,7 +196,7 @@ def calibration_study(
     5  naive Bayes  Dirichlet     1  log_loss   0.47
     """
     members, calibrators = _check_estimators(estimators), check_methods(methods)
-    measures = _check_metrics(metrics)
+    measures = check_metrics(metrics)
     y, targets = check_targets(y)
     X, y, groups = indexable(X, y, groups)
     plan = _plan(X, y, targets, cv, groups)
@@ -406,18 +383,3 @@ def _check_estimators(estimators: Any) -> dict[str, Any]:
                 f"estimators must have fit and one of {list(outputs)}; got {estimator!r} as {name!r}."
             )
     return dict(estimators)
-
-
-def _check_metrics(metrics: Sequence[str] | Mapping[str, str | Measure]) -> dict[str, Measure]:
-    if not isinstance(metrics, Mapping):
-        if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-            raise TypeError(f"metrics must be a sequence of names or a dict of callables, got {metrics!r}.")
-        metrics = {metric: metric for metric in metrics}
-    for name, metric in metrics.items():
-        if not callable(metric) and metric not in METRICS:
-            raise ValueError(
-                f"metrics must be among {list(METRICS)} or callables, got {metric!r} as {name!r}."
-            )
-    if not metrics:
-        raise ValueError("metrics must have at least one measure, got none.")
-    return {name: METRICS[what] if isinstance(what, str) else what for name, what in metrics.items()}

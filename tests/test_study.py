@@ -26,7 +26,9 @@ from sklearn.svm import SVC
 import smreg.study
 from smreg import SoftmaxRegression, TemperatureScaling, calibration_study, log_softmax, softmax
 from smreg.calibrators import NAMED
+from smreg.measures import METRICS
 from smreg.metrics import calibration_error, smooth_calibration_error
+from smreg.validation import check_targets
 from tests.problems import labels, sample
 
 NAMES = np.array(["a", "b", "c"])
@@ -105,7 +107,7 @@ def test_a_calibrator_sees_the_training_part_out_of_fold_and_the_test_part_never
 @pytest.mark.parametrize("cv", [4, GroupKFold(4), LeaveOneGroupOut()], ids=str)
 def test_groups_are_torn_neither_by_folds_nor_within_training_parts(data, cv):
     groups = np.arange(len(data[1])) % 9
-    plan = smreg.study._plan(*data, smreg.validation.check_targets(data[1])[1], cv, groups)
+    plan = smreg.study._plan(*data, check_targets(data[1])[1], cv, groups)
 
     for fold, inner in plan:
         assert not set(groups[fold.train]) & set(groups[fold.test])
@@ -144,7 +146,7 @@ def test_folds_that_are_given_are_taken_and_training_parts_divided_into_five(dat
 
 def test_the_table_has_the_measures_of_the_probabilities(data):
     X, y = data
-    metrics = {name: name for name in smreg.study.METRICS}
+    metrics = {name: name for name in METRICS}
     metrics["norm 2"] = lambda y, p, classes: calibration_error(y, p, norm=2, classes=classes)
     study = calibration_study(models(), X, y, cv=3, metrics=metrics)
     classes = {"labels": study.classes}
