@@ -3,7 +3,8 @@
 A calibrator is any classifier of logits, with ``fit(logits, y)`` and ``predict_proba(logits)``, where logits
 have a column for each class in sorted order. *Matrix scaling* is softmax regression on the logits,
 ``softmax(A z + b)``, and *Dirichlet calibration* is the same on the log-probabilities. Both have K^2
-coefficients, which the ridge penalty keeps small where samples are few. *Temperature scaling* has one.
+coefficients and need the ridge penalty, whose strength is chosen by cross-validation. *Temperature scaling*
+has one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from smreg import family
-from smreg.estimator import SoftmaxRegression
+from smreg.model_selection import SoftmaxRegressionCV
 from smreg.temperature import fit_temperature
 from smreg.validation import check_targets
 
@@ -40,12 +41,12 @@ class LogitTemperature(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def matrix_scaling() -> Any:
     """``softmax(A z + b)`` with a ridge penalty."""
-    return SoftmaxRegression()
+    return SoftmaxRegressionCV()
 
 
 def dirichlet_calibration() -> Any:
     """``softmax(A log softmax(z) + b)`` with a ridge penalty."""
-    return make_pipeline(FunctionTransformer(family.log_softmax), SoftmaxRegression())
+    return make_pipeline(FunctionTransformer(family.log_softmax), SoftmaxRegressionCV())
 
 
 NAMED: Mapping[str, Callable[[], Any]] = {

@@ -108,8 +108,8 @@ def calibration_study(
         training part once more; within (train, test) that are given, parts are divided into five.
     methods : sequence of {"none", "temperature", "matrix", "dirichlet"} or dict of calibrators
         What is compared, always with "none": the classifier's own ``predict_proba``, or where it has none the
-        softmax of its logits. "matrix" is ``SoftmaxRegression()`` on the logits and "dirichlet" the same on
-        the log-probabilities. A calibrator is anything with ``fit(logits, y)`` and
+        softmax of its logits. "matrix" is ``SoftmaxRegressionCV()`` on the logits and "dirichlet" the same
+        on the log-probabilities. A calibrator is anything with ``fit(logits, y)`` and
         ``predict_proba(logits)``.
     metrics : sequence of names or dict of callables
         Of "log_loss", in which probabilities are at least 2.2e-16 as in scikit-learn's; "brier_score", a sum
@@ -175,14 +175,14 @@ def calibration_study(
     temperature  0.28       -0.40           -0.68            -0.13
     matrix       0.21       -0.48           -0.74            -0.21
 
-    Calibrators of one's own, here with a penalty chosen by cross-validation and with a strong one:
+    Calibrators of one's own, with a penalty that is given:
 
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer
-    >>> from smreg import SoftmaxRegression, SoftmaxRegressionCV, log_softmax
+    >>> from smreg import SoftmaxRegression, log_softmax
     >>> methods = {
-    ...     "matrix": SoftmaxRegressionCV(Cs=5),
-    ...     "Dirichlet": make_pipeline(FunctionTransformer(log_softmax), SoftmaxRegression(C=1e-3)),
+    ...     "matrix": SoftmaxRegression(C=1e-2),
+    ...     "Dirichlet": make_pipeline(FunctionTransformer(log_softmax), SoftmaxRegression(C=1e-2)),
     ... }
     >>> naive_bayes = {"naive Bayes": GaussianNB(var_smoothing=0.1)}
     >>> study = calibration_study(naive_bayes, X, y, cv=2, methods=methods, metrics=["log_loss"])

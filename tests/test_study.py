@@ -24,7 +24,14 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 import smreg.study
-from smreg import SoftmaxRegression, TemperatureScaling, calibration_study, log_softmax, softmax
+from smreg import (
+    SoftmaxRegression,
+    SoftmaxRegressionCV,
+    TemperatureScaling,
+    calibration_study,
+    log_softmax,
+    softmax,
+)
 from smreg.calibrators import NAMED
 from smreg.measures import METRICS
 from smreg.metrics import calibration_error, smooth_calibration_error
@@ -268,18 +275,15 @@ def test_the_temperature_mends_what_is_too_sure_and_changes_no_accuracy(data):
 @pytest.mark.parametrize(
     ("name", "pipeline"),
     [
-        ("matrix", SoftmaxRegression()),
-        ("dirichlet", make_pipeline(FunctionTransformer(log_softmax), SoftmaxRegression())),
+        ("matrix", SoftmaxRegressionCV()),
+        ("dirichlet", make_pipeline(FunctionTransformer(log_softmax), SoftmaxRegressionCV())),
     ],
 )
 def test_matrix_scaling_and_dirichlet_calibration_are_softmax_regressions(data, name, pipeline):
     X, y = data
-    study = calibration_study(
-        models(), X, y, cv=2, methods={"named": name, "own": pipeline}, metrics=["log_loss"]
-    )
+    study = calibration_study({"bayes": GaussianNB()}, X, y, cv=2, methods={"named": name, "own": pipeline})
 
-    for estimator in models():
-        assert_array_equal(study.probabilities[estimator, "named"], study.probabilities[estimator, "own"])
+    assert_array_equal(study.probabilities["bayes", "named"], study.probabilities["bayes", "own"])
 
 
 @pytest.mark.parametrize("name", ["temperature", "dirichlet"])
@@ -319,9 +323,8 @@ def test_soft_targets_of_zeros_and_ones_are_labels(data):
     model = {"softmax": SoftmaxRegression()}
     cv = KFold(3)
     metrics = ["log_loss", "brier_score", "calibration_error", "accuracy"]
-    one, other = (
-        calibration_study(model, X, t, cv=cv, methods=list(NAMED), metrics=metrics) for t in (y, soft)
-    )
+    methods = {"temperature": "temperature", "matrix": SoftmaxRegression()}
+    one, other = (calibration_study(model, X, t, cv=cv, methods=methods, metrics=metrics) for t in (y, soft))
 
     assert_allclose(other.table["value"], one.table["value"], atol=1e-6)  # fits end within tol of each other
     assert_array_equal(other.classes, one.classes)
