@@ -281,6 +281,22 @@ def test_an_integer_weight_is_so_many_equal_samples(data, rng):
     assert_allclose(weighted.standard_error, repeated.standard_error, rtol=1e-9)
 
 
+def test_weights_go_to_all_fits(data, rng):
+    X, y = data
+    weights, names = rng.uniform(size=len(y)), np.array(["a", "b", "c"])
+    folds = list(StratifiedKFold(3).split(X, y))
+    model = TemperatureScaling(LogisticRegression(), cv=folds).fit(X, names[y], sample_weight=weights)
+    logits = np.empty((len(y), 3))
+    for train, test in folds:
+        part = LogisticRegression().fit(X[train], y[train], weights[train])
+        logits[test] = part.decision_function(X[test])
+    expected = fit_temperature(logits, y, sample_weight=weights)
+    whole = LogisticRegression().fit(X, y, weights)
+
+    assert_allclose(model.temperature_, expected.temperature, rtol=1e-9)  # sums in another order
+    assert_array_equal(model.decision_function(X), whole.decision_function(X))
+
+
 def test_one_weight_for_all_changes_no_temperature(data):
     X, y = data
     plain, weighted = (TemperatureScaling(GaussianNB()).fit(X, y, sample_weight=s) for s in (None, 4.0))
@@ -406,15 +422,24 @@ def test_a_fold_whose_training_part_lacks_a_class_is_named_with_the_class(data):
         TemperatureScaling(GaussianNB(), cv=folds).fit(X, names)
 
 
+def test_so_is_a_class_without_weight_that_a_training_part_lacks(data):
+    X, y = data
+    y = np.append("d", np.array(["a", "b", "c"])[y[1:]])
+    weights = np.append(0.0, np.ones(len(y) - 1))
+
+    with pytest.raises(ValueError, match=r"training part of fold 0 has the classes \['a', 'b', 'c'\]"):
+        TemperatureScaling(cv=KFold(3)).fit(X, y, sample_weight=weights)
+
+
 def test_a_failed_fit_leaves_everything_as_it_was(data):
+    """Here the temperature fails, after the classifier."""
     X, y = data
     model = TemperatureScaling(GaussianNB()).fit(X, y)
+    model.set_params(estimator=FrozenEstimator(GaussianNB().fit(X, y)))
     before = dict(vars(model))
-    spoilt = X.copy()
-    spoilt[-1] = np.nan
 
-    with pytest.raises(ValueError, match="NaN"):
-        model.fit(spoilt, y)
+    with pytest.raises(ValueError, match="not among the classes"):
+        model.fit(X, y + 1)
     assert vars(model) == before
 
 
