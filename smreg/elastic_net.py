@@ -27,8 +27,8 @@ logits divided by a temperature, softer with every such step and harder again wi
 Converged is what has converged at a temperature of one.
 
 **Shifts.** Adding a constant to a column of W changes no probability for three classes or more. With a
-ridge the sum of the column's coefficients is determined by it; with the L1 norm alone, ``rho = 1``, the norm is
-least where a median of the column is zero, and for an even number of classes anywhere between its two
+ridge the sum of the column's coefficients is determined by it; with the L1 norm alone, ``rho = 1``, the norm
+is least where a median of the column is zero, and for an even number of classes anywhere between its two
 medians. Among these `canonical` takes the shift that makes most coefficients zero.
 
 References
@@ -48,9 +48,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg import fisher, quadratic, working
+from smreg import fisher, quadratic
 from smreg.duality import duality_gap
-from smreg.objective import Objective
+from smreg.working import Hessians
 
 Array = NDArray[np.float64]
 
@@ -73,6 +73,9 @@ RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more
 PROGRESS = 0.75  # part of the norm that a step may leave there
 ROUNDING = 2.0**-50  # of F, and of a gap
 SURELY = 2.0**-6  # part of `tol` at which the norm is enough, whatever the gap
+import time; T0=time.process_time(); DEBUG=False
+import os
+SAMPLED=float(os.environ.get('SAMPLED','.1'))
 GAP_EVALUATIONS = 2  # passes over the rows for the duality gap
 
 
@@ -81,16 +84,17 @@ class ElasticNet:
 
     Parameters
     ----------
-    loss : Objective
-        Without a penalty, in rows of classes.
+    hessians : Hessians
+        Of the loss.
     penalty : float
         gamma, positive.
     l1_ratio : float
         rho, in (0, 1].
     """
 
-    def __init__(self, loss: Objective, penalty: float, l1_ratio: float) -> None:
-        self.loss, self.shape, p = loss, loss.shape, loss.design.n_features
+    def __init__(self, hessians: Hessians, penalty: float, l1_ratio: float) -> None:
+        self.hessians, self.loss = hessians, (loss := hessians.loss)
+        self.shape, p = loss.shape, loss.design.n_features
         self.ridge, self.l1 = np.zeros(self.shape[1]), np.zeros(self.shape[1])
         with np.errstate(over="ignore"):
             self.ridge[:p] = np.minimum(penalty * (1 - l1_ratio) / loss.scale / loss.scale, MAX_WEIGHT)
@@ -236,10 +240,10 @@ class _Search:
         return RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
 
     def step(self, point: Point) -> Step:
-        """The minimum of the model at a point, at a temperature of one if it says that the search has converged."""
+        """The minimum of the model at a point, at a temperature of one if the search has converged."""
         step = self.solve(point, self.temperature(point))
-        if self.softening and step.norm <= self.tol:
-            step = self.solve(point, 1.0)
+        if (self.softening or self.norm > SAMPLED) and step.norm <= self.tol:
+            step = self.solve(point, 1.0, True)
         self.norm = step.norm
         return step
 
@@ -250,25 +254,28 @@ class _Search:
         totals = fisher.class_variances(self.net.loss, point.theta.ravel())
         return 1.0 + self.softening * self.norm * float(np.sqrt(np.mean(1.0 / totals)))
 
-    def solve(self, point: Point, temperature: float) -> Step:
+    def solve(self, point: Point, temperature: float, verify: bool=False) -> Step:
         """The minimum of the model, to a part of the step's length."""
         net, theta = self.net, point.theta
         slope = point.gradient + net.ridge * theta
         members = (theta != 0) | (net.l1 == 0) | (np.abs(slope) > net.l1)
-        classes, columns = np.nonzero(members)
+        columns = np.nonzero(members)[1]
         self.refreshes += 1
+        accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
+        sampled = self.norm > SAMPLED and not verify
+        H = net.hessians.at(theta, temperature, members, net.ridge, accuracy, sampled=sampled)
         model = quadratic.Model(
-            working.hessian(net.loss, theta.ravel(), temperature, classes, columns, net.ridge[columns]),
+            H,
             slope[members],
             theta[members],
             net.l1[columns],
             columns if net.has_shifts else None,
             net.shape[0],
         )
-        accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
         minimum = model.minimum(accuracy)
         if not minimum.is_exact and minimum.norm <= self.tol:
             minimum = model.minimum(accuracy, exact=True)
+        if DEBUG: print(self.evaluations, point.value, minimum.norm, temperature, len(columns), np.count_nonzero(theta), getattr(H,'count',0), sampled, time.process_time()-T0)
         reached, direction = theta.copy(), np.zeros(net.shape)
         reached[members], direction[members] = minimum.x, minimum.x - theta[members]
         return Step(reached, direction, minimum.norm)

@@ -43,10 +43,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ``          + 1/(C S) [(1 - l1_ratio)/2 ||W||_F^2 + l1_ratio ||W||_1]``,
 
     where ``s_i`` are the weights and S is their sum: ridge by default, the elastic net with an `l1_ratio`
-    between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution is
-    that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The minimum
-    is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal Newton
-    method. The units of the features play no part in either: the search needs no scaling. The
+    between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution
+    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The
+    minimum is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal
+    Newton method. The units of the features play no part in either: the search needs no scaling. The
     penalty does have units, so that with a finite `C` scaling the features changes the solution, as in any
     ridge regression.
 
@@ -55,11 +55,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     C : float, default=1.0
         Inverse strength of the penalty, positive; ``inf`` means no penalty.
     l1_ratio : float, default=0.0
-        Part of the L1 norm in the penalty, from 0 to 1. Any such part makes coefficients exactly zero, the more
-        the smaller `C` is. At 1 and for three classes or more the minimum may be reached by many
-        coefficients, since adding a constant to those of a feature changes no probability; an even number
-        of classes allows it even without a change of the L1 norm. Of those shifts the one is taken that leaves
-        most coefficients of the feature zero, then that with the least squares, then the smaller one.
+        Part of the L1 norm in the penalty, from 0 to 1. Any such part makes coefficients exactly zero, the
+        more of them the smaller `C` is. Adding a constant to all coefficients of a feature changes no
+        probability. At 1, with an even number of classes from four on, some such shifts do not even change
+        the L1 norm, and the minimum is not unique: the one is taken that leaves most coefficients of the
+        feature zero, then that of least Euclidean norm, then the smaller one.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -146,6 +146,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     array([[1., 0., 0.],
            [1., 0., 0.]])
     """
+
+    coef_: Any
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
@@ -476,13 +478,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         (3, 4)
         """
         check_is_fitted(self)
-        self.coef_ = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+        self.coef_ = _dense(self.coef_)
         return self
 
     def _coefficients(self) -> tuple[Array, Array]:
         """Dense coefficients, and intercepts, in double precision."""
-        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        return coef.astype(np.float64), self.intercept_.astype(np.float64)
+        return _dense(self.coef_).astype(np.float64), self.intercept_.astype(np.float64)
 
     def _validate(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
@@ -533,6 +534,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         list(design.map(block, n_classes))
         return result
+
+
+def _dense(coef: Any) -> Array:
+    return np.asarray(coef.toarray() if sparse.issparse(coef) else coef)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ is its minimum where with the slope ``h = g + H (x - x0)``
 
 **Active set.** Active are the coordinates that are not zero, those without a weight, and those that are
 zero but want to move, ``|h_j| > l_j``. Within the orthant of their signs q is a plain quadratic, whose
-minimum is one linear system away. Coordinates that want to leave zero, but would leave it the wrong way when all
-move together, are put back to rest. The others go as far as the orthant reaches, and those that
-meet its border stop there, at exactly zero. Every step lowers q, one that meets a border makes the active set
-smaller, and one that meets none ends at the minimum over it: no set ends a step twice in that way, and there
-are finitely many. In practice a handful of steps suffices.
+minimum is one linear system away. Coordinates that want to leave zero, but would leave it the wrong way when
+all move together, are put back to rest. The others go as far as the orthant reaches, and those that meet its
+border stop there, at exactly zero. Every step lowers q, one that meets a border makes the active set smaller,
+and one that meets none ends at the minimum over it: no set ends a step twice in that way, and there are
+finitely many. In practice a handful of steps suffices.
 
 References
 ----------
@@ -186,8 +186,8 @@ class Model:
     def _search(self, at: _Stage, direction: Array, slope: Array, signs: Array) -> _Stage | None:
         """Go along a direction within the orthant of the signs, zero for coordinates without a border.
 
-        Up to the first border q falls, all the way to the minimum over the active set at length one. Beyond it
-        coordinates stop at zero, and the length is halved until q falls as it should, or to that border.
+        Up to the first border q falls, all the way to the minimum over the active set at length one. Beyond
+        it coordinates stop at zero, and the length is halved until q falls as it should, or to that border.
         """
         meets = direction * signs < 0
         border = float(np.min(-at.x[meets] / direction[meets], initial=math.inf))

@@ -15,6 +15,7 @@ from smreg.rowspace import RowSpace, is_wide
 from smreg.singletons import Singletons, has_singletons
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
+from smreg.working import Hessians
 
 Array = NDArray[np.float64]
 
@@ -161,7 +162,7 @@ class Problem:
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
-        self._loss: Objective | None = None
+        self._hessians: Hessians | None = None
         self._seconds = perf_counter() - began
 
     @property
@@ -254,11 +255,13 @@ class Problem:
         on_iteration: OnIteration | None,
     ) -> tuple[Regression, Solution]:
         """Minimise the cross-entropy with an L1 penalty."""
-        began, loss = perf_counter(), self._cross_entropy()
-        net = ElasticNet(loss, self.penalty(C), l1_ratio)
+        began = perf_counter()
+        net = ElasticNet(self._cross_entropy(), self.penalty(C), l1_ratio)
 
         def report(theta: Array, value: float, norm: float) -> bool:
-            return on_iteration is not None and on_iteration(lambda: self._regression(loss, theta), value, norm)
+            return on_iteration is not None and on_iteration(
+                lambda: self._regression(net.loss, theta), value, norm
+            )
 
         point, more = self._sparse_start(net, start)
         minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
@@ -275,12 +278,12 @@ class Problem:
             converged=minimum.reason == "converged",
             reason=minimum.reason,
         )
-        return self._regression(loss, minimum.theta), solution
+        return self._regression(net.loss, minimum.theta), solution
 
-    def _cross_entropy(self) -> Objective:
+    def _cross_entropy(self) -> Hessians:
         """Without a penalty, in rows of classes."""
-        if self._loss is None:
-            self._loss = Objective(
+        if self._hessians is None:
+            loss = Objective(
                 self._design,
                 self.sample,
                 penalty=0.0,
@@ -289,7 +292,8 @@ class Problem:
                 columns=self._columns,
                 class_rows=True,
             )
-        return self._loss
+            self._hessians = Hessians(loss)
+        return self._hessians
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
