@@ -142,9 +142,16 @@ class Products:
     """
 
     def __init__(
-        self, loss: Objective, theta: Array, temperature: float, classes: Indices, columns: Indices, ridge: Array
+        self,
+        loss: Objective,
+        theta: Array,
+        temperature: float,
+        classes: Indices,
+        columns: Indices,
+        ridge: Array,
+        accuracy: float,
     ) -> None:
-        self.ridge, self.count = ridge, 0
+        self.ridge, self.accuracy, self.count = ridge, accuracy, 0
         features = np.unique(columns[columns < loss.design.n_features])
         self._loss = _restricted(loss, features)
         kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
