@@ -537,7 +537,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
 
 def _dense(coef: Any) -> Array:
-    return np.asarray(coef.toarray() if sparse.issparse(coef) else coef)
+    return np.asarray(coef if isinstance(coef, np.ndarray) else coef.toarray())
 
 
 @contextmanager

@@ -28,9 +28,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-import os
-FORCING = float(os.environ.get('FORCING','1'))
-MAX_PRODUCTS = int(os.environ.get('MAXP','200'))
+FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
 TINY = 1e-300
 
 
@@ -81,17 +79,14 @@ class Hessians:
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
         if sampled and n_rows < loss.design.n_samples:
             totals = fisher.class_variances(loss, at.phi)
-            at = replace(at, **self._sample(at, totals, n_rows))
+            rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
+            at = replace(at, rows=rows, weights=weights)
         H = _information(loss, at, classes, columns)
         H[np.diag_indices(m)] += ridge[columns]
         if loss.class_rows:
             intercepts = np.flatnonzero(columns == loss.design.n_features)
             H[np.ix_(intercepts, intercepts)] += H[intercepts, intercepts].sum() / max(len(intercepts), 1)
         return DenseQuadratic(H)
-
-    def _sample(self, at: fisher.Curvature, totals: Array, n_rows: int) -> dict[str, Array]:
-        rows, weights = self._sampler(at.phi, at.temperature, totals, n_rows)
-        return {"rows": rows, "weights": weights}
 
     @cached_property
     def _sampler(self) -> RowSampler:
@@ -164,6 +159,7 @@ class Products:
         self._common = 0.0
         if not loss.single_row and len(self._intercepts):
             self._common = float(self.diagonal[self._intercepts].mean())
+            self.diagonal[self._intercepts] += self._common
 
     def product(self, v: Array) -> Array:
         """``H v``."""
@@ -185,10 +181,10 @@ class Products:
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
 
-    def solve(self, active: Indices, rhs: Array) -> Array:
-        """By conjugate gradients."""
+    def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
+        """By conjugate gradients, of which the first few do most."""
         if not rhs.any():
-            return rhs
+            return rhs, True
         full, root = np.zeros(len(self.ridge)), np.sqrt(np.maximum(self.diagonal[active], TINY))
 
         def scaled(v: Array) -> Array:
@@ -197,8 +193,9 @@ class Products:
 
         m = len(active)
         operator = linalg.LinearOperator((m, m), matvec=scaled, dtype=np.float64)
-        solution, _ = linalg.cg(operator, rhs / root, rtol=FORCING * self.accuracy, maxiter=MAX_PRODUCTS)
-        return np.asarray(solution / root)
+        limit = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        solution, missed = linalg.cg(operator, rhs / root, rtol=self.accuracy, maxiter=limit)
+        return solution / root, not missed
 
     def _class_diagonals(self) -> Array:
         """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
