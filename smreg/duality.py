@@ -83,7 +83,7 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
 
 
 def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:
-    """``sum_i s_i (q_i - t_i) z_i'`` and its sums over the classes; the same with the priors for q."""
+    """``sum_i s_i (q_i - t_i) z_i'``, the sums for every class, and the first with the priors for q."""
     n_rows, priors = loss.shape[0], loss.sample.priors
 
     def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, ...]:
@@ -120,7 +120,7 @@ def _add_targets(loss: Objective, q: Array, rows: slice, part: float) -> Array:
 
 
 def _divergences(q: Array, eta: Array) -> Array:
-    """``KL(q, softmax(eta))`` of every row, a sum of terms ``q log(q / p) - q + p`` that are not negative."""
+    """``KL(q, softmax(eta))`` for every row, as a sum of ``q log(q / p) - q + p``, never negative."""
     log_p = eta - eta.max(axis=0)
     log_p -= np.log(np.exp(log_p).sum(axis=0))
     terms = np.exp(log_p) - q

@@ -20,6 +20,7 @@ from smreg.singletons import Singletons, has_singletons
 from smreg.solution import Solution
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
+from smreg.working import Hessians
 
 Array = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ class Problem:
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
         self._null: fisher.NullCovariance | None = None
-        self._loss: Objective | None = None
+        self._hessians: Hessians | None = None
         self._seconds = perf_counter() - began
 
     def _weigh(self, targets: Targets, weights: Array) -> None:
@@ -101,7 +102,7 @@ class Problem:
         """
         part = copy(self)
         part._weigh(targets, weights)
-        part._design, part._loss = self._design.part(rows, map_blocks), None
+        part._design, part._hessians = self._design.part(rows, map_blocks), None
         return part
 
     def expand(self, regression: Regression) -> Regression:
@@ -234,12 +235,12 @@ class Problem:
         on_iteration: OnIteration | None,
     ) -> tuple[Regression, Solution]:
         """Minimise the cross-entropy with an L1 penalty."""
-        began, loss = perf_counter(), self._cross_entropy()
-        net = ElasticNet(loss, self.penalty(C), l1_ratio)
+        began = perf_counter()
+        net = ElasticNet(self._cross_entropy(), self.penalty(C), l1_ratio)
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
-                lambda: self._regression(loss, theta), value, norm
+                lambda: self._regression(net.loss, theta), value, norm
             )
 
         point, more = self._sparse_start(net, start)
@@ -257,12 +258,12 @@ class Problem:
             converged=minimum.reason == "converged",
             reason=minimum.reason,
         )
-        return self._regression(loss, minimum.theta), solution
+        return self._regression(net.loss, minimum.theta), solution
 
-    def _cross_entropy(self) -> Objective:
+    def _cross_entropy(self) -> Hessians:
         """Without a penalty, in rows of classes."""
-        if self._loss is None:
-            self._loss = Objective(
+        if self._hessians is None:
+            loss = Objective(
                 self._design,
                 self.sample,
                 penalty=0.0,
@@ -271,7 +272,8 @@ class Problem:
                 columns=self._columns,
                 class_rows=True,
             )
-        return self._loss
+            self._hessians = Hessians(loss)
+        return self._hessians
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.

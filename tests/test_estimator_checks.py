@@ -9,6 +9,7 @@ from smreg import SoftmaxRegression
     [
         SoftmaxRegression(),
         SoftmaxRegression(C=10.0, class_weight="balanced"),
+        SoftmaxRegression(l1_ratio=0.5),
         SoftmaxRegression(temperature=2.0, tol=1e-8, warm_start=True, n_jobs=2),
     ]
 )
