@@ -74,12 +74,12 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
     penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
     exactly up to ``C = l1_ratio / (S max |G|)``.
     """
-    gradient, null_loss = problem.null_gradient()
-    with np.errstate(over="ignore", divide="ignore"):
+    gradient, null_deviance = problem.null_gradient()
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if l1_ratio > 0:
             C = l1_ratio / (problem.total_weight * np.abs(gradient).max(initial=0.0))
         else:
-            C = NULL_FRACTION * null_loss / (problem.total_weight * np.sum(gradient**2))
+            C = NULL_FRACTION * null_deviance / (problem.total_weight * np.sum(gradient**2))
     return float(C) if 0 < C < np.inf else 1.0
 
 
