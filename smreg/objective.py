@@ -163,7 +163,9 @@ class Objective:
         What the coefficients of constant features add to the logits goes to the intercepts.
         """
         phi = np.empty(self.shape)
-        phi[:, : self.design.n_features] = self.contrasts.T @ np.where(self.spread > 0, coef * self.scale, 0.0)
+        phi[:, : self.design.n_features] = self.contrasts.T @ np.where(
+            self.spread > 0, coef * self.scale, 0.0
+        )
         if self.fit_intercept:
             phi[:, -1] = self.contrasts.T @ (intercept + coef @ self.mean)
         return phi.ravel()
