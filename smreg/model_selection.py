@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
-from smreg.cross_validation import PathSearch, Scoring, make_folds, make_scorer, routed
+from smreg.cross_validation import PathSearch, Scoring, check_test_classes, make_folds, make_scorer, routed
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.path import warn_of_unconverged
 from smreg.regression import Regression
@@ -201,8 +201,11 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
             X_checked, targets, weights = self._check(X, y, sample_weight)
-            split_params, score_params = routed(self, "fit", sample_weight, params)
+            score_weight = None if sample_weight is None else weights
+            split_params, score_params = routed(self, "fit", score_weight, params)
             folds = make_folds(self.cv, X, y, targets, weights, split_params)
+            if self.temperature == "cv":
+                check_test_classes(folds, targets, weights)
             y = y if hasattr(y, "shape") else np.asarray(y)
             scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
             self.classes_ = targets.classes
@@ -214,7 +217,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 search.run(scoring, report)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
-            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter)
+            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
         return self
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
