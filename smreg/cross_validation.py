@@ -45,22 +45,24 @@ def routed(
     if get_config()["enable_metadata_routing"]:
         parts = process_routing(estimator, method, sample_weight=sample_weight, **params)
         return parts.splitter.split if method == "fit" else {}, parts.scorer.score
-    unknown = sorted(set(params) - {"groups"})
+    unknown = sorted(set(params) - ({"groups"} if method == "fit" else set()))
     if unknown:
         raise ValueError(
             f"{method} got the parameters {unknown}, which need metadata routing: call "
             "sklearn.set_config(enable_metadata_routing=True)."
         )
-    return params, {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
+    return params, {} if sample_weight is None else {"sample_weight": sample_weight}
 
 
 def make_folds(
     cv: Any, X: Any, y: Any, targets: Targets, weights: Array, params: Mapping[str, Any]
 ) -> list[Fold]:
     """The folds, each with weight in its test part, and of every class in its training part."""
-    splitter = check_cv(cv, y, classifier=True)
-    n_samples = len(weights)
-    folds = [Fold(*(_indices(part, n_samples) for part in fold)) for fold in splitter.split(X, y, **params)]
+    splits = check_cv(cv, y, classifier=True).split(X, y, **params)
+    folds = [
+        Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
+        for number, split in enumerate(splits)
+    ]
     if not folds:
         raise ValueError("cv must have at least one fold, got none.")
     has_weight = targets.mass(weights) > 0
@@ -77,9 +79,29 @@ def make_folds(
     return folds
 
 
-def _indices(part: Any, n_samples: int) -> Index:
-    part = np.asarray(part)
-    return np.flatnonzero(part) if part.dtype == bool else np.arange(n_samples)[part]
+def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
+    """Indices from zero, of indices or a mask."""
+    if part.shape == (n_samples,) and part.dtype == bool:
+        return np.flatnonzero(part)
+    if part.ndim == 1 and (part.dtype.kind in "iu" or part.size == 0):
+        indices = part.astype(np.intp)
+        if ((indices >= -n_samples) & (indices < n_samples)).all():
+            return np.where(indices < 0, indices + n_samples, indices)
+    raise ValueError(
+        f"cv must give indices of the {n_samples} samples, or masks with an entry for each; fold {number} "
+        f"has {np.array2string(part, threshold=10)} of shape {part.shape}."
+    )
+
+
+def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
+    """Raise a ValueError if the test parts know but one class: no temperature can be fitted to them."""
+    mass = sum(targets.take(fold.test).mass(weights[fold.test]) for fold in folds)
+    known = targets.classes[mass > 0].tolist()
+    if len(known) < 2:
+        raise ValueError(
+            'temperature="cv" needs samples of at least 2 classes in the test parts of the folds, got only '
+            f"the class {known[0]!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,7 @@ class Scoring:
 
 def make_scorer(scoring: Any, estimator: BaseEstimator, y: Any) -> Callable[..., float]:
     """The scorer that `scoring` stands for, with labels or soft targets."""
+    scoring = "accuracy" if scoring is None else scoring
     if isinstance(scoring, str) and is_soft(y):
         if scoring == "neg_log_loss":
             return neg_cross_entropy_scorer

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,9 @@ class RegularizationPath:
         return pd.DataFrame({"coefficient": self.coefs.ravel()}, index=index).reset_index()
 
 
-def warn_of_unconverged(solutions: Sequence[Solution], tol: float, max_iter: int) -> None:
+def warn_of_unconverged(
+    solutions: Sequence[Solution], tol: float, max_iter: int, *, stacklevel: int = 3
+) -> None:
     """Warn, once, of the fits that did not converge, with the words of the worst."""
     failed = [solution for solution in solutions if not solution.converged]
     if failed:
@@ -89,7 +92,7 @@ def warn_of_unconverged(solutions: Sequence[Solution], tol: float, max_iter: int
             f"{len(failed)} of {len(solutions)} fits did not converge. Of the worst: "
             + worst.explain(tol, max_iter),
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -179,6 +182,8 @@ def regularization_path(
     )
     model._validate_params()
     values = check_grid(Cs)
+    if isinstance(l1_ratio, bool) or not isinstance(l1_ratio, Real) or not 0 <= l1_ratio <= 1:
+        raise ValueError(f"l1_ratio must be a number from 0 to 1, got {l1_ratio!r}.")
     X, targets, weights = model._validate(X, y, sample_weight)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from smreg import elastic_net, fisher, solver
 from smreg.design import DesignMatrix
@@ -72,6 +73,8 @@ class Problem:
         self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
+        if fit_intercept:
+            self._design.shift_far_columns(self._columns)  # of the parts too
         self._null: fisher.NullCovariance | None = None
         self._hessians: Hessians | None = None
         self._seconds = perf_counter() - began
@@ -100,9 +103,11 @@ class Problem:
 
         The classes that have weight must be the same.
         """
+        began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
         part._design, part._hessians = self._design.part(rows, map_blocks), None
+        part._seconds = perf_counter() - began
         return part
 
     def expand(self, regression: Regression) -> Regression:
@@ -143,11 +148,15 @@ class Problem:
         return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
 
     def null_gradient(self) -> tuple[Array, float]:
-        """Gradient in the coefficients of the intercept-only model's mean cross-entropy, and its value."""
-        objective = self.objective(1.0)
+        """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
+
+        That is its mean divergence from the targets: without the entropy that soft targets have.
+        """
+        objective, target = self.objective(1.0), self.sample.target
         value, gradient = objective(objective.start())
+        entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
         by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
-        return objective.contrasts @ (by_contrast * objective.scale), value
+        return objective.contrasts @ (by_contrast * objective.scale), value - entropy
 
     def null_curvatures(self) -> Array:
         """Curvature of each coefficient that the data determine, given all others, at that model."""
