@@ -15,9 +15,10 @@ that a step away. With ``mu = gamma + delta`` and ``w = -e`` the model is statio
 
 **Conjugate gradients.** The operator ``mu + G S`` is self-adjoint in the inner product ``<v, S w>``. The
 intercept's changes c are the multipliers of ``sum_i S_i w_i = sum_i R_i``, which leaves a search orthogonal
-to constants, and whether X is centred makes no difference. With the diagonal g in place of G, and few words
-are common to two texts, the operator is inverted row by row, by Sherman and Morrison's formula. Then 3 to 15
-products do.
+to constants, and whether X is centred makes no difference. Few words are common to two texts: with G replaced
+by its diagonal the operator is inverted row by row, by the formula of Sherman and Morrison, and with the few
+columns Z of largest variance, which are common to many, as ``G ~ diag(g) + Z Z'`` by that of Woodbury. Then 2
+to 15 products do.
 
 **How good a step is** they tell besides. Where r is the residual of the system, the model lies at most
 ``<r, S r> / (2 mu^2)`` above its minimum, by duality. Without damping that also bounds from above the norm of
@@ -36,7 +37,7 @@ https://doi.org/10.1007/978-0-387-40065-5
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -44,30 +45,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.design import sum_of
-from smreg.metric import JITTER
+from smreg.metric import JITTER, inverse_factor
 from smreg.objective import Objective
 from smreg.solver import Minimum, Point
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
 
+RANK = 256  # dense columns times classes: their matrix takes as long to factorise as a few products
+BLOCK = 2**11  # rows in a block of their products
 PARTS = 4  # of the columns, for threads
 
 FIRST_DAMPING = 0.5  # mu at a cold start, in parts of the mean of ``s g``
 DAMPING_FACTOR = 2.0  # by which it falls after a full step, and rises after one that was cut
 ENOUGH = 0.1  # part of the model's decrease that may be missing
-MAX_CONJUGATE = (
-    100  # products for a step: where they do not suffice, the Gram matrix is too far from its diagonal
-)
+MAX_CONJUGATE = 100  # products for a step: where more are needed, L-BFGS in another metric does better
 ARMIJO = 1e-4  # part of the slope by which a step must lower the objective
 MAX_HALVINGS = 30
+SMALLEST = 1e-200  # divisor
+LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
 ROUNDING = 2.0**-46  # relative error of values
 
 
 def applies(objective: Objective) -> bool:
     """Whether X is sparse with no more rows than columns, and there is a penalty."""
     design = objective.design
-    return design.is_sparse and objective.penalty > 0 and design.n_samples <= design.n_features
+    if not design.is_sparse or objective.penalty == 0 or design.n_samples > design.n_features:
+        return False
+    return 1 / LARGEST < float(np.abs(design.X.data).max(initial=0.0)) < LARGEST
 
 
 def minimize(
@@ -114,7 +119,11 @@ def minimize(
         is_newton, previous, norm = mu == rows.penalty, norm, step.norm
         if is_newton and norm <= tol:
             reason = "converged"
-        elif length == 0 or (norm >= previous and reached.value >= state.value - _slack(state)):
+        elif (
+            length == 0
+            or norm == math.inf
+            or (norm >= previous and reached.value >= state.value - _slack(state))
+        ):
             reason = "rounding"
         if length > 0:
             state, iterations = reached, iterations + 1
@@ -142,7 +151,10 @@ class _State:
 
 @dataclass(frozen=True)
 class _Step:
-    """Changes of V, of E and of the intercept, and a bound from above of ``||g||_{H^-1}`` of the damped H."""
+    """Changes of V, of E and of the intercept, and a bound from above of ``||g||_{H^-1}`` of the damped H.
+
+    The bound is infinite where conjugate gradients did not come to the end.
+    """
 
     dual: Array
     predictors: Array
@@ -166,8 +178,11 @@ class _Rows:
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean = objective.mean
-        self.diagonal = np.maximum(squares - 2 * (self.columns.T @ mean) + mean @ mean, 0.0)[:, np.newaxis]
+        mean, rank = objective.mean, RANK // len(sample.priors)
+        largest = np.argsort(-objective.spread, kind="stable")[:rank]
+        self.dense = self.columns[largest].toarray().T - mean[largest]
+        squares += mean @ mean - 2 * (self.columns.T @ mean) - _inner(self.dense, self.dense)[:, 0]
+        self.diagonal = np.maximum(squares, 0.0)[:, np.newaxis]
         self.size = float(np.vdot(self.weights, self.diagonal)) / len(used)
 
     def gram(self, dual: Array) -> Array:
@@ -242,6 +257,7 @@ class _Model:
         self.inverse = 1.0 / (mu + rows.diagonal * self.weighted)  # for Sherman and Morrison
         determinant = mu * _inner(self.p, self.inverse)
         self.correction = rows.diagonal * rows.weights * self.p * self.inverse / determinant
+        self.factor = inverse_factor(self.of_dense())
         self.of_constants = _generalised_inverse(self.p.T @ self.weighted)
 
     def information(self, w: Array) -> Array:
@@ -262,6 +278,29 @@ class _Model:
         scaled = self.inverse * w
         return np.asarray(scaled + self.correction * _inner(self.p, scaled))
 
+    def of_dense(self) -> Array:
+        """``1 + Z' S (mu + g S)^-1 Z`` for the dense columns Z of all classes."""
+        a, Z = self.weighted * self.inverse, self.rows.dense
+        (n, K), rank = a.shape, Z.shape[1]
+        shares = a / np.sqrt(np.maximum(a.sum(axis=1, keepdims=True), SMALLEST))
+        matrix = np.eye(K * rank)
+        for first in range(0, n, BLOCK):
+            block = slice(first, first + BLOCK)
+            z = Z[block]
+            half = (shares[block, :, np.newaxis] * z[:, np.newaxis, :]).reshape(len(z), -1)
+            matrix -= half.T @ half
+            for k in range(K):
+                own = slice(k * rank, (k + 1) * rank)
+                matrix[own, own] += (z * a[block, k, np.newaxis]).T @ z
+        return matrix
+
+    def preconditioned(self, r: Array) -> Array:
+        """``(mu + (g + Z Z') S)^-1 r``."""
+        by_rows, Z = self.by_rows(r), self.rows.dense
+        scores = (Z.T @ self.information(by_rows)).T
+        back = (self.factor.T @ (self.factor @ scores.ravel())).reshape(scores.shape)
+        return np.asarray(by_rows - self.by_rows(Z @ back.T))
+
     def minimised(self, tol: float) -> _Step:
         """The step to the model's minimum, to within `ENOUGH` of the decrease or half the square of `tol`."""
         rows, state, mu = self.rows, self.state, self.mu
@@ -271,31 +310,40 @@ class _Model:
         image = rows.gram(residuals)
         r = self.centred(image + rows.penalty * state.predictors)
         dual, predictors = -residuals - rows.penalty * state.dual, -image - rows.penalty * state.predictors
-        direction = along = np.zeros_like(r)
-        excess, squared = math.inf, 1.0
+        w = direction = along = np.zeros_like(r)
+        squared, sufficient = 1.0, False
         for _ in range(MAX_CONJUGATE):
-            missing = float(np.vdot(r, self.information(r))) / (2 * mu**2)
-            if excess == math.inf:
-                excess = missing + self.decrease(self.step(dual, predictors, constant, 0.0))
-            if missing <= ENOUGH * (excess - missing) or 2 * excess <= tol**2:
+            off = r / mu
+            missing = float(np.vdot(off, self.information(off))) / 2
+            decrease = self.decrease(self.step(dual, predictors, constant))
+            sufficient = missing <= ENOUGH * decrease or 2 * (decrease + missing) <= tol**2
+            if sufficient:
                 break
-            z = self.centred(self.by_rows(r))
+            z = self.centred(self.preconditioned(r))
             image_z = self.information(z)
             previous, squared = squared, float(np.vdot(r, image_z))
             direction = z + squared / previous * direction
             along = image_z + squared / previous * along
             image = rows.gram(along)
             product = self.centred(mu * direction + image)
-            length = squared / float(np.vdot(along, product))
-            dual, predictors, r = dual + length * along, predictors + length * image, r - length * product
-            excess -= length * squared / (2 * mu)
-        return self.step(dual, predictors, constant, math.sqrt(2 * max(excess, 0.0)))
+            curvature = float(np.vdot(along, product))
+            if not 0 < curvature < math.inf:
+                break
+            length = squared / curvature
+            dual, predictors = dual + length * along, predictors + length * image
+            w, r = w + length * direction, r - length * product
+        step = self.step(dual, predictors, constant)
+        # without the residual of the recurrence, which rounding lets drift
+        off = step.predictors + step.intercept + constant + w
+        missing = float(np.vdot(off, self.information(off))) / 2
+        norm = math.sqrt(2 * max(self.decrease(step) + missing, 0.0))
+        return replace(step, norm=norm if sufficient else math.inf)
 
-    def step(self, dual: Array, predictors: Array, constant: Array, norm: float) -> _Step:
+    def step(self, dual: Array, predictors: Array, constant: Array) -> _Step:
         """The step ``V' - V`` from its multiple by mu, with the best change of the intercept."""
         change = predictors / self.mu
         intercept = -constant - self.constant(self.information(change))
-        return _Step(dual / self.mu, change, intercept, norm)
+        return _Step(dual / self.mu, change, intercept, math.inf)
 
     def decrease(self, step: _Step) -> float:
         """By how much a step lowers the model."""
@@ -319,7 +367,7 @@ def _inner(v: Array, w: Array) -> Array:
 def _generalised_inverse(products: Array) -> Array:
     """That of ``sum_i S_i`` from ``sum_i s_i p_i p_i'``, whose rows add up to its diagonal."""
     between = products * (1.0 - np.eye(len(products)))
-    root = np.sqrt(np.maximum(between.sum(axis=1), np.finfo(float).tiny))
+    root = np.sqrt(np.maximum(between.sum(axis=1), SMALLEST))
     unit = root / np.linalg.norm(root)
     scaled = (1.0 + JITTER) * np.eye(len(root)) - between / np.outer(root, root) + np.outer(unit, unit)
     return np.asarray(np.linalg.inv(scaled) / np.outer(root, root))
