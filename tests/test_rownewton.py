@@ -183,8 +183,8 @@ def test_an_optimum_of_any_penalty_is_found_again_from_its_coefficients(rng, by_
     again = rownewton.minimize(objective, cold.point.x, tol=1e-4, max_iter=100)
     state = rows.state_at(cold.point.x)
 
-    # V is -R / gamma, where R is off by S e and e by 1e-8 in the norm of S: with the largest eigenvalue kappa of
-    # X' S X / gamma the excess is at most kappa (1 + kappa) / 2 times its square
+    # V is -R / gamma, where R is off by S e, and e by 1e-8 in the norm of S: the excess is at most the square
+    # of that times kappa (1 + kappa) / 2, with the largest eigenvalue kappa of X' S X / gamma
     largest = np.linalg.norm(objective.design.X.toarray(), 2) ** 2 * objective.sample.weights.max() / 2
     kappa = largest / objective.penalty
     assert abs(state.value - cold.point.value) <= kappa * (1 + kappa) / 2 * 1e-16 + 1e-14
