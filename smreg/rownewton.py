@@ -24,8 +24,8 @@ to 15 products do.
 ``<r, S r> / (2 mu^2)`` above its minimum, by duality. Without damping that also bounds from above the norm of
 the gradient in the metric of the Hessian.
 
-The TF-IDF matrix of 20 newsgroups takes 20 products, which cost less than an evaluation, at C = 1, and 40 to 60
-at C = 100, where L-BFGS in the metric of the columns' variances takes 20 and 100 to 200 evaluations.
+The TF-IDF matrix of 20 newsgroups takes 20 products, cheaper than evaluations, at C = 1, and 40 to 60 at
+C = 100, where L-BFGS in the metric of the columns' variances takes 20 and 100 to 200 evaluations.
 
 References
 ----------
