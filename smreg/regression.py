@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg import elastic_net, fisher, solver
+from smreg import elastic_net, fisher, rownewton, solver
 from smreg.design import DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
@@ -211,13 +211,11 @@ class Problem:
         if l1_ratio > 0 and self.penalty(C) > 0:
             return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
         objective = self.objective(C, None if shared is None else shared.objective)
-        report = None
-        if on_iteration is not None:
 
-            def report(point: solver.Point) -> bool:
-                return on_iteration(
-                    lambda: self.expand(self._regression(objective, point.x)), point.value, point.norm
-                )
+        def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
+            if on_iteration is None:
+                return False
+            return on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
 
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
@@ -317,16 +315,36 @@ class Problem:
         shared: "Shared | None",
         tol: float,
         max_iter: int,
-        report: Callable[[solver.Point], bool] | None,
+        report: rownewton.OnIteration,
     ) -> tuple[solver.Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
         The second number is that of the evaluations.
         """
+        given = None if start is None else self._coordinates(objective, start)
+        if not rownewton.applies(objective):
+            return self._descent(objective, given, shared, tol, max_iter, report)
+        minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
+        if minimum.reason != "rounding":
+            return minimum, minimum.evaluations
+        more = max_iter - minimum.iterations
+        last, evaluations = self._descent(objective, minimum.point.x, None, tol, more, report)
+        evaluations += minimum.evaluations
+        return replace(last, iterations=last.iterations + minimum.iterations), evaluations
+
+    def _descent(
+        self,
+        objective: Objective,
+        given: Array | None,
+        shared: "Shared | None",
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, int]:
+        """The search by L-BFGS in a metric, from the coordinates that are given."""
         phi, function, more = objective.start(), _Remembering(objective), 0
         warm = False
-        if start is not None:  # a start worse than none, as after a change of units, is not taken
-            given = self._coordinates(objective, start)
+        if given is not None:  # a start worse than none, as after a change of units, is not taken
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
         null = [self._null_metric(objective)]
@@ -341,7 +359,7 @@ class Problem:
             tol=tol,
             max_iter=max_iter,
             warm=warm,
-            on_iteration=report or (lambda point: False),
+            on_iteration=lambda point: report(lambda: point.x, point.value, point.norm),
         )
         return minimum, minimum.evaluations + more
 
