@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -182,8 +181,6 @@ def regularization_path(
     )
     model._validate_params()
     values = check_grid(Cs)
-    if isinstance(l1_ratio, bool) or not isinstance(l1_ratio, Real) or not 0 <= l1_ratio <= 1:
-        raise ValueError(f"l1_ratio must be a number from 0 to 1, got {l1_ratio!r}.")
     X, targets, weights = model._validate(X, y, sample_weight)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(
