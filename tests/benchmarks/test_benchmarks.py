@@ -1,8 +1,11 @@
 """The benchmarks run, and the optimum that they hold everyone to is one. Nothing here is timed."""
 
+import pickle
+
 import calibration
 import machine
 import numpy as np
+import paths
 import pytest
 import solvers
 import tables
@@ -95,3 +98,49 @@ def test_the_benchmarks_of_calibration_are_printed(capsys, monkeypatch, tmp_path
 
     printed = capsys.readouterr().out
     assert all(name in printed for name in ["temperature", "memory", "95 %", "np.log", "class-wise ECE"])
+
+
+class InThisProcess:
+    """A worker without a process of its own, which the table of solvers tries."""
+
+    def __init__(self, data, warm_up, limit):
+        self.data, self.limit = data, limit
+
+    def fit(self, fitting, limit=None):
+        """Fit, after the way that a fitting takes to a process."""
+        return pickle.loads(pickle.dumps(fitting)).fit(*self.data)
+
+    def stop(self):
+        """Nothing to end."""
+
+
+def test_the_table_of_searches_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setattr(paths, "Worker", InThisProcess)
+
+    assert paths.main(["--only", "searches", "--data", "iris", "--threads", "1", "--rounds", "1"]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0] in ("smreg", *paths.PEERS)][:3]
+    assert [row[0] for row in rows] == ["smreg", *paths.PEERS]
+    assert all(float(row[-3]) <= 1e-6 for row in rows)
+
+
+def test_a_minimum_that_is_not_one_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setattr(paths, "EXACT", 1e-2)
+    monkeypatch.setattr(paths, "compare", lambda *arguments: [paths.Result("smreg", lowest=0.0)])
+
+    assert paths.main(["--only", "searches", "--data", "iris"]) == 1
+    assert "A minimum is wrong" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_paths_takes_other_data(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "FITS", 1)
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setitem(tables.ALL, "letters", tables.ALL["iris"])
+
+    assert paths.main(["--only", "threads", "memory", "--shrink", "200"], {"mine": tables.ALL["wine"]}) == 0
+
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("letters ", "mine ", "memory of a search on 1000 x 50"))
