@@ -61,7 +61,9 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
     """
     p, priors = loss.design.n_features, loss.sample.priors
     G, imbalance, at_priors = _residual_sums(loss, theta, direction)
-    ratio = max(float(np.max(imbalance / priors)), 0.0) if loss.fit_intercept else 0.0
+    if not loss.fit_intercept:  # which alone wants the residuals to sum to zero
+        imbalance = np.zeros_like(imbalance)
+    ratio = max(float(np.max(imbalance / priors)), 0.0)
     constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
     G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
     w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0
@@ -79,7 +81,8 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
         q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
         return float(_divergences(_add_targets(loss, q, rows, 1.0 - part), eta) @ loss.sample.weights[rows])
 
-    return float(bracket.sum()) + sum(loss.map_logits(divergence, theta.ravel(), direction.ravel()))
+    divergences = loss.map_logits(divergence, theta.ravel(), direction.ravel())
+    return max(float(bracket.sum()), 0.0) + sum(divergences)
 
 
 def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:

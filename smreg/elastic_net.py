@@ -242,9 +242,10 @@ class _Search:
         return self.gap <= small or step.norm <= SURELY * self.tol
 
     def duality_gap(self, point: Point, step: Step) -> float:
-        """At the point, by the probabilities that the step leads to."""
+        """At the point, by the probabilities that the step leads to; at most F, which is never negative."""
         self.evaluations += GAP_EVALUATIONS
-        return duality_gap(self.net.loss, self.net.ridge, self.net.l1, point.theta, step.direction)
+        gap = duality_gap(self.net.loss, self.net.ridge, self.net.l1, point.theta, step.direction)
+        return min(gap, point.value) if gap >= 0 else point.value
 
     def ended(self, point: Point, step: Step, iterations: int, reason: str) -> Minimum:
         """The record."""
@@ -284,6 +285,8 @@ class _Search:
         slope = point.gradient + net.ridge * theta
         members = (theta != 0) | (net.l1 == 0) | (np.abs(slope) > net.l1)
         columns = np.nonzero(members)[1]
+        if not len(columns):
+            return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
         H = net.hessians.at(theta, temperature, members, net.ridge, accuracy, sampled=sampled)
         self.refreshes += 1

@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+COPIES = 4  # of the matrix that there are at a time, factors and parts included
 FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
 TINY = 1e-300
 
@@ -73,7 +74,7 @@ class Hessians:
         """
         loss, (classes, columns) = self.loss, np.nonzero(members)
         m = len(classes)
-        if not fisher.fits(loss, 2 * m**2):
+        if not fisher.fits(loss, COPIES * m**2):
             return Products(loss, theta, temperature, classes, columns, ridge[columns], accuracy)
         at = fisher.Curvature(theta.ravel(), temperature)
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
@@ -147,8 +148,11 @@ class Products:
         accuracy: float,
     ) -> None:
         self.ridge, self.accuracy, self.count = ridge, accuracy, 0
-        features = np.unique(columns[columns < loss.design.n_features])
-        self._loss = _restricted(loss, features)
+        features = np.arange(loss.design.n_features)
+        self._loss = loss
+        if loss.design.is_sparse:  # a dense X is not copied
+            features = np.unique(columns[columns < loss.design.n_features])
+            self._loss = _restricted(loss, features)
         kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
@@ -217,7 +221,7 @@ class Products:
 
 
 def _restricted(loss: Objective, features: Indices) -> Objective:
-    """The loss of some features; of a dense X of all, which is not copied."""
+    """The loss of some features."""
     return Objective(
         DesignMatrix(loss.design.X[:, features], loss.design.map_blocks),
         loss.sample,

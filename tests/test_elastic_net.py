@@ -165,19 +165,21 @@ def test_saga_run_to_convergence_finds_the_same_objective_and_support(table, l1_
 
 @pytest.mark.parametrize("l1_ratio", RATIOS)
 @pytest.mark.parametrize("C", [0.1, 100.0])
-def test_the_duality_gap_bounds_the_excess_wherever_the_search_stops(table, l1_ratio, C):
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no intercept"])
+def test_the_duality_gap_bounds_the_excess_wherever_the_search_stops(table, l1_ratio, C, fit_intercept):
     """At the optimum the gap is rounding: that of the dual point's conditions, sums of terms of the size of a
     column, relative to the weight gamma that they are held to, in units of F.
     """
     X, y = table
-    least = fit(X, y, C=C, l1_ratio=l1_ratio).solution_
+    options = {"C": C, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept}
+    least = fit(X, y, **options).solution_
     for max_iter in (0, 1, 2, 4, 8):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solution = fit(X, y, C=C, l1_ratio=l1_ratio, tol=1e-4, max_iter=max_iter).solution_
+            solution = fit(X, y, **options, tol=1e-4, max_iter=max_iter).solution_
         excess = solution.objective - least.objective
         assert -ROUNDING <= excess <= solution.duality_gap + ROUNDING
-    relative = 2.0**-50 * X.std(axis=0).max() * C * len(y) / l1_ratio
+    relative = 2.0**-50 * np.abs(X).max() * C * len(y) / l1_ratio
     assert least.duality_gap <= ROUNDING + relative * least.objective
 
 
@@ -252,6 +254,16 @@ def test_as_the_l1_ratio_goes_to_zero_the_ridge_remains(table):
 
     assert almost.solution_.objective == pytest.approx(ridge.solution_.objective, abs=rho * size / len(y))
     assert np.sum((almost.coef_ - ridge.coef_) ** 2) <= 4 * rho * size
+
+
+def test_without_an_intercept_a_strong_penalty_leaves_even_odds(rng):
+    X, y = problems.sample(rng)
+    model = fit(X, y, C=1e-6, l1_ratio=0.5, fit_intercept=False)
+
+    assert not model.coef_.any()
+    assert model.n_iter_ == 0
+    assert model.solution_.objective == pytest.approx(np.log(3), rel=1e-12)
+    assert 0 <= model.solution_.duality_gap <= ROUNDING
 
 
 def test_without_a_penalty_the_l1_ratio_plays_no_part(rng):
@@ -450,6 +462,19 @@ def test_a_path_from_strong_to_weak_takes_a_few_evaluations_for_each_penalty(l1_
         assert record.evaluations <= 14
         assert -ROUNDING <= record.objective - cold.objective <= record.duality_gap + ROUNDING
         start = warm
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-150, 1.0, 1e150, 1e300])
+@pytest.mark.parametrize("C", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no intercept"])
+def test_nothing_over_or_underflows(unit, C, fit_intercept, rng):
+    X, y = problems.sample(rng, n=30)
+    for l1_ratio in (1e-300, 0.5, 1.0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = fit(unit * X, y, C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept, max_iter=30)
+        assert np.isfinite(model.coef_).all()
+        assert 0 <= model.solution_.duality_gap <= model.solution_.objective + ROUNDING
 
 
 def test_a_start_worse_than_none_is_not_taken(rng):

@@ -3,6 +3,7 @@
 import pickle
 
 import calibration
+import elastic_net
 import machine
 import numpy as np
 import paths
@@ -76,6 +77,15 @@ def test_a_value_below_the_reference_is_told(capsys, monkeypatch):
 
     assert solvers.main(["--data", "iris"]) == 1
     assert "the reference is wrong" in capsys.readouterr().out
+
+
+def test_the_table_of_the_elastic_net_is_printed(capsys):
+    assert elastic_net.main(["--data", "wine", "--limit", "10"]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0] == "wine"]
+    assert [row[2] for row in rows] == ["smreg", "saga"] * 2
+    assert all(0 <= float(row[5]) <= 1e-6 for row in rows)
 
 
 def test_the_benchmarks_of_the_machine_are_printed(capsys, monkeypatch):
