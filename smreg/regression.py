@@ -319,10 +319,10 @@ class Problem:
     ) -> tuple[solver.Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
-        The second number is that of the evaluations.
+        A metric that is shared is better than any other way. The second number is that of the evaluations.
         """
         given = None if start is None else self._coordinates(objective, start)
-        if not rownewton.applies(objective):
+        if shared is not None or not rownewton.applies(objective):
             return self._descent(objective, given, shared, tol, max_iter, report)
         minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
         if minimum.reason != "rounding":

@@ -15,7 +15,7 @@ from smreg import SoftmaxRegression, SoftmaxRegressionCV
         SoftmaxRegression(C=10.0, class_weight="balanced"),
         SoftmaxRegression(l1_ratio=0.5),
         SoftmaxRegression(temperature=2.0, tol=1e-8, warm_start=True, n_jobs=2),
-        SoftmaxRegressionCV([0.1, 1.0], temperature="cv", rule="one_standard_error"),
+        SoftmaxRegressionCV([0.1, 1.0], cv=3, temperature="cv", rule="one_standard_error"),
     ]
 )
 def test_scikit_learn_s_checks_pass(estimator, check):

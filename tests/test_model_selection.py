@@ -531,3 +531,21 @@ def test_it_works_in_a_pipeline_and_inside_a_cross_validation(wine):
 
     assert_allclose(nested, by_hand, rtol=1e-12)
     assert outer.fit(X, y).best_params_["rule"] in {"best", "one_standard_error"}
+
+
+# -- with an L1 penalty
+
+
+def test_l1_ratios_and_cs_are_searched_as_grid_search_does(wine):
+    """To 1e-5, which a tol of 1e-7 bounds by the module's word for sensitivities up to 30."""
+    X, y = StandardScaler().fit_transform(wine[0]), wine[1]
+    model = SoftmaxRegressionCV(FEW, l1_ratios=[0.0, 0.5, 1.0], cv=3, tol=1e-7).fit(X, y)
+    grid = {"l1_ratio": [0.0, 0.5, 1.0], "C": FEW}
+    search = GridSearchCV(SoftmaxRegression(tol=1e-7), grid, cv=3, scoring="neg_log_loss").fit(X, y)
+    by_hand = pd.DataFrame(search.cv_results_).sort_values(["param_l1_ratio", "param_C"])
+
+    assert_allclose(model.scores_["mean"], by_hand["mean_test_score"].astype(float), rtol=0, atol=1e-5)
+    assert_array_equal(model.scores_["l1_ratio"], by_hand["param_l1_ratio"].astype(float))
+    assert {"C": model.C_, "l1_ratio": model.l1_ratio_} == search.best_params_
+    assert model.coefs_paths_.shape == (3, 3, 3, 3, 14)
+    assert model.path_evaluations_.shape == (3, 3)

@@ -435,3 +435,36 @@ def test_no_warning_is_given_where_there_is_nothing_to_warn_of(wine):
         regularization_path(*wine)
 
     assert caught == []
+
+
+# -- with an L1 penalty
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+def test_the_smallest_c_with_an_l1_penalty_is_the_largest_without_coefficients(wine, n_classes, l1_ratio):
+    """A hundredth above it there are some, with a small tol: one gradient alone reaches the limit."""
+    X, y = wine[0], np.minimum(wine[1], n_classes - 1)
+    path = regularization_path(X, y, Cs=5, l1_ratio=l1_ratio)
+    above = regularization_path(X, y, Cs=[1.01 * path.Cs[0]], l1_ratio=l1_ratio, tol=1e-8)
+
+    assert not path.coefs[0].any()
+    assert path.coefs[1:].any(axis=(1, 2)).all()
+    assert above.coefs.any()
+    assert_allclose(path.objective[0], mean_divergence(*null_model(y, np.ones(len(y)), True)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_path_with_an_l1_penalty_is_one_fit_after_the_other_and_counts_what_is_not_zero(
+    wine, n_classes, fit_intercept
+):
+    """Both objectives are within UNEQUAL tol**2 of the minimum."""
+    X, y = wine[0], np.minimum(wine[1], n_classes - 1)
+    options = {"l1_ratio": 0.5, "fit_intercept": fit_intercept, "tol": 1e-6}
+    path = regularization_path(X, y, Cs=[1e-3, 0.1, 10.0], **options)
+    alone = [SoftmaxRegression(C=C, **options).fit(X, y) for C in path.Cs]
+    free = (n_classes - 1) * fit_intercept
+
+    assert_allclose(path.objective, [fit.solution_.objective for fit in alone], rtol=0, atol=UNEQUAL * 1e-12)
+    assert_array_equal(path.degrees_of_freedom, np.count_nonzero(path.coefs, axis=(1, 2)) + free)
