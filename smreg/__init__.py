@@ -2,18 +2,26 @@
 
 from importlib.metadata import version as _version
 
+from smreg.calibration import TemperatureScaling
 from smreg.estimator import SoftmaxRegression
 from smreg.family import cross_entropy, log_softmax, softmax
 from smreg.model_selection import SoftmaxRegressionCV
 from smreg.path import RegularizationPath, regularization_path
+from smreg.study import CalibrationStudy, calibration_study
+from smreg.temperature import TemperatureFit, fit_temperature
 
 __version__ = _version("smreg")
 
 __all__ = [
+    "CalibrationStudy",
     "RegularizationPath",
     "SoftmaxRegression",
     "SoftmaxRegressionCV",
+    "TemperatureFit",
+    "TemperatureScaling",
+    "calibration_study",
     "cross_entropy",
+    "fit_temperature",
     "log_softmax",
     "regularization_path",
     "softmax",

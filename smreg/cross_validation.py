@@ -105,6 +105,14 @@ def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) 
         )
 
 
+def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str, Any]:
+    """Parameters with those that have an entry for each sample cut down to some of the samples."""
+    return {
+        name: _safe_indexing(value, rows) if np.ndim(value) > 0 and len(value) == n_samples else value
+        for name, value in params.items()
+    }
+
+
 @dataclass(frozen=True)
 class Scoring:
     """A scorer with the data of the folds.
@@ -126,13 +134,7 @@ class Scoring:
 
     def __call__(self, model: Any, fold: Fold, C: float, number: int) -> float:
         """Score a model on the test part of a fold."""
-        n_samples = self.X.shape[0]
-        params = {
-            name: _safe_indexing(value, fold.test)
-            if np.ndim(value) > 0 and len(value) == n_samples
-            else value
-            for name, value in self.params.items()
-        }
+        params = of_rows(self.params, fold.test, self.X.shape[0])
         score = float(self.scorer(model, self.X[fold.test], _safe_indexing(self.y, fold.test), **params))
         if not np.isfinite(score):
             raise ValueError(

@@ -556,7 +556,7 @@ def _dense(coef: Any) -> Array:
 
 
 @contextmanager
-def unchanged_on_failure(estimator: SoftmaxRegression) -> Iterator[None]:
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
     """Put all fitted attributes back as they were if anything, Ctrl-C included, ends the fit."""
     before = _fitted_attributes(estimator)
     try:
@@ -569,7 +569,7 @@ def unchanged_on_failure(estimator: SoftmaxRegression) -> Iterator[None]:
         raise
 
 
-def _fitted_attributes(estimator: SoftmaxRegression) -> dict[str, Any]:
+def _fitted_attributes(estimator: BaseEstimator) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(estimator).items()

@@ -107,6 +107,11 @@ def fit_temperature(
         at which all classes have equal probabilities to rounding. Where the logits of each sample are all
         equal it is 1.
 
+    See Also
+    --------
+    smreg.TemperatureScaling : Any classifier with a temperature, fitted to its logits out of fold.
+    smreg.SoftmaxRegression : Takes a temperature as a parameter, ``set_params(temperature=fit.temperature)``.
+
     References
     ----------
     C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 Array = NDArray[np.float64]
@@ -147,6 +147,19 @@ def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
     wrapped = [getattr(dtype, "numpy_dtype", None) for dtype in getattr(y, "dtypes", [])]
     single = len(wrapped) > 0 and all(dtype == np.float32 for dtype in wrapped)
     return np.dtype(np.float32 if single else np.float64)
+
+
+def check_targets(y: Any) -> tuple[Any, Targets]:
+    """Labels as a 1-D array, or soft targets as an array or DataFrame, and what they say of the classes."""
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None.")
+    if is_soft(y):
+        return y if hasattr(y, "shape") else np.asarray(y), check_soft_targets(y)
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    if len(y) == 0:
+        raise ValueError("y must have at least one sample, got none.")
+    return y, encode_labels(y)
 
 
 def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets:
