@@ -11,6 +11,7 @@ import argparse
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,6 +46,7 @@ virginica = (iris["species"] == "virginica").to_numpy()
 target = np.column_stack([~virginica, virginica]).astype(float)
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
+Accept = Callable[[np.ndarray, float], bool]
 
 
 def loss_of(X: np.ndarray) -> Function:
@@ -72,41 +74,42 @@ def fisher_metric(X: np.ndarray) -> Metric:
 # much a step changes the predictions, not by how much it changes the numbers.
 
 
-def plain(X: np.ndarray, enough: float) -> tuple[np.ndarray, int]:
-    """Steps of L-BFGS in raw units, and the evaluations until the loss is at most `enough`."""
-    function, steps, losses = loss_of(X), [np.zeros(2)], []
-
-    def counted(w: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = function(w)
-        losses.append(value)
-        return value, slope
+def plain(function: Function, accept: Accept, X: np.ndarray) -> None:
+    """L-BFGS in raw units."""
 
     def step(intermediate_result: optimize.OptimizeResult) -> None:
-        steps.append(intermediate_result.x.copy())
-        if intermediate_result.fun <= enough:
+        if accept(intermediate_result.x, intermediate_result.fun):
             raise StopIteration
 
-    options = {"ftol": 0, "gtol": 0, "maxfun": 20_000, "maxiter": 20_000}
-    optimize.minimize(counted, steps[0], jac=True, method="L-BFGS-B", callback=step, options=options)
-    reached = np.flatnonzero(np.array(losses) <= enough)
-    return np.array(steps), int(reached[0]) + 1 if len(reached) else len(losses)
+    options: Any = {"ftol": 0, "gtol": 0}
+    optimize.minimize(function, np.zeros(2), jac=True, method="L-BFGS-B", callback=step, options=options)
 
 
-def in_metric(X: np.ndarray, enough: float) -> tuple[np.ndarray, int]:
-    """The same in the Fisher metric."""
-    function, steps, losses = loss_of(X), [np.zeros(2)], []
-
-    def counted(w: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = function(w)
-        losses.append(value)
-        return value, slope
+def in_metric(function: Function, accept: Accept, X: np.ndarray) -> None:
+    """L-BFGS in the Fisher metric."""
 
     def step(point: solver.Point) -> bool:
-        steps.append(point.x.copy())
-        return point.value <= enough
+        return accept(point.x, point.value)
 
-    solver.minimize(counted, steps[0], lambda: fisher_metric(X), tol=0.0, max_iter=1000, on_iteration=step)
-    return np.array(steps), int(np.flatnonzero(np.array(losses) <= enough)[0]) + 1
+    start = np.zeros(2)
+    solver.minimize(function, start, lambda: fisher_metric(X), tol=0.0, max_iter=1000, on_iteration=step)
+
+
+def path_of(search: Callable[..., None], X: np.ndarray, enough: float) -> tuple[np.ndarray, int]:
+    """Points that a search accepts until the loss is at most `enough`, and its evaluations."""
+    function, points, evaluations = loss_of(X), [np.zeros(2)], 0
+
+    def counted(w: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal evaluations
+        evaluations += 1
+        return function(w)
+
+    def accept(w: np.ndarray, value: float) -> bool:
+        points.append(w.copy())
+        return value <= enough
+
+    search(counted, accept, X)
+    return np.array(points), evaluations
 
 
 exact = SoftmaxRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(sepals, virginica)
@@ -114,7 +117,10 @@ minimum = exact.solution_.objective
 close = minimum + 1e-6  # a millionth of a nat above the minimum
 STRETCH = 10.0
 stretched = sepals * [1.0, STRETCH]  # the width in millimetres
-paths = {"plain L-BFGS": plain(stretched, close), "in the Fisher metric": in_metric(stretched, close)}
+paths = {
+    "plain L-BFGS": path_of(plain, stretched, close),
+    "in the Fisher metric": path_of(in_metric, stretched, close),
+}
 print(f"minimum {minimum:.6f} nats; evaluations until a millionth above it, the width in millimetres:")
 for name, (_, evaluations) in paths.items():
     print(f"{name}: {evaluations}")
@@ -141,9 +147,9 @@ for panel, forth, title in ((panels[0], np.eye(2), "raw units"), (panels[1], roo
     x, y = np.linspace(middle - half, middle + half, 121).T
     grid = np.stack(np.meshgrid(x, y), axis=-1) @ np.linalg.inv(forth).T
     logits = grid @ stretched.T
-    loss = cross_entropy(target, np.stack([np.zeros_like(logits), logits], axis=-1)).mean(axis=-1)
+    values = cross_entropy(target, np.stack([np.zeros_like(logits), logits], axis=-1)).mean(axis=-1)
     heights = minimum + np.linspace(0, 1.6, 18)[1:] ** 2 * np.log(2)
-    panel.contour(x, y, loss, levels=heights, colors="0.75", linewidths=0.7)
+    panel.contour(x, y, values, levels=heights, colors="0.75", linewidths=0.7)
     for colour, (name, (steps, _)) in zip((orange, blue), paths.items(), strict=True):
         panel.plot(*(steps @ forth.T).T, "o-", color=colour, ms=3, lw=1.2, label=name)
     panel.plot(*(forth @ best), "*", color="0.1", ms=9, label="minimum")
@@ -160,13 +166,13 @@ figure.savefig(output / "units_paths.png", dpi=100)
 # -------------------------
 # With two features L-BFGS learns the valley after some steps. With many it takes long. These are five answers
 # in the American National Election Study of 1996, and seven party identifications; the answers are
-# standardised first. Then their units are stretched: the last feature is multiplied by the number on the axis,
-# the first by one, and those between in equal ratios. As there is no penalty, the model stays the same.
+# standardised first. Then their units are stretched: the last feature is multiplied by the number on the
+# axis, the first by one, those between in equal ratios. As there is no penalty, the model stays the same.
 #
 # LogisticRegression needs more steps the further apart the units are; open circles are where it gave up
-# after the number of steps that we allow. (With a StandardScaler before it, it would be back at the left end.)
-# SoftmaxRegression makes the same steps in all units, but for rounding. The table also says how far above
-# the minimum each stopped.
+# after the number of steps that we allow. (With a StandardScaler before it, it would be back at the left
+# end.) SoftmaxRegression makes the same steps in all units, but for rounding. The table also says how far
+# above the minimum each stopped.
 
 table = pd.read_csv(HERE.parent / "datasets" / "anes96.csv")
 answers = table[["logpopul", "selfLR", "age", "educ", "income"]]
