@@ -115,18 +115,13 @@ true, predicted = np.meshgrid(steps, steps)
 loss = cross_entropy(
     np.stack([1 - true, true], axis=-1), np.log(np.stack([1 - predicted, predicted], axis=-1))
 )
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 3.6), layout="compressed")
 filled = axes.contourf(steps, steps, loss, levels=np.arange(0, 4.25, 0.25), cmap="Blues")
-axes.plot([0, 1], [0, 1], color="0.25", lw=1.2, ls="--", label="p = t: the best p for each t")
-axes.set(
-    xlabel="true probability t",
-    ylabel="predicted probability p",
-    aspect="equal",
-    xlim=steps[[0, -1]],
-    ylim=steps[[0, -1]],
-)
+axes.plot([0, 1], [0, 1], color="0.25", lw=1.2, ls="--")
+axes.set_title("dashed: p = t, the best p for each t", fontsize=9)
+axes.set(xlabel="true probability t", ylabel="predicted probability p", aspect="equal")
+axes.set(xlim=steps[[0, -1]], ylim=steps[[0, -1]])
 figure.colorbar(filled, label="H(t, p) (nats)", ticks=range(5))
-figure.legend(loc="outside lower center", frameon=False, fontsize=9)
 figure.savefig(output / "cross_entropy_direction.png", dpi=100)
 print(f"mirrored along p = t the map differs by up to {np.abs(loss - loss.T).max():.2f} nats\n")
 
