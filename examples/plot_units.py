@@ -133,7 +133,7 @@ for name, (points, evaluations) in paths.items():
 # narrow. The first step goes straight down the slope, that is across the valley, and then the search has to
 # learn in which direction the valley leads. On the right is the same loss in the coordinates of the Fisher
 # metric: nearly a round bowl, where straight down is nearly the way to the minimum. It looks the same in
-# all units, but that the whole may be turned.
+# all units.
 
 factor = fisher_metric(stretched).factors[0]  # A with A' A the inverse of the metric
 root = np.linalg.inv(factor).T  # coordinates v of coefficients w = A' v
