@@ -181,7 +181,7 @@ party = table["PID"].to_numpy()
 one_hot = (party[:, np.newaxis] == np.arange(7)).astype(float)
 lowest = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X, party).solution_.objective
 
-MOST = 3000
+MOST = 1000
 rows, probabilities = [], []
 for stretch in 10.0 ** np.arange(7):
     Z = X * np.geomspace(1, stretch, X.shape[1])
