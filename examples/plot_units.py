@@ -139,7 +139,7 @@ factor = fisher_metric(stretched).factors[0]  # A with A' A the inverse of the m
 root = np.linalg.inv(factor).T  # coordinates v of coefficients w = A' v
 best = exact.coef_[0] / [1.0, STRETCH]
 blue, orange = class_colours([0, 1]).values()
-figure, panels = plt.subplots(1, 2, figsize=(6, 3.3), layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(6, 3.5), layout="constrained")
 for panel, forth, title in ((panels[0], np.eye(2), "raw units"), (panels[1], root, "Fisher metric")):
     everything = np.concatenate([steps for steps, _ in paths.values()] + [best[np.newaxis]]) @ forth.T
     middle = (everything.max(axis=0) + everything.min(axis=0)) / 2
