@@ -32,7 +32,7 @@ output.mkdir(parents=True, exist_ok=True)
 # the label is known, the cross-entropy is just that: the surprise at the right class.
 
 for p in (1.0, 0.5, np.exp(-1), 0.01):
-    print(f"p = {p:.3f}: surprise {max(0.0, -np.log(p)):.3f} nats")
+    print(f"p = {p:.3f}: surprise {abs(np.log(p)):.3f} nats")
 logits = np.array([3.0, 1.0, 0.2])
 at_class_1 = cross_entropy([0.0, 1.0, 0.0], logits)
 print(f"logits {logits.tolist()}, right class 1: {at_class_1:.4f} nats, -log of {softmax(logits)[1]:.4f}\n")

@@ -142,8 +142,8 @@ figure.savefig(output / "exponential_family_facts.png", dpi=100)
 # The loss of an observation is minus its log-probability, A(eta) - <eta, t>, with t = T(y). Its gradient is
 # that of A, less t: p - t. It holds for any t on the simplex, not for one-hot vectors alone.
 #
-# One reads that it is (p - 1) t. That vector has the right entry at the class that was observed, p - 1, and
-# zeros at all others, where the gradient is p. The entries of p - t sum to zero, as they must: adding a
+# It is sometimes written (p - 1) t. That vector has the right entry at the class that was observed, p - 1,
+# and zeros at all others, where the gradient is p. The entries of p - t sum to zero, as they must: adding a
 # constant to all logits does not change the loss. Those of (p - 1) t do not.
 
 t = one_hot[1]

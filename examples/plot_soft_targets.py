@@ -154,7 +154,7 @@ figure.savefig(output / "soft_targets_loss.png", dpi=100)
 # improbable ones less. The learner of the votes errs a little on the side of caution: it does not know the
 # products of answers, and it has learned what careless annotators do, too.
 
-figure, panels = plt.subplots(1, 2, figsize=(6, 3.4), sharey=True, layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(6, 3.6), sharey=True, layout="constrained")
 for panel, (name, learn) in zip(panels, (("votes", by_votes), ("majority", by_majority)), strict=True):
     predicted = learn(counted).predict_proba(X_test)
     panel.axline((0, 0), slope=1, color="0.25", lw=1, ls="--")

@@ -81,7 +81,7 @@ figure.savefig(output / "softmax_has_a_picture_two.png", dpi=100)
 # But two differences are a plane, and over a plane we can draw a map, one for each probability. The maps are
 # for the logits of class 1 and class 2, each less that of class 0.
 #
-# Each class has a third of the plane where it is most probable. Far from the dashed lines one class is
+# Each class has a part of the plane where it is most probable. Far from the dashed lines one class is
 # nearly certain, and across a dashed line, far from the origin, the change is the sigmoid's again: the
 # third class has no say there. In the origin all three are equal.
 

@@ -133,13 +133,13 @@ for name, (points, evaluations) in paths.items():
 # narrow. The first step goes straight down the slope, that is across the valley, and then the search has to
 # learn in which direction the valley leads. On the right is the same loss in the coordinates of the Fisher
 # metric: nearly a round bowl, where straight down is nearly the way to the minimum. It looks the same in
-# all units, but that the whole may be turned.
+# all units.
 
 factor = fisher_metric(stretched).factors[0]  # A with A' A the inverse of the metric
 root = np.linalg.inv(factor).T  # coordinates v of coefficients w = A' v
 best = exact.coef_[0] / [1.0, STRETCH]
 blue, orange = class_colours([0, 1]).values()
-figure, panels = plt.subplots(1, 2, figsize=(6, 3.3), layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(6, 3.5), layout="constrained")
 for panel, forth, title in ((panels[0], np.eye(2), "raw units"), (panels[1], root, "Fisher metric")):
     everything = np.concatenate([steps for steps, _ in paths.values()] + [best[np.newaxis]]) @ forth.T
     middle = (everything.max(axis=0) + everything.min(axis=0)) / 2
@@ -181,7 +181,7 @@ party = table["PID"].to_numpy()
 one_hot = (party[:, np.newaxis] == np.arange(7)).astype(float)
 lowest = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X, party).solution_.objective
 
-MOST = 3000
+MOST = 1000
 rows, probabilities = [], []
 for stretch in 10.0 ** np.arange(7):
     Z = X * np.geomspace(1, stretch, X.shape[1])

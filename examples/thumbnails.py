@@ -10,7 +10,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 WIDTH = 240  # pixels
-COLOURS = 64
+COLOURS = 256
 
 # Which of its pictures stands for an example.
 PICTURES = {
