@@ -114,9 +114,10 @@ def minimize(
         if given.value <= state.value:
             state, mu = given, rows.penalty
     while not reason and iterations < max_iter:
-        step = _Model(rows, state, mu).minimised(tol)
+        is_newton = mu == rows.penalty
+        step = _Model(rows, state, mu).minimised(tol if is_newton else 0.0)
         reached, length = rows.searched(state, step)
-        is_newton, previous, norm = mu == rows.penalty, norm, step.norm
+        previous, norm = norm, step.norm
         if is_newton and norm <= tol:
             reason = "converged"
         elif (

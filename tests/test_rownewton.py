@@ -67,6 +67,16 @@ def test_the_optimum_is_reached(C, n_classes, fit_intercept, rng, by_newton):
     assert_optimal(model, X, optimum(X, y, weights, C, fit_intercept=fit_intercept), 1e-6)
 
 
+def test_a_looser_tolerance_never_costs_more(rng, by_newton):
+    X, y = texts(rng)
+    spent = [
+        SoftmaxRegression(C=1e4, tol=tol).fit(sparse.csr_array(X), y).solution_.evaluations
+        for tol in (0.5, 0.1, 1e-2, 1e-4)
+    ]
+
+    assert spent == sorted(spent)
+
+
 def test_soft_targets_reach_their_optimum(rng, by_newton):
     X, y = texts(rng)
     T = 0.9 * np.eye(3)[y] + 0.1 / 3
