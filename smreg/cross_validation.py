@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring, log_loss
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg.design import DesignMatrix
 from smreg.layout import Regression
 from smreg.metrics import neg_cross_entropy_scorer
+from smreg.metrics.scorers import labelled
 from smreg.regression import Problem
 from smreg.report import PathReport
 from smreg.solution import Solution
@@ -45,22 +46,24 @@ def routed(
     if get_config()["enable_metadata_routing"]:
         parts = process_routing(estimator, method, sample_weight=sample_weight, **params)
         return parts.splitter.split if method == "fit" else {}, parts.scorer.score
-    unknown = sorted(set(params) - {"groups"})
+    unknown = sorted(set(params) - ({"groups"} if method == "fit" else set()))
     if unknown:
         raise ValueError(
             f"{method} got the parameters {unknown}, which need metadata routing: call "
             "sklearn.set_config(enable_metadata_routing=True)."
         )
-    return params, {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
+    return params, {} if sample_weight is None else {"sample_weight": sample_weight}
 
 
 def make_folds(
     cv: Any, X: Any, y: Any, targets: Targets, weights: Array, params: Mapping[str, Any]
 ) -> list[Fold]:
     """The folds, each with weight in its test part, and of every class in its training part."""
-    splitter = check_cv(cv, y, classifier=True)
-    n_samples = len(weights)
-    folds = [Fold(*(_indices(part, n_samples) for part in fold)) for fold in splitter.split(X, y, **params)]
+    splits = check_cv(cv, y, classifier=True).split(X, y, **params)
+    folds = [
+        Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
+        for number, split in enumerate(splits)
+    ]
     if not folds:
         raise ValueError("cv must have at least one fold, got none.")
     has_weight = targets.mass(weights) > 0
@@ -77,9 +80,29 @@ def make_folds(
     return folds
 
 
-def _indices(part: Any, n_samples: int) -> Index:
-    part = np.asarray(part)
-    return np.flatnonzero(part) if part.dtype == bool else np.arange(n_samples)[part]
+def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
+    """Indices from zero, of indices or a mask."""
+    if part.shape == (n_samples,) and part.dtype == bool:
+        return np.flatnonzero(part)
+    if part.ndim == 1 and (part.dtype.kind in "iu" or part.size == 0):
+        indices = part.astype(np.intp)
+        if ((indices >= -n_samples) & (indices < n_samples)).all():
+            return np.where(indices < 0, indices + n_samples, indices)
+    raise ValueError(
+        f"cv must give indices of the {n_samples} samples, or masks with an entry for each; fold {number} "
+        f"has {np.array2string(part, threshold=10)} of shape {part.shape}."
+    )
+
+
+def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
+    """Raise a ValueError if the test parts know but one class: no temperature can be fitted to them."""
+    mass = sum(targets.take(fold.test).mass(weights[fold.test]) for fold in folds)
+    known = targets.classes[mass > 0].tolist()
+    if len(known) < 2:
+        raise ValueError(
+            'temperature="cv" needs samples of at least 2 classes in the test parts of the folds, got only '
+            f"the class {known[0]!r}."
+        )
 
 
 def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str, Any]:
@@ -123,6 +146,7 @@ class Scoring:
 
 def make_scorer(scoring: Any, estimator: BaseEstimator, y: Any) -> Callable[..., float]:
     """The scorer that `scoring` stands for, with labels or soft targets."""
+    scoring = "accuracy" if scoring is None else scoring
     if isinstance(scoring, str) and is_soft(y):
         if scoring == "neg_log_loss":
             return neg_cross_entropy_scorer
@@ -143,10 +167,16 @@ def _scored(scorer: Callable[..., Any], *args: Any, **params: Any) -> float:
 
 
 def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-    """scikit-learn's scorer of that name, also where y lacks some of the classes."""
-    return -float(
-        log_loss(y, estimator.predict_proba(X), sample_weight=sample_weight, labels=estimator.classes_)
-    )
+    """scikit-learn's scorer of that name, also where y lacks some of the classes.
+
+    Its `log_loss` gives the same number, but its checks take longer than a fit to a small table.
+    """
+    p = estimator.predict_proba(X)
+    check_consistent_length(p, y, sample_weight)
+    eps = np.finfo(p.dtype).eps
+    log_p = np.log(np.clip(p, eps, 1 - eps))
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    return float(np.average(labelled(y, log_p, estimator.classes_), weights=weights))
 
 
 class PathSearch:

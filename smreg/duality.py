@@ -61,7 +61,9 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
     """
     p, priors = loss.design.n_features, loss.sample.priors
     G, imbalance, at_priors = _residual_sums(loss, theta, direction)
-    ratio = max(float(np.max(imbalance / priors)), 0.0) if loss.fit_intercept else 0.0
+    if not loss.fit_intercept:  # which alone wants the residuals to sum to zero
+        imbalance = np.zeros_like(imbalance)
+    ratio = max(float(np.max(imbalance / priors)), 0.0)
     constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
     G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
     w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0
@@ -79,11 +81,12 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
         q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
         return float(_divergences(_add_targets(loss, q, rows, 1.0 - part), eta) @ loss.sample.weights[rows])
 
-    return float(bracket.sum()) + sum(loss.map_logits(divergence, theta.ravel(), direction.ravel()))
+    divergences = loss.map_logits(divergence, theta.ravel(), direction.ravel())
+    return max(float(bracket.sum()), 0.0) + sum(divergences)
 
 
 def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:
-    """``sum_i s_i (q_i - t_i) z_i'`` and its sums over the classes; the same with the priors for q."""
+    """``sum_i s_i (q_i - t_i) z_i'``, the sums for every class, and the first with the priors for q."""
     n_rows, priors = loss.shape[0], loss.sample.priors
 
     def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, ...]:
@@ -120,7 +123,7 @@ def _add_targets(loss: Objective, q: Array, rows: slice, part: float) -> Array:
 
 
 def _divergences(q: Array, eta: Array) -> Array:
-    """``KL(q, softmax(eta))`` of every row, a sum of terms ``q log(q / p) - q + p`` that are not negative."""
+    """``KL(q, softmax(eta))`` for every row, as a sum of ``q log(q / p) - q + p``, never negative."""
     log_p = eta - eta.max(axis=0)
     log_p -= np.log(np.exp(log_p).sum(axis=0))
     terms = np.exp(log_p) - q

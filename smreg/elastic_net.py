@@ -48,9 +48,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg import fisher, quadratic, working
+from smreg import fisher
 from smreg.duality import duality_gap
-from smreg.objective import Objective
+from smreg.quadratic import Model
+from smreg.working import Hessians
 
 Array = NDArray[np.float64]
 
@@ -63,6 +64,10 @@ MAX_TRIALS = 40
 # A step solved to a part `accuracy` of its length costs another step later. Near the optimum, where steps
 # shrink like their squares, it is solved as well as the next one is short.
 LOOSE, EXACT = 0.1, 2.0**-10
+
+# Models of steps longer than this are made from a sample of the rows, where that is cheaper: the Hessian
+# changes over such a step by more than the sample errs.
+SAMPLED = 0.1
 
 # Softening of the information (see smreg.fisher), begun when a step is too long, relaxed when F falls by this
 # part of the decrease to first order: a half is what a quadratic would.
@@ -81,16 +86,17 @@ class ElasticNet:
 
     Parameters
     ----------
-    loss : Objective
-        Without a penalty, in rows of classes.
+    hessians : Hessians
+        Of the loss.
     penalty : float
         gamma, positive.
     l1_ratio : float
         rho, in (0, 1].
     """
 
-    def __init__(self, loss: Objective, penalty: float, l1_ratio: float) -> None:
-        self.loss, self.shape, p = loss, loss.shape, loss.design.n_features
+    def __init__(self, hessians: Hessians, penalty: float, l1_ratio: float) -> None:
+        self.hessians, self.loss = hessians, (loss := hessians.loss)
+        self.shape, p = loss.shape, loss.design.n_features
         self.ridge, self.l1 = np.zeros(self.shape[1]), np.zeros(self.shape[1])
         with np.errstate(over="ignore"):
             self.ridge[:p] = np.minimum(penalty * (1 - l1_ratio) / loss.scale / loss.scale, MAX_WEIGHT)
@@ -197,36 +203,23 @@ def minimize(
     Minimum
         Never worse than the start.
     """
-    search = _Search(net, tol)
-    point, iterations, gap = start, 0, math.inf
-    small = max(tol**2, ROUNDING * max(1.0, abs(start.value)))
+    search, point, iterations, reason = _Search(net, tol), start, 0, ""
     while True:
         previous, step = search.norm, search.step(point)
         interrupted = iterations > 0 and on_iteration(point.theta, point.value, step.norm)
-        blind = previous <= search.resolution(point)
-        reason = ""
-        if step.norm <= tol:
-            gap = search.gap(point, step)
-            if gap <= small or step.norm <= SURELY * tol or iterations >= max_iter:
-                reason = "converged"
-        elif interrupted or iterations >= max_iter:
-            reason = "callback" if interrupted else "max_iter"
-        elif not step.norm < math.inf or (blind and step.norm > PROGRESS * previous):
+        if step.norm <= tol and (iterations >= max_iter or search.is_certain(point, step)):
+            reason = "converged"
+        elif interrupted:
+            reason = "callback"
+        elif iterations >= max_iter:
+            reason = "max_iter"
+        elif not step.norm < math.inf or (
+            search.is_blind(point, previous) and step.norm > PROGRESS * previous
+        ):
             reason = "rounding"
         following = None if reason else search.follow(point, step)
         if following is None:
-            reason = reason or ("converged" if step.norm <= tol else "rounding")
-            gap = gap if step.norm <= tol else search.gap(point, step)
-            return Minimum(
-                point.theta,
-                point.value,
-                step.norm,
-                gap,
-                reason,
-                iterations,
-                search.evaluations,
-                search.refreshes,
-            )
+            return search.ended(point, step, iterations, reason or "rounding")
         point, iterations = following, iterations + 1
 
 
@@ -235,18 +228,47 @@ class _Search:
 
     def __init__(self, net: ElasticNet, tol: float) -> None:
         self.net, self.tol = net, tol
-        self.norm, self.softening = math.inf, 0.0
+        self.norm, self.softening, self.gap = math.inf, 0.0, math.inf
         self.evaluations, self.refreshes = 1, 0
 
-    def resolution(self, point: Point) -> float:
-        """The norm below which values of F drown in rounding."""
-        return RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+    def is_blind(self, point: Point, norm: float) -> bool:
+        """Whether a step of that norm changes F by less than its rounding."""
+        return norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+
+    def is_certain(self, point: Point, step: Step) -> bool:
+        """Whether the duality gap confirms the norm, or the norm is so small that it need not."""
+        self.gap = self.duality_gap(point, step)
+        small = max(self.tol**2, ROUNDING * max(1.0, abs(point.value)))
+        return self.gap <= small or step.norm <= SURELY * self.tol
+
+    def duality_gap(self, point: Point, step: Step) -> float:
+        """At the point, by the probabilities that the step leads to; at most F, which is never negative."""
+        self.evaluations += GAP_EVALUATIONS
+        gap = duality_gap(self.net.loss, self.net.ridge, self.net.l1, point.theta, step.direction)
+        return min(gap, point.value) if gap >= 0 else point.value
+
+    def ended(self, point: Point, step: Step, iterations: int, reason: str) -> Minimum:
+        """The record."""
+        converged = step.norm <= self.tol and reason != "callback"
+        if not (converged and self.gap < math.inf):
+            self.gap = self.duality_gap(point, step)
+        return Minimum(
+            point.theta,
+            point.value,
+            step.norm,
+            self.gap,
+            "converged" if converged else reason,
+            iterations,
+            self.evaluations,
+            self.refreshes,
+        )
 
     def step(self, point: Point) -> Step:
-        """The minimum of the model at a point, at a temperature of one where the search has converged."""
-        step = self.solve(point, self.temperature(point))
-        if self.softening and step.norm <= self.tol:
-            step = self.solve(point, 1.0)
+        """The minimum of the model at a point, of all rows at a temperature of one if that is the end."""
+        sampled = self.norm > SAMPLED
+        step = self.solve(point, self.temperature(point), sampled=sampled)
+        if step.norm <= self.tol and (sampled or self.softening):
+            step = self.solve(point, 1.0, sampled=False)
         self.norm = step.norm
         return step
 
@@ -257,22 +279,19 @@ class _Search:
         totals = fisher.class_variances(self.net.loss, point.theta.ravel())
         return 1.0 + self.softening * self.norm * float(np.sqrt(np.mean(1.0 / totals)))
 
-    def solve(self, point: Point, temperature: float) -> Step:
+    def solve(self, point: Point, temperature: float, *, sampled: bool) -> Step:
         """The minimum of the model, to a part of the step's length."""
         net, theta = self.net, point.theta
         slope = point.gradient + net.ridge * theta
         members = (theta != 0) | (net.l1 == 0) | (np.abs(slope) > net.l1)
-        classes, columns = np.nonzero(members)
-        self.refreshes += 1
-        model = quadratic.Model(
-            working.hessian(net.loss, theta.ravel(), temperature, classes, columns, net.ridge[columns]),
-            slope[members],
-            theta[members],
-            net.l1[columns],
-            columns if net.has_shifts else None,
-            net.shape[0],
-        )
+        columns = np.nonzero(members)[1]
+        if not len(columns):
+            return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
+        H = net.hessians.at(theta, temperature, members, net.ridge, accuracy, sampled=sampled)
+        self.refreshes += 1
+        groups = columns if net.has_shifts else None
+        model = Model(H, slope[members], theta[members], net.l1[columns], groups, net.shape[0])
         minimum = model.minimum(accuracy)
         if not minimum.is_exact and minimum.norm <= self.tol:
             minimum = model.minimum(accuracy, exact=True)
@@ -282,7 +301,7 @@ class _Search:
 
     def follow(self, point: Point, step: Step) -> Point | None:
         """The point that a step leads to, shortened until F falls; None if it does not."""
-        net, length, blind = self.net, 1.0, step.norm <= self.resolution(point)
+        net, length, blind = self.net, 1.0, self.is_blind(point, step.norm)
         penalty = net.penalty(point.theta)
         for _ in range(MAX_TRIALS):
             theta = step.theta if length == 1 else point.theta + length * step.direction
@@ -303,8 +322,3 @@ class _Search:
             self.softening = min(max(2 * self.softening, FIRST_SOFTENING), MAX_SOFTENING)
         elif change <= GOOD * slope:
             self.softening = self.softening / 2 if self.softening > LEAST_SOFTENING else 0.0
-
-    def gap(self, point: Point, step: Step) -> float:
-        """The duality gap."""
-        self.evaluations += GAP_EVALUATIONS
-        return duality_gap(self.net.loss, self.net.ridge, self.net.l1, point.theta, step.direction)

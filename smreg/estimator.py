@@ -57,10 +57,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Inverse strength of the penalty, positive; ``inf`` means no penalty.
     l1_ratio : float, default=0.0
         Part of the L1 norm in the penalty, from 0 to 1. Any such part makes coefficients exactly zero, the
-        more the smaller `C` is. At 1 and for three classes or more the minimum may be reached by many
-        coefficients, since adding a constant to those of a feature changes no probability; an even number
-        of classes allows it even without a change of the L1 norm. Of those shifts the one is taken that
-        leaves most coefficients of the feature zero, then that with the least squares, then the smaller one.
+        more of them the smaller `C` is. Adding a constant to all coefficients of a feature changes no
+        probability. At 1, with an even number of classes from four on, some such shifts do not even change
+        the L1 norm, and the minimum is not unique: the one is taken that leaves most coefficients of the
+        feature zero, then that of least Euclidean norm, then the smaller one.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -119,8 +119,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
     many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
     smaller problem, which has the same objective. With an L1 norm there is no smaller problem. Where the
-    Hessian among the coefficients that are not zero takes more than 128 MiB, the fit keeps the
-    probabilities of all samples instead, and a copy of the columns concerned.
+    Hessian among the coefficients that are not zero takes more than 64 MiB, the fit keeps the probabilities
+    of all samples instead, and for a sparse X a copy of the columns concerned.
 
     See Also
     --------

@@ -139,7 +139,7 @@ def degrees_of_freedom(objective: Objective, phi: Array) -> float:
     root = np.sqrt(penalised.diagonal())
     known = root > 0
     if objective.penalty == 0:
-        scaled = (penalised / root[:, np.newaxis] / root)[np.ix_(known, known)]
+        scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
         return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
     inverse = np.square(inverse_factor(penalised)).sum(axis=0)
     return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))

@@ -13,14 +13,14 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
-from smreg.cross_validation import PathSearch, Scoring, make_folds, make_scorer, routed
+from smreg.cross_validation import PathSearch, Scoring, check_test_classes, make_folds, make_scorer, routed
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.layout import Regression
 from smreg.path import warn_of_unconverged
 from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
 from smreg.threads import row_threads
-from smreg.trail import check_grid
+from smreg.trail import check_grid, check_l1_ratios
 
 Array = NDArray[np.float64]
 
@@ -199,10 +199,13 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             If a fit did not converge.
         """
         with unchanged_on_failure(self):
-            Cs, l1_ratios = check_grid(self.Cs), _check_l1_ratios(self.l1_ratios)
+            Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
             X_checked, targets, weights = self._check(X, y, sample_weight)
-            split_params, score_params = routed(self, "fit", sample_weight, params)
+            score_weight = None if sample_weight is None else weights
+            split_params, score_params = routed(self, "fit", score_weight, params)
             folds = make_folds(self.cv, X, y, targets, weights, split_params)
+            if self.temperature == "cv":
+                check_test_classes(folds, targets, weights)
             y = y if hasattr(y, "shape") else np.asarray(y)
             scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
             self.classes_ = targets.classes
@@ -214,7 +217,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 search.run(scoring, report)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
-            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter)
+            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
         return self
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
@@ -323,15 +326,3 @@ def choose(scores: Mapping[str, Array]) -> tuple[int, int]:
     error = np.nan_to_num(scores["standard_error"][best])  # one fold has none
     near = scores["mean"] >= scores["mean"][best] - error
     return best, int(np.argmax(near & (scores["l1_ratio"] == scores["l1_ratio"][best])))
-
-
-def _check_l1_ratios(l1_ratios: Any) -> Array:
-    try:
-        values = np.asarray(l1_ratios, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"l1_ratios must be a sequence of numbers from 0 to 1, got {l1_ratios!r}.") from error
-    if values.ndim != 1 or len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"l1_ratios must be a sequence of numbers from 0 to 1, got {l1_ratios!r}.")
-    if len(np.unique(values)) < len(values):
-        raise ValueError(f"l1_ratios must be distinct, got {l1_ratios!r}.")
-    return values

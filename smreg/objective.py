@@ -165,9 +165,14 @@ class Objective:
         return float(-np.sum(priors * np.log(priors))) if self.fit_intercept else np.log(len(priors))
 
     def coordinates(self, coef: Array, intercept: Array) -> Array:
-        """The solver's coordinates of coefficients (rows, p) and intercepts (rows,)."""
+        """The solver's coordinates of coefficients (rows, p) and intercepts (rows,).
+
+        What the coefficients of constant features add to the logits goes to the intercepts.
+        """
         phi = np.empty(self.shape)
-        phi[:, : self.design.n_features] = self.contrasts.T @ (coef * self.scale)
+        phi[:, : self.design.n_features] = self.contrasts.T @ np.where(
+            self.spread > 0, coef * self.scale, 0.0
+        )
         if self.fit_intercept:
             phi[:, -1] = self.contrasts.T @ (intercept + coef @ self.mean)
         return phi.ravel()

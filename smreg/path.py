@@ -80,7 +80,9 @@ class RegularizationPath:
         return pd.DataFrame({"coefficient": self.coefs.ravel()}, index=index).reset_index()
 
 
-def warn_of_unconverged(solutions: Sequence[Solution], tol: float, max_iter: int) -> None:
+def warn_of_unconverged(
+    solutions: Sequence[Solution], tol: float, max_iter: int, *, stacklevel: int = 3
+) -> None:
     """Warn, once, of the fits that did not converge, with the words of the worst."""
     failed = [solution for solution in solutions if not solution.converged]
     if failed:
@@ -89,7 +91,7 @@ def warn_of_unconverged(solutions: Sequence[Solution], tol: float, max_iter: int
             f"{len(failed)} of {len(solutions)} fits did not converge. Of the worst: "
             + worst.explain(tol, max_iter),
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 

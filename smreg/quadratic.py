@@ -12,10 +12,10 @@ is its minimum where with the slope ``h = g + H (x - x0)``
 **Active set.** Active are the coordinates that are not zero, those without a weight, and those that are
 zero but want to move, ``|h_j| > l_j``. Within the orthant of their signs q is a plain quadratic, whose
 minimum is one linear system away. Coordinates that want to leave zero, but would leave it the wrong way when
-all move together, are put back to rest. The others go as far as the orthant reaches, and those that
-meet its border stop there, at exactly zero. Every step lowers q, one that meets a border makes the active set
-smaller, and one that meets none ends at the minimum over it: no set ends a step twice in that way, and there
-are finitely many. In practice a handful of steps suffices.
+all move together, are put back to rest. The others go as far as the orthant reaches, and those that meet its
+border stop there, at exactly zero. Every step lowers q, one that meets a border makes the active set smaller,
+and one that meets none ends at the minimum over it: no set ends a step twice in that way, and there are
+finitely many. In practice a handful of steps suffices.
 
 References
 ----------
@@ -26,7 +26,7 @@ SIAM Journal on Optimization 1 (1991). https://doi.org/10.1137/0801008
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -52,8 +52,11 @@ class Quadratic(Protocol):
     def product(self, v: Array) -> Array:
         """``H v``."""
 
-    def solve(self, active: Indices, rhs: Array) -> Array:
-        """The solution v of ``H v = rhs`` among the active coordinates."""
+    def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
+        """A solution v of ``H v = rhs`` among the active coordinates, and whether it is one to accuracy.
+
+        Unless it must be `exact`, it need only lower ``1/2 v' H v - v' rhs``.
+        """
 
 
 class DenseQuadratic:
@@ -66,10 +69,10 @@ class DenseQuadratic:
         """``H v``."""
         return np.asarray(self.matrix @ v)
 
-    def solve(self, active: Indices, rhs: Array) -> Array:
-        """By Cholesky's factor."""
+    def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
+        """By Cholesky's factor, which is always exact."""
         factor, root = scaled_cholesky(self.matrix[np.ix_(active, active)])
-        return np.asarray(linalg.cho_solve((factor, True), rhs / root, check_finite=False) / root)
+        return linalg.cho_solve((factor, True), rhs / root, check_finite=False) / root, True
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Model:
             excess = np.where(at.x == 0, np.maximum(np.abs(slope) - self.weights, 0.0), 0.0)
             if at.settled and float(np.sum(excess**2 / np.maximum(self.quadratic.diagonal, TINY))) <= little:
                 break
-            following = self._step(at, slope, excess)
+            following = self._step(at, slope, excess, exact=exact)
             if following is None:
                 at = _Stage(at.x, at.moved, at.fall, settled=True)
                 break
@@ -149,7 +152,7 @@ class Model:
         norm = math.sqrt(max(float((at.x - self.start) @ at.moved), 0.0))
         return ModelMinimum(at.x, norm, at.settled)
 
-    def _step(self, at: _Stage, slope: Array, excess: Array) -> _Stage | None:
+    def _step(self, at: _Stage, slope: Array, excess: Array, *, exact: bool) -> _Stage | None:
         """Towards the minimum over the active set; None where floating point allows none."""
         signs = np.where(at.x != 0, np.sign(at.x), -np.sign(slope))
         active = (at.x != 0) | (self.weights == 0) | (excess > 0)
@@ -157,8 +160,9 @@ class Model:
             self._hold(active, at.x, excess)
         signs[self.weights == 0] = 0.0
         slope = slope + self.weights * signs
-        direction = self._direction(active, slope, np.where(at.x == 0, signs, 0.0))
-        return self._search(at, direction, slope, signs)
+        direction, solved = self._direction(active, slope, np.where(at.x == 0, signs, 0.0), exact=exact)
+        following = self._search(at, direction, slope, signs)
+        return following and replace(following, settled=following.settled and solved)
 
     def _hold(self, active: Mask, x: Array, excess: Array) -> None:
         """Of every group that is active as a whole, let the one rest that least wants to move."""
@@ -170,17 +174,18 @@ class Model:
         _, first = np.unique(self.groups[whole][order], return_index=True)
         active[whole[order[first]]] = False
 
-    def _direction(self, active: Mask, slope: Array, outward: Array) -> Array:
+    def _direction(self, active: Mask, slope: Array, outward: Array, *, exact: bool) -> tuple[Array, bool]:
         """To the minimum over the active set, without coordinates that leave zero the wrong way.
 
+        The second part is whether it goes all the way, up to accuracy.
         `outward` is the sign with which one leaves zero, if it is there.
         """
         while True:
             direction, members = np.zeros_like(slope), np.flatnonzero(active)
-            direction[members] = self.quadratic.solve(members, -slope[members])
+            direction[members], solved = self.quadratic.solve(members, -slope[members], exact=exact)
             wrong = direction * outward < 0
             if not wrong.any():
-                return direction
+                return direction, solved
             active = active & ~wrong
 
     def _search(self, at: _Stage, direction: Array, slope: Array, signs: Array) -> _Stage | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from smreg import elastic_net, fisher, solver
+from smreg import elastic_net, fisher, rownewton, solver
 from smreg.design import DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
@@ -20,6 +21,7 @@ from smreg.singletons import Singletons, has_singletons
 from smreg.solution import Solution
 from smreg.unpenalised import is_separated, least_norm
 from smreg.validation import Targets
+from smreg.working import Hessians
 
 Array = NDArray[np.float64]
 
@@ -71,8 +73,10 @@ class Problem:
         self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._columns = self._design.statistics(self.sample.weights)
+        if fit_intercept:
+            self._design.shift_far_columns(self._columns)  # of the parts too
         self._null: fisher.NullCovariance | None = None
-        self._loss: Objective | None = None
+        self._hessians: Hessians | None = None
         self._seconds = perf_counter() - began
 
     def _weigh(self, targets: Targets, weights: Array) -> None:
@@ -99,9 +103,11 @@ class Problem:
 
         The classes that have weight must be the same.
         """
+        began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
-        part._design, part._loss = self._design.part(rows, map_blocks), None
+        part._design, part._hessians = self._design.part(rows, map_blocks), None
+        part._seconds = perf_counter() - began
         return part
 
     def expand(self, regression: Regression) -> Regression:
@@ -142,11 +148,15 @@ class Problem:
         return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
 
     def null_gradient(self) -> tuple[Array, float]:
-        """Gradient in the coefficients of the intercept-only model's mean cross-entropy, and its value."""
-        objective = self.objective(1.0)
+        """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
+
+        That is its mean divergence from the targets: without the entropy that soft targets have.
+        """
+        objective, target = self.objective(1.0), self.sample.target
         value, gradient = objective(objective.start())
+        entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
         by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
-        return objective.contrasts @ (by_contrast * objective.scale), value
+        return objective.contrasts @ (by_contrast * objective.scale), value - entropy
 
     def null_curvatures(self) -> Array:
         """Curvature of each coefficient that the data determine, given all others, at that model."""
@@ -201,13 +211,11 @@ class Problem:
         if l1_ratio > 0 and self.penalty(C) > 0:
             return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
         objective = self.objective(C, None if shared is None else shared.objective)
-        report = None
-        if on_iteration is not None:
 
-            def report(point: solver.Point) -> bool:
-                return on_iteration(
-                    lambda: self.expand(self._regression(objective, point.x)), point.value, point.norm
-                )
+        def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
+            if on_iteration is None:
+                return False
+            return on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
 
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
@@ -234,12 +242,12 @@ class Problem:
         on_iteration: OnIteration | None,
     ) -> tuple[Regression, Solution]:
         """Minimise the cross-entropy with an L1 penalty."""
-        began, loss = perf_counter(), self._cross_entropy()
-        net = ElasticNet(loss, self.penalty(C), l1_ratio)
+        began = perf_counter()
+        net = ElasticNet(self._cross_entropy(), self.penalty(C), l1_ratio)
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
-                lambda: self._regression(loss, theta), value, norm
+                lambda: self._regression(net.loss, theta), value, norm
             )
 
         point, more = self._sparse_start(net, start)
@@ -257,12 +265,12 @@ class Problem:
             converged=minimum.reason == "converged",
             reason=minimum.reason,
         )
-        return self._regression(loss, minimum.theta), solution
+        return self._regression(net.loss, minimum.theta), solution
 
-    def _cross_entropy(self) -> Objective:
+    def _cross_entropy(self) -> Hessians:
         """Without a penalty, in rows of classes."""
-        if self._loss is None:
-            self._loss = Objective(
+        if self._hessians is None:
+            loss = Objective(
                 self._design,
                 self.sample,
                 penalty=0.0,
@@ -271,7 +279,8 @@ class Problem:
                 columns=self._columns,
                 class_rows=True,
             )
-        return self._loss
+            self._hessians = Hessians(loss)
+        return self._hessians
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
@@ -306,16 +315,36 @@ class Problem:
         shared: "Shared | None",
         tol: float,
         max_iter: int,
-        report: Callable[[solver.Point], bool] | None,
+        report: rownewton.OnIteration,
     ) -> tuple[solver.Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
-        The second number is that of the evaluations.
+        A metric that is shared is better than any other way. The second number is that of the evaluations.
         """
+        given = None if start is None else self._coordinates(objective, start)
+        if shared is not None or not rownewton.applies(objective):
+            return self._descent(objective, given, shared, tol, max_iter, report)
+        minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
+        if minimum.reason != "rounding":
+            return minimum, minimum.evaluations
+        more = max_iter - minimum.iterations
+        last, evaluations = self._descent(objective, minimum.point.x, None, tol, more, report)
+        evaluations += minimum.evaluations
+        return replace(last, iterations=last.iterations + minimum.iterations), evaluations
+
+    def _descent(
+        self,
+        objective: Objective,
+        given: Array | None,
+        shared: "Shared | None",
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, int]:
+        """The search by L-BFGS in a metric, from the coordinates that are given."""
         phi, function, more = objective.start(), _Remembering(objective), 0
         warm = False
-        if start is not None:  # a start worse than none, as after a change of units, is not taken
-            given = self._coordinates(objective, start)
+        if given is not None:  # a start worse than none, as after a change of units, is not taken
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
         null = [self._null_metric(objective)]
@@ -330,7 +359,7 @@ class Problem:
             tol=tol,
             max_iter=max_iter,
             warm=warm,
-            on_iteration=report or (lambda point: False),
+            on_iteration=lambda point: report(lambda: point.x, point.value, point.norm),
         )
         return minimum, minimum.evaluations + more
 

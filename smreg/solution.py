@@ -20,7 +20,8 @@ class Solution:
     suboptimality_bound : float
         An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
         a penalty, or with an intercept whose gradient is not zero to rounding. With an L1 penalty it is
-        the duality gap.
+        the duality gap, which is finite; it tells little only where the penalty drowns in the rounding of
+        the gradient.
     distance : float
         ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
         standard error along the direction in which the coefficients are off.

@@ -13,6 +13,7 @@ Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from numbers import Integral
 from typing import Any
 
@@ -38,21 +39,35 @@ def check_grid(Cs: Any) -> int | Array:
         if Cs < 1:
             raise ValueError(f"Cs must be at least 1 where it is a number of values, got {Cs}.")
         return int(Cs)
-    try:
-        values = np.sort(np.asarray(Cs, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"Cs must be a number of values or a sequence of positive numbers, got {Cs!r}."
-        ) from error
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(
-            f"Cs must be a number of values or a 1-D sequence of positive numbers, got shape {values.shape}."
-        )
+    values = np.sort(_numbers(Cs, "Cs must be a number of values or a 1-D sequence of positive numbers"))
     if not (values > 0).all():
         raise ValueError(f"Cs must be positive (inf for no penalty), got {values[~(values > 0)].tolist()}.")
-    if (np.diff(values) == 0).any() or np.isposinf(values[:-1]).any():
+    if len(np.unique(values)) < len(values):
         raise ValueError(f"Cs must be distinct, got {values.tolist()}.")
     return values
+
+
+def check_l1_ratios(l1_ratios: Any) -> Array:
+    """Distinct numbers from 0 to 1, in the order in which they came."""
+    values = _numbers(l1_ratios, "l1_ratios must be a 1-D sequence of numbers from 0 to 1")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"l1_ratios must be from 0 to 1, got {values.tolist()}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"l1_ratios must be distinct, got {values.tolist()}.")
+    return values
+
+
+def _numbers(values: Any, required: str) -> Array:
+    """A sequence of numbers, at least one, as an array; strings and bools are none."""
+    numbers = None
+    with suppress(TypeError, ValueError, OverflowError):
+        array = np.asarray(values)
+        numbers = array.astype(np.float64) if array.ndim and array.dtype.kind in "iufO" else None
+    if numbers is None:
+        raise TypeError(f"{required}, got {values!r}.")
+    if numbers.ndim > 1 or numbers.size == 0:
+        raise ValueError(f"{required}, got an array of shape {numbers.shape}.")
+    return numbers
 
 
 def grid(problem: Problem, n_Cs: int, l1_ratios: ArrayLike) -> Array:
@@ -76,12 +91,12 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
     penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
     exactly up to ``C = l1_ratio / (S max |G|)``.
     """
-    gradient, null_loss = problem.null_gradient()
-    with np.errstate(over="ignore", divide="ignore"):
+    gradient, null_deviance = problem.null_gradient()
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if l1_ratio > 0:
             C = l1_ratio / (problem.total_weight * np.abs(gradient).max(initial=0.0))
         else:
-            C = NULL_FRACTION * null_loss / (problem.total_weight * np.sum(gradient**2))
+            C = NULL_FRACTION * null_deviance / (problem.total_weight * np.sum(gradient**2))
     return float(C) if 0 < C < np.inf else 1.0
 
 

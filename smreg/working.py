@@ -9,6 +9,8 @@ same to all of them changes nothing: the penalty that is added for that directio
 and leaves steps as they are, which sum to zero over the intercepts.
 """
 
+from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -17,44 +19,87 @@ from scipy.sparse import linalg
 
 from smreg import fisher
 from smreg.design import ColumnStatistics, DesignMatrix, sum_of
+from smreg.metric import inverse_factor, inverse_root
 from smreg.objective import Objective
 from smreg.quadratic import DenseQuadratic, Quadratic
-from smreg.sampling import complement, probabilities
+from smreg.sampling import RowSampler, complement, probabilities
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
-FORCING = 1e-3
-MAX_PRODUCTS = 200
+COPIES = 4  # of the matrix that there are at a time, factors and parts included
+FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
 TINY = 1e-300
 
 
-def hessian(
-    loss: Objective, theta: Array, temperature: float, classes: Indices, columns: Indices, ridge: Array
-) -> Quadratic:
-    """H at `theta`: a matrix if that fits in memory.
+class Hessians:
+    """Hessians of a loss at any point, among any of its coordinates.
 
     Parameters
     ----------
     loss : Objective
         Without a penalty, in rows of classes.
-    theta : ndarray of shape (D,)
-        The point.
-    temperature : float
-        Divisor of its logits.
-    classes, columns : ndarray of int of shape (m,)
-        The working set, in the order of classes.
-    ridge : ndarray of shape (m,)
-        Added to the diagonal.
     """
-    if not fisher.fits(loss, 2 * len(classes) ** 2):
-        return Products(loss, theta, temperature, classes, columns, ridge)
-    H = _information(loss, fisher.Curvature(theta, temperature), classes, columns)
-    H[np.diag_indices(len(H))] += ridge
-    if loss.fit_intercept and not loss.single_row:
-        at = np.flatnonzero(columns == loss.design.n_features)
-        H[np.ix_(at, at)] += H[at, at].mean()
-    return DenseQuadratic(H)
+
+    def __init__(self, loss: Objective) -> None:
+        self.loss = loss
+
+    def at(
+        self,
+        theta: Array,
+        temperature: float,
+        members: Mask,
+        ridge: Array,
+        accuracy: float,
+        *,
+        sampled: bool,
+    ) -> Quadratic:
+        """H as a matrix if that fits in memory.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (rows, width)
+            The point.
+        temperature : float
+            Divisor of its logits.
+        members : ndarray of bool of shape (rows, width)
+            The working set.
+        ridge : ndarray of shape (width,)
+            Added to the diagonal.
+        accuracy : float
+            Of the solutions of its systems, where there is no matrix.
+        sampled : bool
+            Whether a sample of the rows may stand for all.
+        """
+        loss, (classes, columns) = self.loss, np.nonzero(members)
+        m = len(classes)
+        if not fisher.fits(loss, COPIES * m**2):
+            return Products(loss, theta, temperature, classes, columns, ridge[columns], accuracy)
+        at = fisher.Curvature(theta.ravel(), temperature)
+        n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
+        if sampled and n_rows < loss.design.n_samples:
+            totals = fisher.class_variances(loss, at.phi)
+            rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
+            at = replace(at, rows=rows, weights=weights)
+        H = _information(loss, at, classes, columns)
+        H[np.diag_indices(m)] += ridge[columns]
+        if loss.class_rows:
+            intercepts = np.flatnonzero(columns == loss.design.n_features)
+            H[np.ix_(intercepts, intercepts)] += H[intercepts, intercepts].sum() / max(len(intercepts), 1)
+        return DenseQuadratic(H)
+
+    @cached_property
+    def _sampler(self) -> RowSampler:
+        """Of rows, by their leverage among the features."""
+        loss = self.loss
+        covariance = fisher.null_covariance(loss).matrix
+        if covariance.ndim == 1:
+            factor = np.append(inverse_root(covariance), np.ones(int(loss.fit_intercept)))
+            return RowSampler(loss, factor)
+        of_all = np.eye(loss.shape[1])
+        of_all[: len(covariance), : len(covariance)] = covariance
+        return RowSampler(loss, inverse_factor(of_all))
 
 
 def _information(loss: Objective, at: fisher.Curvature, classes: Indices, columns: Indices) -> Array:
@@ -100,10 +145,14 @@ class Products:
         classes: Indices,
         columns: Indices,
         ridge: Array,
+        accuracy: float,
     ) -> None:
-        self.ridge, self.count = ridge, 0
-        features = np.unique(columns[columns < loss.design.n_features])
-        self._loss = _restricted(loss, features)
+        self.ridge, self.accuracy, self.count = ridge, accuracy, 0
+        features = np.arange(loss.design.n_features)
+        self._loss = loss
+        if loss.design.is_sparse:  # a dense X is not copied
+            features = np.unique(columns[columns < loss.design.n_features])
+            self._loss = _restricted(loss, features)
         kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
@@ -114,6 +163,7 @@ class Products:
         self._common = 0.0
         if not loss.single_row and len(self._intercepts):
             self._common = float(self.diagonal[self._intercepts].mean())
+            self.diagonal[self._intercepts] += self._common
 
     def product(self, v: Array) -> Array:
         """``H v``."""
@@ -135,10 +185,10 @@ class Products:
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
 
-    def solve(self, active: Indices, rhs: Array) -> Array:
-        """By conjugate gradients."""
+    def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
+        """By conjugate gradients, of which the first few do most."""
         if not rhs.any():
-            return rhs
+            return rhs, True
         full, root = np.zeros(len(self.ridge)), np.sqrt(np.maximum(self.diagonal[active], TINY))
 
         def scaled(v: Array) -> Array:
@@ -147,8 +197,9 @@ class Products:
 
         m = len(active)
         operator = linalg.LinearOperator((m, m), matvec=scaled, dtype=np.float64)
-        solution, _ = linalg.cg(operator, rhs / root, rtol=FORCING, maxiter=MAX_PRODUCTS)
-        return np.asarray(solution / root)
+        limit = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        solution, missed = linalg.cg(operator, rhs / root, rtol=self.accuracy, maxiter=limit)
+        return solution / root, not missed
 
     def _class_diagonals(self) -> Array:
         """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
@@ -170,7 +221,7 @@ class Products:
 
 
 def _restricted(loss: Objective, features: Indices) -> Objective:
-    """The loss of some features; of a dense X of all, which is not copied."""
+    """The loss of some features."""
     return Objective(
         DesignMatrix(loss.design.X[:, features], loss.design.map_blocks),
         loss.sample,

@@ -634,6 +634,21 @@ def test_a_warm_start_ends_where_a_cold_one_does(wine, rng, changed):
     assert_same_optimum(warm.predict_proba(X), cold.predict_proba(X), 1e-6, weights)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_warm_start_forgets_the_coefficients_of_features_that_are_now_constant(
+    wine, n_classes, fit_intercept
+):
+    X, y = np.array(wine[0]), np.minimum(wine[1], n_classes - 1)
+    warm = SoftmaxRegression(warm_start=True, fit_intercept=fit_intercept).fit(X, y)
+    learnt = warm.coef_[:, 6]
+    X[:, 6] = 0.0
+    warm.fit(X, y)
+
+    assert (learnt != 0).all()
+    assert_array_equal(warm.coef_[:, 6], 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [

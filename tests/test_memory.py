@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, SoftmaxRegressionCV
 
 
 def peak_of(function, *arguments):
@@ -50,6 +50,20 @@ def test_a_sparse_fit_does_not_fill_x(rng):
     y = rng.integers(0, 2, 100_000)
 
     assert peak_of(SoftmaxRegression(n_jobs=2).fit, X, y) < 90e6
+
+
+@pytest.mark.parametrize(("order", "n_jobs"), [("C", 2), ("F", 1)])
+def test_a_search_does_not_copy_x_for_its_folds(rng, order, n_jobs):
+    """X takes 64 MB, five training parts would take 256 MB.
+
+    Each thread has two blocks, as in a fit; one test part at a time, 13 MB, is read for its scores; and
+    each of five folds has a few vectors.
+    """
+    X = np.asarray(rng.normal(size=(40_000, 200)), order=order)
+    y = rng.permutation(np.arange(40_000) % 3)
+    model = SoftmaxRegressionCV([1e-6], cv=5, max_iter=1, tol=0.5, n_jobs=n_jobs)
+
+    assert peak_of(model.fit, X, y) < X.nbytes / 5 + 2 * n_jobs * 2**23 + 8e6
 
 
 def test_probabilities_take_little_beyond_themselves(rng):

@@ -13,6 +13,8 @@ import smreg
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 README = (ROOT / "README.md").read_text()
+INDEX = (EXAMPLES / "README.md").read_text()
+SCRIPTS = [EXAMPLES / "quickstart.py", *sorted(EXAMPLES.glob("plot_*.py"))]
 
 
 def quickstart_as_printed(capsys, output):
@@ -49,6 +51,17 @@ def test_the_quickstart_prints_what_the_readme_shows_and_saves_its_picture(capsy
 
     assert words(printed) == words(shown)
     assert (tmp_path / "quickstart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_index_shows_an_example_with_a_small_picture(script):
+    name = script.stem.removeprefix("plot_")
+    [row] = [line for line in INDEX.splitlines() if f"]({script.name})" in line]
+    picture = EXAMPLES / "images" / f"{name}_small.png"
+
+    assert f"(images/{picture.name})" in row
+    assert picture.stat().st_size < 20_000
+    assert plt.imread(picture).shape[1] == 240
 
 
 @pytest.mark.slow

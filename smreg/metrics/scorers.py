@@ -90,7 +90,7 @@ class _NegativeCrossEntropy(_Scorer):
                 log_p = np.log(estimator.predict_proba(X))
         check_consistent_length(log_p, y)
         weights = check_sample_weight(sample_weight, len(log_p))
-        per_sample = (_soft if is_soft(y) else _labelled)(y, log_p, estimator.classes_)
+        per_sample = (_soft if is_soft(y) else labelled)(y, log_p, estimator.classes_)
         return float(np.average(per_sample, weights=weights))
 
 
@@ -129,7 +129,7 @@ class _NegativeMeasure(_Scorer):
         return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
 
 
-def _labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+def labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
     """Log-probability of each label."""
     labels = column_or_1d(y, warn=True)
     known, codes = np.isin(labels, classes), np.searchsorted(classes, labels)

@@ -8,7 +8,19 @@ except ImportError as error:
     ) from error
 
 from smreg.plots._coefficient_path import CoefficientPathDisplay
+from smreg.plots._coefficients import CoefficientDisplay
+from smreg.plots._logit_plane import LogitPlaneDisplay
+from smreg.plots._probability_temperature import ProbabilityTemperatureDisplay
 from smreg.plots._score_path import ScorePathDisplay
+from smreg.plots._simplex import SimplexDisplay
 from smreg.plots._style import class_colours
 
-__all__ = ["CoefficientPathDisplay", "ScorePathDisplay", "class_colours"]
+__all__ = [
+    "CoefficientDisplay",
+    "CoefficientPathDisplay",
+    "LogitPlaneDisplay",
+    "ProbabilityTemperatureDisplay",
+    "ScorePathDisplay",
+    "SimplexDisplay",
+    "class_colours",
+]

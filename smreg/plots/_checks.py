@@ -39,3 +39,21 @@ def check_index(index: int, n: int, name: str) -> int:
     if not 0 <= index < n:
         raise ValueError(f"{name} must be an index from 0 to {n - 1}, got {index}.")
     return int(index)
+
+
+def check_classes(classes: ArrayLike | None, n: int) -> NDArray[Any]:
+    """Distinct labels of `n` classes, which None numbers."""
+    labels = np.arange(n) if classes is None else np.asarray(classes)
+    if labels.shape != (n,) or len(np.unique(labels)) < n:
+        raise ValueError(f"classes must be {n} distinct labels, one for each logit, got {classes!r}.")
+    return labels
+
+
+def check_temperatures(temperatures: ArrayLike) -> NDArray[np.float64]:
+    """Positive finite numbers, at least one."""
+    values = np.asarray(temperatures, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not ((values > 0) & np.isfinite(values)).all():
+        raise ValueError(
+            f"temperatures must be positive finite numbers of shape (n_temperatures,), got {temperatures!r}."
+        )
+    return values

@@ -15,6 +15,7 @@ from smreg.plots._style import (
     FAINT,
     INK,
     SMALL,
+    class_name,
     colours,
     legend,
     log_axis,
@@ -250,7 +251,7 @@ class CoefficientPathDisplay:
         self.lines_ = np.array([self._draw(panel, drawn[:, i], n_named) for i, panel in enumerate(axes)])
         labels = self.classes[-self.coefs.shape[1] :][rows]
         for panel, label in zip(axes, labels, strict=True):
-            name_panel(panel, f"class {label}" if self.classes.dtype.kind in "iuf" else str(label))
+            name_panel(panel, class_name(label))
         if self.degrees_of_freedom is not None and np.isfinite(self.degrees_of_freedom).any():
             self._count(axes, new, self.degrees_of_freedom)
         name_axes(figure, axes, new, self._coefficient_label())

@@ -67,6 +67,17 @@ def class_colours(classes: ArrayLike) -> dict[Hashable, str]:
     return dict(zip(np.sort(labels).tolist(), colours(len(labels)), strict=True))
 
 
+def colours_of(classes: NDArray[Any]) -> list[str]:
+    """The colours of distinct classes, in their order."""
+    palette = class_colours(classes)
+    return [palette[label] for label in classes.tolist()]
+
+
+def class_name(label: Any) -> str:
+    """A class in words: numbers alone would not say what they are."""
+    return f"class {label}" if np.asarray(label).dtype.kind in "iuf" else str(label)
+
+
 def panels(ax: Any, n: int) -> tuple[Figure, NDArray[Any], bool]:
     """Figure and axes for `n` panels, those given or new ones that share their scales; and if new."""
     if ax is None:

@@ -1,11 +1,15 @@
 """One fit of one solver from scratch, in a process that is killed when the fit takes too long."""
 
 import multiprocessing
+import os
+import signal
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import tables
@@ -17,6 +21,17 @@ from smreg import SoftmaxRegression
 
 SOLVERS = ("smreg", "lbfgs", "newton-cg", "newton-cholesky")
 MANY = 10**6  # iterations: tolerances and the clock end a fit
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Seconds, coefficients, evaluations or iterations of a fit, and whether its tolerance ended it."""
+
+    seconds: float
+    coef: Any
+    intercept: Any
+    count: str
+    converged: bool
 
 
 @dataclass(frozen=True)
@@ -35,56 +50,56 @@ class Setting:
             return SoftmaxRegression(tol=self.tol, max_iter=self.max_iter, n_jobs=self.threads)
         return LogisticRegression(solver=self.solver, tol=self.tol, max_iter=self.max_iter)
 
-
-@dataclass(frozen=True)
-class Fit:
-    """Seconds, coefficients, evaluations or iterations of a fit, and whether its tolerance ended it."""
-
-    seconds: float
-    coef: Any
-    intercept: Any
-    count: str
-    converged: bool
-
-
-def fit(setting: Setting, X: Any, y: Any) -> Fit:
-    """Fit from scratch."""
-    model = setting.model()
-    with pinned(setting.threads, setting.blas), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        began = perf_counter()
-        model.fit(X, y)
-        seconds = perf_counter() - began
-    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    ours = setting.solver == "smreg"
-    count = f"{model.solution_.evaluations} ev" if ours else f"{np.max(model.n_iter_)} it"
-    return Fit(seconds, model.coef_, model.intercept_, count, converged)
+    def fit(self, X: Any, y: Any) -> Fit:
+        """Fit from scratch."""
+        model = self.model()
+        with pinned(self.threads, self.blas), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            began = perf_counter()
+            model.fit(X, y)
+            seconds = perf_counter() - began
+        converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+        ours = self.solver == "smreg"
+        count = f"{model.solution_.evaluations} ev" if ours else f"{np.max(model.n_iter_)} it"
+        return Fit(seconds, model.coef_, model.intercept_, count, converged)
 
 
-def serve(connection: Connection, name: str, threads: int) -> None:
-    """Load a data set, warm up, and fit what is asked for: the process of a `Worker`."""
-    X, y = tables.ALL[name]()
-    for solver in SOLVERS:
-        fit(Setting(solver, 1e-1, threads, blas=1), *tables.ALL["iris"]())
+Outcome = TypeVar("Outcome", covariant=True)
+
+
+class Fitting(Protocol[Outcome]):
+    """What a `Worker` can be asked for: a `Setting`, or anything else with such a method."""
+
+    def fit(self, X: Any, y: Any) -> Outcome:
+        """Fit from scratch."""
+
+
+def serve(connection: Connection, data: tables.Data, warm_up: Sequence[Fitting[Any]]) -> None:
+    """Warm up on iris, and fit to the data what is asked for: the process of a `Worker`."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # so that the processes that a fit starts can be ended with this one
+    os.environ["PYTHONWARNINGS"] = "ignore"  # those of joblib, which warn of files that they then remove
+    for fitting in warm_up:
+        fitting.fit(*tables.ALL["iris"]())
     connection.send("ready")
     while True:
-        setting = connection.recv()
+        fitting = connection.recv()
         try:
-            connection.send(fit(setting, X, y))
+            connection.send(fitting.fit(*data))
         except (MemoryError, ArithmeticError, ValueError) as error:
             connection.send(error)
 
 
-class Worker:
-    """A process that fits one data set, killed and started again when a fit takes longer than the limit."""
+class Worker(Generic[Outcome]):
+    """A process that fits one data set, ended and started again when a fit takes longer than the limit."""
 
-    def __init__(self, name: str, threads: int, limit: float) -> None:
-        self.name, self.threads, self.limit = name, threads, limit
+    def __init__(self, data: tables.Data, warm_up: Sequence[Fitting[Outcome]], limit: float) -> None:
+        self.data, self.warm_up, self.limit = data, warm_up, limit
         self._start()
 
-    def fit(self, setting: Setting, limit: float | None = None) -> Fit | None:
+    def fit(self, fitting: Fitting[Outcome], limit: float | None = None) -> Outcome | None:
         """Fit, or None if that fails or takes too long."""
-        self.connection.send(setting)
+        self.connection.send(fitting)
         try:
             result = self.connection.recv() if self.connection.poll(limit or self.limit) else None
         except EOFError:  # the process died, as for want of memory
@@ -92,18 +107,22 @@ class Worker:
         if result is None:
             self.stop()
             self._start()
-        return result if isinstance(result, Fit) else None
+        return None if isinstance(result, Exception) else result
 
     def stop(self) -> None:
-        """Kill the process."""
-        self.process.kill()
+        """End the process, and those that its fits have started."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)  # lets joblib remove its files
+        else:
+            self.process.kill()
         self.process.join()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        arguments = theirs, self.name, self.threads
-        self.process = context.Process(target=serve, args=arguments, daemon=True)
+        # a daemon may not start processes itself
+        self.process = context.Process(target=serve, args=(theirs, self.data, self.warm_up), daemon=False)
         self.process.start()
         theirs.close()
         self.connection.recv()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tables
@@ -34,6 +34,7 @@ from smreg.threads import row_threads
 
 Array = NDArray[np.float64]
 Call = Callable[[], Any]
+Model = TypeVar("Model", bound=SoftmaxRegression)
 
 ROUNDS, FITS = 7, 3  # timed evaluations, and whole fits
 PAUSE = 0.1  # seconds in which the threads of what ran before go to sleep
@@ -94,10 +95,9 @@ def evaluation(threads: int, shrink: int) -> None:
     print(f"  ratio                           {np.median(seconds[:, 0] / theirs):8.2f}")
 
 
-def timed_fit(X: Any, y: Any, threads: int) -> tuple[float, SoftmaxRegression]:
-    """Seconds of a fit with that many threads, and the model."""
-    model = SoftmaxRegression(n_jobs=threads)
-    with pinned(threads, threads):
+def timed_fit(model: Model, X: Any, y: Any) -> tuple[float, Model]:
+    """Seconds of a fit with as many threads as the model has jobs, and the model."""
+    with pinned(model.n_jobs, model.n_jobs):
         return clock(lambda: model.fit(X, y)), model
 
 
@@ -109,7 +109,9 @@ def threads_against_one(threads: int, shrink: int) -> None:
         ("terrain", *tables.terrain(20_000 // shrink)),
         ("images", *tables.images(20_000 // shrink)),
     ):
-        pairs = [(timed_fit(X, y, 1)[0], timed_fit(X, y, threads)[0]) for _ in range(FITS)]
+        pairs = [
+            [timed_fit(SoftmaxRegression(n_jobs=jobs), X, y)[0] for jobs in (1, threads)] for _ in range(FITS)
+        ]
         one, all_ = (median(column) for column in zip(*pairs, strict=True))
         speedup = median(a / b for a, b in pairs)
         print(
@@ -150,12 +152,10 @@ def memory(threads: int, shrink: int) -> None:
 def growth(threads: int, shrink: int) -> None:
     """Print seconds and evaluations of fits to more and more rows."""
     print(f"growth with the rows, 20 features, 5 classes, {threads} threads:")
-    rng, sizes, seconds = np.random.default_rng(7), [], []
-    coef = rng.normal(size=(20, 5)) * 0.5
+    sizes, seconds = [], []
     for n in (10_000 // shrink, 100_000 // shrink, 1_000_000 // shrink):
-        X = rng.normal(size=(n, 20)) * np.logspace(-2, 2, 20)
-        y = tables.draw(rng, X / np.logspace(-2, 2, 20) @ coef)
-        fits = [timed_fit(X, y, threads) for _ in range(FITS)]
+        X, y = tables.spread(n, 20)
+        fits = [timed_fit(SoftmaxRegression(n_jobs=threads), X, y) for _ in range(FITS)]
         sizes.append(n)
         seconds.append(median(each for each, _ in fits))
         print(f"  {n:>8} rows: {seconds[-1]:.3g} s, {fits[0][1].solution_.evaluations} evaluations")

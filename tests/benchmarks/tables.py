@@ -109,6 +109,15 @@ def wide(n: int = 200, p: int = 20_000) -> Data:
     return X * rng.lognormal(0, 0.5, size=p), y
 
 
+def spread(n: int, p: int) -> Data:
+    """Independent columns, p of them, with spreads from 1e-2 to 1e2; 5 classes."""
+    rng = np.random.default_rng(7)
+    coef, X = rng.normal(size=(p, 5)) * 0.5, rng.normal(size=(n, p))
+    y = draw(rng, X @ coef)
+    X *= np.logspace(-2, 2, p)
+    return X, y
+
+
 def draw(rng: np.random.Generator, logits: Array) -> Codes:
     """A class for each row of logits."""
     cumulated = softmax(logits, axis=1).cumsum(axis=1)

@@ -1,8 +1,12 @@
 """The benchmarks run, and the optimum that they hold everyone to is one. Nothing here is timed."""
 
+import pickle
+
 import calibration
+import elastic_net
 import machine
 import numpy as np
+import paths
 import pytest
 import solvers
 import tables
@@ -75,6 +79,15 @@ def test_a_value_below_the_reference_is_told(capsys, monkeypatch):
     assert "the reference is wrong" in capsys.readouterr().out
 
 
+def test_the_table_of_the_elastic_net_is_printed(capsys):
+    assert elastic_net.main(["--data", "wine", "--limit", "10"]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0] == "wine"]
+    assert [row[2] for row in rows] == ["smreg", "saga"] * 2
+    assert all(0 <= float(row[5]) <= 1e-6 for row in rows)
+
+
 def test_the_benchmarks_of_the_machine_are_printed(capsys, monkeypatch):
     for name, value in {"ROUNDS": 1, "FITS": 1, "PAUSE": 0}.items():
         monkeypatch.setattr(machine, name, value)
@@ -95,3 +108,49 @@ def test_the_benchmarks_of_calibration_are_printed(capsys, monkeypatch, tmp_path
 
     printed = capsys.readouterr().out
     assert all(name in printed for name in ["temperature", "memory", "95 %", "np.log", "class-wise ECE"])
+
+
+class InThisProcess:
+    """A worker without a process of its own, which the table of solvers tries."""
+
+    def __init__(self, data, warm_up, limit):
+        self.data, self.limit = data, limit
+
+    def fit(self, fitting, limit=None):
+        """Fit, after the way that a fitting takes to a process."""
+        return pickle.loads(pickle.dumps(fitting)).fit(*self.data)
+
+    def stop(self):
+        """Nothing to end."""
+
+
+def test_the_table_of_searches_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setattr(paths, "Worker", InThisProcess)
+
+    assert paths.main(["--only", "searches", "--data", "iris", "--threads", "1", "--rounds", "1"]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0] in ("smreg", *paths.PEERS)][:3]
+    assert [row[0] for row in rows] == ["smreg", *paths.PEERS]
+    assert all(float(row[-3]) <= 1e-6 for row in rows)
+
+
+def test_a_minimum_that_is_not_one_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setattr(paths, "EXACT", 1e-2)
+    monkeypatch.setattr(paths, "compare", lambda *arguments: [paths.Result("smreg", lowest=0.0)])
+
+    assert paths.main(["--only", "searches", "--data", "iris"]) == 1
+    assert "A minimum is wrong" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_paths_takes_other_data(capsys, monkeypatch):
+    monkeypatch.setattr(paths, "FITS", 1)
+    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
+    monkeypatch.setitem(tables.ALL, "letters", tables.ALL["iris"])
+
+    assert paths.main(["--only", "threads", "memory", "--shrink", "200"], {"mine": tables.ALL["wine"]}) == 0
+
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("letters ", "mine ", "memory of a search on 1000 x 50"))

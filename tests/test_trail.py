@@ -1,0 +1,142 @@
+"""Guesses at the solutions along a path: exact for the curves that they assume, and harmless for others."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from smreg import SoftmaxRegression, regularization_path
+from smreg.regression import Regression
+from smreg.trail import Trail
+
+EPS = np.finfo(np.float64).eps
+Cs = np.array([0.1, 0.3, 2.0, 50.0])  # in steps of different lengths
+
+finite = st.integers(-(10**9), 10**9).map(lambda i: i / 1024)  # no subnormal numbers, whose units do round
+points = st.lists(st.tuples(finite, finite), min_size=4, max_size=4)
+
+
+def regression(point):
+    """One row of coefficients, and the intercept."""
+    *coef, intercept = point
+    return Regression(np.array([coef], dtype=float), np.array([intercept], dtype=float))
+
+
+def vector(regression):
+    return np.append(regression.coef, regression.intercept)
+
+
+def trail(curve, Cs=Cs[:3], spread=(1.0, 1.0)):
+    """A trail along ``curve(C)``, a vector of coefficients and the intercept."""
+    made = Trail(np.array(spread))
+    for C in Cs:
+        made.add(C, regression(curve(C)))
+    return made
+
+
+def line(C, start=(1.0, -2.0, 3.0), direction=(0.5, 4.0, -7.0)):
+    return np.array(start) + np.log(C) * np.array(direction)
+
+
+def rounding(*vectors):
+    """Of a handful of sums and products of numbers of that size."""
+    return 16 * EPS * max(np.abs(v).max() for v in vectors)
+
+
+@pytest.mark.parametrize("n_points", [2, 3])
+def test_a_curve_that_is_linear_in_log_c_is_followed_exactly(n_points):
+    guess = vector(trail(line, Cs[:n_points]).guess(Cs[n_points]))
+
+    assert_allclose(guess, line(Cs[n_points]), rtol=0, atol=rounding(line(Cs[n_points]), line(Cs[0])))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_changes_that_shrink_by_a_constant_factor_are_followed_exactly(ratio):
+    """Steps of equal length, each with so much of the change of the last."""
+    done = np.append(0.0, np.cumsum(ratio ** np.arange(3)))
+    places = dict(zip([1.0, 10.0, 100.0, 1000.0], 2.0 + np.outer(done, [0.5, 4.0, -7.0]), strict=True))
+    guess = vector(trail(places.__getitem__, [1.0, 10.0, 100.0]).guess(1000.0))
+
+    assert_allclose(guess, places[1000.0], rtol=0, atol=rounding(places[1000.0]))
+
+
+@given(points, st.floats(1.01, 1e6))
+def test_a_guess_goes_on_by_at_most_the_last_slope_and_never_back(points, ratio):
+    """With a factor from zero to one, which is one and the same for all coefficients."""
+    values = dict(zip(Cs, np.column_stack([points, np.zeros(4)]), strict=True))
+    last, before = values[Cs[2]], values[Cs[1]]
+    furthest = np.log(ratio) / np.log(Cs[2] / Cs[1]) * (last - before)
+    step = vector(trail(values.__getitem__).guess(Cs[2] * ratio)) - last
+    slack = 64 * EPS * (np.abs(last) + np.abs(furthest)).max()
+
+    assert (step * furthest >= -slack * np.abs(furthest)).all()
+    assert (np.abs(step) <= np.abs(furthest) + slack).all()
+    assert_allclose(step[0] * furthest[1], step[1] * furthest[0], rtol=0, atol=slack * np.abs(furthest).max())
+
+
+@given(points, st.integers(-20, 20))
+def test_a_guess_does_not_depend_on_the_units_of_a_feature(points, exponent):
+    """A power of two rounds nothing."""
+    unit = np.array([2.0**exponent, 1.0, 1.0])
+    values = dict(zip(Cs, np.column_stack([points, np.zeros(4)]), strict=True))
+    guess = vector(trail(values.__getitem__).guess(Cs[3]))
+    in_units = trail(lambda C: values[C] / unit, spread=unit[:2]).guess(Cs[3])
+
+    assert_array_equal(vector(in_units) * unit, guess)
+
+
+def test_the_first_point_is_the_guess_at_the_second_and_without_points_there_is_none():
+    assert Trail(np.ones(2)).guess(1.0) is None
+    assert_array_equal(vector(trail(line, [0.1]).guess(1.0)), line(0.1))
+
+
+def test_no_penalty_is_guessed_at_by_the_last_point():
+    """The logarithm of C has no length to go."""
+    assert_array_equal(vector(trail(line).guess(np.inf)), line(Cs[2]))
+
+
+@given(points)
+def test_points_that_do_not_change_are_guessed_to_stay(points):
+    point = np.append(points[0], 1.0)
+
+    assert_array_equal(vector(trail(lambda C: point).guess(Cs[3])), point)
+
+
+@given(points)
+def test_a_part_that_is_like_the_whole_begins_at_its_solution(points):
+    values = dict(zip(Cs, np.column_stack([points, np.zeros(4)]), strict=True))
+    for n_points in range(4):
+        whole, part = trail(values.__getitem__, Cs[: n_points + 1]), trail(values.__getitem__, Cs[:n_points])
+        guess = vector(part.guess_beside(whole, Cs[n_points]))
+
+        assert_allclose(guess, values[Cs[n_points]], rtol=0, atol=rounding(*values.values()))
+
+
+@given(points)
+def test_a_part_beside_the_whole_keeps_its_distance(points):
+    beside = np.array([5.0, -3.0, 2.0])
+    values = dict(zip(Cs, np.column_stack([points, np.zeros(4)]), strict=True))
+    whole, part = trail(values.__getitem__, Cs), trail(lambda C: values[C] + beside, Cs[:3])
+    guess = vector(part.guess_beside(whole, Cs[3]))
+
+    assert_allclose(guess, values[Cs[3]] + beside, rtol=0, atol=rounding(beside, *values.values()))
+
+
+def test_a_deviation_from_the_whole_that_is_linear_in_log_c_is_followed_where_the_whole_is_a_line():
+    def deviating(C):
+        return line(C, direction=(1.0, 3.0, -8.0))
+
+    guess = vector(trail(deviating).guess_beside(trail(line, Cs), Cs[3]))
+
+    assert_allclose(guess, deviating(Cs[3]), rtol=0, atol=rounding(deviating(Cs[3]), line(Cs[3])))
+
+
+def test_where_a_search_begins_changes_its_length_and_not_its_end(wine):
+    """Both ends are within tol**2 / 2 of the minimum, to first order, and the path costs less."""
+    X, y = wine
+    path = regularization_path(X, y, Cs=np.geomspace(1e-3, 1e3, 13))
+    cold = [SoftmaxRegression(C=C).fit(X, y).solution_ for C in path.Cs]
+
+    assert_allclose(path.objective, [solution.objective for solution in cold], rtol=0, atol=1e-4**2)
+    assert path.evaluations.sum() < sum(solution.evaluations for solution in cold)
