@@ -1,6 +1,6 @@
 """Reliability diagrams: how often what was predicted came true."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -183,19 +183,13 @@ class ReliabilityDisplay:
             As `reliability_table`, `bootstrap_interval` and `plot`.
         """
         how: dict[str, Any] = {"kind": kind, "n_bins": n_bins, "strategy": strategy, "classes": classes}
-        table = reliability_table(y, probabilities, sample_weight=sample_weight, **how)
-        error = calibration_error(y, probabilities, sample_weight=sample_weight, **how)
+        how["sample_weight"] = sample_weight
+        table = reliability_table(y, probabilities, **how)
+        error = calibration_error(y, probabilities, **how)
         interval = None
         if n_resamples != 0:
-            found = bootstrap_interval(
-                calibration_error,
-                y,
-                probabilities,
-                n_resamples=n_resamples,
-                seed=seed,
-                sample_weight=sample_weight,
-                **how,
-            )
+            resampling: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+            found = bootstrap_interval(calibration_error, y, probabilities, **resampling, **how)
             interval = max(0.0, found.low), max(0.0, found.high)
         display = cls(table=table, error=error, interval=interval, name=name)
         return display.plot(ax, classes_of_interest=classes_of_interest)
@@ -303,15 +297,17 @@ class ReliabilityDisplay:
             if classes_of_interest is not None:
                 raise ValueError('classes_of_interest needs a class-wise diagram: kind="classwise".')
             return {None: self.table}
-        parts = {label: self.table[self.table["class"] == label] for label in self.table["class"].unique()}
+        labels = self.table["class"].unique().tolist()
+        parts = {label: self.table[self.table["class"] == label] for label in labels}
         if classes_of_interest is not None:
-            unknown = [label for label in classes_of_interest if label not in parts]
-            if unknown or len(classes_of_interest) == 0:
-                raise ValueError(
-                    f"classes_of_interest must be None or labels among {list(parts)}, "
-                    f"got {list(classes_of_interest)}."
+            if isinstance(classes_of_interest, str) or not isinstance(classes_of_interest, Iterable):
+                raise TypeError(
+                    f"classes_of_interest must be None or a list of labels, got {classes_of_interest!r}."
                 )
-            return {label: parts[label] for label in classes_of_interest}
+            chosen = list(classes_of_interest)
+            if not chosen or not set(chosen) <= set(labels):
+                raise ValueError(f"classes_of_interest must be None or labels among {labels}, got {chosen}.")
+            return {label: parts[label] for label in chosen}
         if len(parts) == 2:
             return dict(list(parts.items())[1:])
         if len(parts) <= MOST_PANELS:

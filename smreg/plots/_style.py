@@ -1,5 +1,6 @@
 """One visual language: colours that colour-blind readers can tell, panels, axes of C, plain text."""
 
+import re
 from collections.abc import Hashable, Sequence
 from numbers import Number
 from typing import Any
@@ -18,7 +19,7 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "
 FAINT, INK = "#c8c8c8", "#404040"
 SMALL = 8.0  # points: 11 pixels where WIDTH is shown as 600
 WIDTH = 6.0  # inches of a new figure
-TITLE_LENGTH, LEGEND_LENGTH = 66, 105  # letters of a title and of a legend that fit in WIDTH
+TITLE_LENGTH, LEGEND_LENGTH = 58, 105  # letters of a title and of a legend that fit in WIDTH
 LINE_LENGTH = 45  # letters of a line of a legend
 BELOW = "legend below the panels"
 LEGEND_ROW = 0.17  # inches
@@ -188,7 +189,7 @@ def legend(owner: Figure | Axes, handles: Sequence[Any], texts: Sequence[str], a
 
 def shared_legend(figure: Figure, axes: Axes, new: bool, above: float = 0.0) -> None:
     """One legend for all displays that were drawn on the same axes, with their lines that have a label."""
-    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_child")]
+    lines = [line for line in axes.lines if not re.fullmatch(r"_child\d+", str(line.get_label()))]
     below = [key for key in figure.legends if key.get_label() == BELOW]
     for key in below:
         _grow(figure, -_legend_rows([text.get_text() for text in key.get_texts()]))
