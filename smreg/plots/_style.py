@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Hashable, Sequence
-from numbers import Number
 from typing import Any
 
 import matplotlib as mpl
@@ -154,11 +153,6 @@ def name_axes(figure: Figure, axes: NDArray[Any], new: bool, x: str, y: str) -> 
     else:
         for panel in axes:
             panel.set(xlabel=x, ylabel=y)
-
-
-def class_name(label: Any) -> str:
-    """The title of a class: a number needs a noun."""
-    return f"class {label}" if isinstance(label, Number) and not isinstance(label, bool) else str(label)
 
 
 def name_panel(panel: Axes, name: str) -> None:
