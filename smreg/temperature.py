@@ -130,10 +130,7 @@ def fit_temperature(
     >>> round(fit.temperature, 2), round(fit.standard_error, 2)
     (3.01, 0.1)
     """
-    eta = _check_logits(logits)
-    check_consistent_length(eta, y)
-    targets = targets_of_columns(y, classes, eta.shape[1], of="logits")
-    weights = check_sample_weight(sample_weight, len(eta))
+    eta, targets, weights = _check(logits, y, classes, sample_weight)
     _check_two_classes(targets, weights)
     _warn_of_probabilities(eta)
     with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
@@ -141,6 +138,48 @@ def fit_temperature(
     if warning:
         warnings.warn(warning, UserWarning, stacklevel=2)
     return fit
+
+
+def log_loss_by_temperature(
+    logits: ArrayLike,
+    y: Any,
+    temperatures: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """Mean log loss of ``softmax(logits / T)``, in nats, for some temperatures T.
+
+    Parameters
+    ----------
+    logits, y, classes, sample_weight
+        As for `fit_temperature`.
+    temperatures : array-like of shape (n_temperatures,)
+        Positive and finite.
+
+    Returns
+    -------
+    ndarray of shape (n_temperatures,)
+        One pass over the logits each.
+
+    Raises
+    ------
+    ValueError
+        If a temperature is not positive and finite, and as `fit_temperature`.
+
+    Examples
+    --------
+    >>> from smreg.temperature import log_loss_by_temperature
+    >>> log_loss_by_temperature([[1.0, 0.0], [2.0, 0.0]], [0, 0], [0.5, 1.0, 2.0]).round(3)
+    array([0.073, 0.22 , 0.394])
+    """
+    eta, targets, weights = _check(logits, y, classes, sample_weight)
+    grid = np.asarray(temperatures, dtype=np.float64)
+    if grid.ndim != 1 or not (np.isfinite(grid) & (grid > 0)).all():
+        raise ValueError(f"temperatures must be positive finite numbers of shape (n,), got {temperatures!r}.")
+    with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
+        family = Deficits(eta, targets.values, weights, map_blocks)
+        return np.array([family(1 / T).loss for T in grid])
 
 
 def _fit(family: Deficits) -> tuple[TemperatureFit, str]:
@@ -247,6 +286,16 @@ def _record(
         limit=limit,
         evaluations=family.evaluations,
     )
+
+
+def _check(
+    logits: Any, y: Any, classes: ArrayLike | None, sample_weight: ArrayLike | None
+) -> tuple[NDArray[Any], Targets, Array]:
+    """Logits with a column for each class, targets and weights."""
+    eta = _check_logits(logits)
+    check_consistent_length(eta, y)
+    targets = targets_of_columns(y, classes, eta.shape[1], of="logits")
+    return eta, targets, check_sample_weight(sample_weight, len(eta))
 
 
 def _check_logits(logits: Any) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """What the displays demand of their input, checked before anything is drawn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,22 @@ def check_cv(estimator: Any) -> None:
     check_is_fitted(estimator)
 
 
-def check_inverse_strengths(Cs: ArrayLike) -> NDArray[np.float64]:
-    """Values of C: positive, increasing and so distinct."""
-    values = np.asarray(Cs, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not (values[0] > 0 and np.all(values[1:] > values[:-1])):
-        raise ValueError(f"Cs must be positive increasing numbers of shape (n_Cs,), got {Cs!r}.")
-    return values
+def check_predicting(estimator: Any, methods: Sequence[str]) -> None:
+    """Demand a fitted classifier with one of some methods."""
+    if not any(hasattr(estimator, method) for method in methods):
+        raise TypeError(
+            f"estimator must be a fitted classifier with {' or '.join(methods)}, "
+            f"got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+
+
+def check_increasing(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Positive increasing numbers of the argument `name`."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0 or not (array[0] > 0 and np.all(array[1:] > array[:-1])):
+        raise ValueError(f"{name} must be positive increasing numbers of shape (n_{name},), got {values!r}.")
+    return array
 
 
 def check_shape(

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from smreg.model_selection import SoftmaxRegressionCV
 from smreg.path import RegularizationPath
-from smreg.plots._checks import check_cv, check_inverse_strengths, check_shape
+from smreg.plots._checks import check_cv, check_increasing, check_shape
 from smreg.plots._style import (
+    AXIS_OF_C,
     CHOSEN,
     FAINT,
     INK,
@@ -105,7 +106,7 @@ class CoefficientPathDisplay:
         degrees_of_freedom: ArrayLike | None = None,
         chosen_C: float | None = None,
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs)
+        self.Cs = check_increasing(Cs, "Cs")
         self.classes = np.asarray(classes)
         self.coefs = np.asarray(coefs, dtype=np.float64)
         rows = 1 if len(self.classes) == 2 else len(self.classes)
@@ -254,7 +255,7 @@ class CoefficientPathDisplay:
             name_panel(panel, class_name(label))
         if self.degrees_of_freedom is not None and np.isfinite(self.degrees_of_freedom).any():
             self._count(axes, new, self.degrees_of_freedom)
-        name_axes(figure, axes, new, self._coefficient_label())
+        name_axes(figure, axes, new, AXIS_OF_C, self._coefficient_label())
         legend(figure if new else axes[-1], *self._key(n_named))
         self.ax_, self.figure_ = axes if len(axes) > 1 else axes[0], figure
         return self

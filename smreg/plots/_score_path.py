@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from smreg.model_selection import SoftmaxRegressionCV
-from smreg.plots._checks import check_cv, check_index, check_inverse_strengths, check_shape
-from smreg.plots._style import CHOSEN, INK, colours, legend, log_axis, name_axes, panels, places
+from smreg.plots._checks import check_cv, check_increasing, check_index, check_shape
+from smreg.plots._style import AXIS_OF_C, CHOSEN, INK, colours, legend, log_axis, name_axes, panels, places
 
 IN_NATS = ("neg_log_loss", "neg_cross_entropy")
 
@@ -105,7 +105,7 @@ class ScorePathDisplay:
         one_standard_error_index: int,
         score_name: str = "score",
     ) -> None:
-        self.Cs = check_inverse_strengths(Cs)
+        self.Cs = check_increasing(Cs, "Cs")
         self.l1_ratios = np.atleast_1d(np.asarray(l1_ratios, dtype=np.float64))
         shape = (len(self.l1_ratios), len(self.Cs))
         self.mean = check_shape(mean, shape, "mean")
@@ -185,7 +185,7 @@ class ScorePathDisplay:
         axes.axhline(lowest, **CHOSEN | {"ls": ":"})  # above it the rule takes the strongest penalty
         self._mark(axes, self.one_standard_error_index, ONE_STANDARD_ERROR)
         self._mark(axes, self.best_index, BEST)  # above, and small enough to show that they are one
-        name_axes(figure, panel, new, self.score_name)
+        name_axes(figure, panel, new, AXIS_OF_C, self.score_name)
         legend(figure if new else axes, *self._key())
         self.ax_, self.figure_ = axes, figure
         return self

@@ -1,5 +1,6 @@
 """One visual language: colours that colour-blind readers can tell, panels, axes of C, plain text."""
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -17,8 +18,11 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "
 FAINT, INK = "#c8c8c8", "#404040"
 SMALL = 8.0  # points: 11 pixels where WIDTH is shown as 600
 WIDTH = 6.0  # inches of a new figure
-TITLE_LENGTH, LEGEND_LENGTH = 66, 105  # letters of a title and of a legend that fit in WIDTH
+TITLE_LENGTH, LEGEND_LENGTH = 58, 105  # letters of a title and of a legend that fit in WIDTH
+LINE_LENGTH = 45  # letters of a line of a legend
+BELOW = "legend below the panels"
 LEGEND_ROW = 0.17  # inches
+AXIS_OF_C = "C (inverse strength of the penalty)"
 CHOSEN: dict[str, Any] = {"color": INK, "lw": 1.2, "ls": "--", "zorder": 1}
 
 
@@ -132,8 +136,11 @@ def log_axis(axes: Axes, Cs: NDArray[np.float64]) -> None:
         axes.minorticks_off()
 
 
-def name_axes(figure: Figure, axes: NDArray[Any], new: bool, y: str) -> None:
-    """Label the axes, of several panels in a new figure those at its border, else all."""
+def name_axes(figure: Figure, axes: NDArray[Any], new: bool, x: str, y: str) -> None:
+    """Label the axes, of several panels in a new figure those at its border, else all.
+
+    Small panels do without what stands in parentheses in the name `x`.
+    """
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)
     if new and len(axes) > 1:
@@ -141,11 +148,11 @@ def name_axes(figure: Figure, axes: NDArray[Any], new: bool, y: str) -> None:
         for panel in axes:
             panel.tick_params(labelsize=SMALL)
         for lowest in axes[-columns:]:
-            lowest.set_xlabel("C", fontsize=SMALL + 1)
+            lowest.set_xlabel(x.split(" (")[0], fontsize=SMALL + 1)
         figure.supylabel(y, fontsize=SMALL + 2)
     else:
         for panel in axes:
-            panel.set(xlabel="C (inverse strength of the penalty)", ylabel=y)
+            panel.set(xlabel=x, ylabel=y)
 
 
 def name_panel(panel: Axes, name: str) -> None:
@@ -155,28 +162,59 @@ def name_panel(panel: Axes, name: str) -> None:
     plain([panel.set_title(shorten(name, TITLE_LENGTH // columns), fontsize=SMALL + 1)])
 
 
-def legend(owner: Figure | Axes, handles: Sequence[Any], texts: Sequence[str]) -> None:
-    """A legend inside axes that were given, or below the panels of a new figure, which grows by it."""
-    texts = [shorten(text, 45) for text in texts]
+def legend(owner: Figure | Axes, handles: Sequence[Any], texts: Sequence[str], above: float = 0.0) -> None:
+    """A legend inside axes that were given, or below the panels of a new figure, which grows by it.
+
+    Inside axes it stands in the part of their height from `above` on.
+    """
+    texts = ["\n".join(shorten(line, LINE_LENGTH) for line in text.split("\n")) for text in texts]
     if isinstance(owner, Axes):
-        key = owner.legend(handles, texts, fontsize=SMALL)
+        box = (0, above, 1, 1 - above)
+        key = owner.legend(handles, texts, fontsize=SMALL, loc="best", bbox_to_anchor=box)
     else:
         columns = _legend_columns(texts)
         key = owner.legend(
             handles, texts, fontsize=SMALL, loc="outside lower center", ncols=columns, frameon=False
         )
-        width, height = owner.get_size_inches()
-        owner.set_size_inches(width, height + LEGEND_ROW * -(-len(texts) // columns))
+        key.set_label(BELOW)
+        _grow(owner, _legend_rows(texts))
     plain(key.get_texts())
+
+
+def shared_legend(figure: Figure, axes: Axes, new: bool, above: float = 0.0) -> None:
+    """One legend for all displays that were drawn on the same axes, with their lines that have a label."""
+    lines = [line for line in axes.lines if not re.fullmatch(r"_child\d+", str(line.get_label()))]
+    below = [key for key in figure.legends if key.get_label() == BELOW]
+    for key in below:
+        _grow(figure, -_legend_rows([text.get_text() for text in key.get_texts()]))
+        key.remove()
+    owner = figure if new or below else axes
+    legend(owner, lines, [str(line.get_label()) for line in lines], above)
+
+
+def _grow(figure: Figure, rows: int) -> None:
+    """Make a figure higher by some rows of a legend."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + LEGEND_ROW * rows)
+
+
+def _legend_rows(texts: Sequence[str]) -> int:
+    """Rows of a legend below the panels, which fills its columns one after the other."""
+    columns = np.array_split([text.count("\n") + 1 for text in texts], _legend_columns(texts))
+    return max(int(column.sum()) for column in columns)
 
 
 def _legend_columns(texts: Sequence[str]) -> int:
     """Most columns of a legend that fit in `WIDTH`, counted in letters; a handle takes 10."""
     for columns in range(len(texts), 1, -1):
-        widths = [max(map(len, column)) + 10 for column in np.array_split(texts, columns)]
+        widths = [max(map(_width, column)) + 10 for column in np.array_split(texts, columns)]
         if sum(widths) <= LEGEND_LENGTH:
             return columns
     return 1
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.split("\n")))
 
 
 def plain(texts: Sequence[Text]) -> None:
