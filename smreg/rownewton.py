@@ -68,9 +68,9 @@ ROUNDING = 2.0**-46  # relative error of values
 
 
 def applies(objective: Objective) -> bool:
-    """Whether X is sparse with no more rows than columns, and there is a penalty."""
+    """Whether X is sparse with fewer rows than columns, and there is a penalty."""
     design = objective.design
-    if not design.is_sparse or objective.penalty == 0 or design.n_samples > design.n_features:
+    if not design.is_sparse or objective.penalty == 0 or design.n_samples >= design.n_features:
         return False
     return 1 / LARGEST < float(np.abs(design.X.data).max(initial=0.0)) < LARGEST
 
