@@ -173,7 +173,7 @@ def calibration_study(
     method
     none         0.69        0.00            0.00             0.00
     temperature  0.28       -0.40           -0.68            -0.13
-    matrix       0.21       -0.48           -0.74            -0.21
+    matrix       0.17       -0.52           -0.84            -0.20
 
     Calibrators of one's own, with a penalty that is given:
 
@@ -190,16 +190,16 @@ def calibration_study(
          estimator     method  fold    metric  value
     0  naive Bayes       none     0  log_loss   1.08
     1  naive Bayes       none     1  log_loss   1.26
-    2  naive Bayes     matrix     0  log_loss   0.48
-    3  naive Bayes     matrix     1  log_loss   0.45
-    4  naive Bayes  Dirichlet     0  log_loss   0.46
+    2  naive Bayes     matrix     0  log_loss   0.52
+    3  naive Bayes     matrix     1  log_loss   0.47
+    4  naive Bayes  Dirichlet     0  log_loss   0.52
     5  naive Bayes  Dirichlet     1  log_loss   0.47
     """
     members, calibrators = _check_estimators(estimators), check_methods(methods)
     measures = check_metrics(metrics)
     y, targets = check_targets(y)
     X, y, groups = indexable(X, y, groups)
-    plan = _plan(X, y, targets, cv, groups)
+    plan = _plan(X, y, targets, 5 if cv is None else cv, groups)
     tasks = [(name, number) for name in members for number in range(len(plan))]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_run)(clone(members[name]), calibrators, X, y, targets.classes, *plan[number], number)
@@ -236,10 +236,10 @@ def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any) -> list[_Part]
         data = _safe_indexing(X, rows), _safe_indexing(y, rows), targets.take(rows)
         return make_folds(cv, *data, np.ones(len(rows)), params)
 
-    splitter = _splitter(cv, groups is not None, is_soft(y)) if isinstance(cv, Integral) else cv
-    again = splitter
-    if not hasattr(splitter, "split") or isinstance(splitter, PredefinedSplit):
-        again = _splitter(5, groups is not None, is_soft(y))
+    standard = partial(_splitter, grouped=groups is not None, soft=is_soft(y))
+    splitter = standard(cv) if isinstance(cv, Integral) else cv
+    divisible = hasattr(splitter, "split") and not isinstance(splitter, PredefinedSplit)
+    again = splitter if divisible else standard(5)
     plan = []
     for number, fold in enumerate(divide(splitter, np.arange(len(y)))):
         try:

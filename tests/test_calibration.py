@@ -168,7 +168,9 @@ def test_softmax_regression_with_this_temperature_is_the_same_model(data):
     assert_array_equal(scaled.decision_function(X), model.decision_function(X))
 
 
-@pytest.mark.parametrize("inner", [SoftmaxRegression(temperature=7.0), TemperatureScaling()])
+@pytest.mark.parametrize(
+    "inner", [SoftmaxRegression(temperature=7.0), TemperatureScaling(SoftmaxRegression())]
+)
 def test_logits_are_those_before_a_temperature_that_the_classifier_has_of_its_own(data, inner):
     X, y = data
     folds = list(StratifiedKFold(3).split(X, y))
