@@ -38,7 +38,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     ----------
     estimator : classifier, default=None
         Any classifier with ``decision_function``, ``predict_log_proba`` or ``predict_proba``. None is
-        ``SoftmaxRegression(tol=1e-8)``.
+        `SoftmaxRegression`.
     cv : int, cross-validation splitter or iterable of (train, test), default=None
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. A sample that is
         in several test parts counts once, shared out among them.
@@ -335,7 +335,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     def _classifier(self) -> Any:
         if self.estimator is not None:
             return self.estimator
-        default = SoftmaxRegression(tol=1e-8)  # repeated samples are as good as weights, to rounding
+        default = SoftmaxRegression()
         return default.set_fit_request(sample_weight=True) if _routing() else default
 
     def _logits(self, X: Any) -> Array:
