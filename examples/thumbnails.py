@@ -14,6 +14,7 @@ COLOURS = 256
 
 # Which of its pictures stands for an example.
 PICTURES = {
+    "calibration_study": "calibration_study_reliability.png",
     "choosing_c": "choosing_c_scores.png",
     "cross_entropy": "cross_entropy_two.png",
     "exponential_family": "exponential_family_facts.png",
