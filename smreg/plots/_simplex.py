@@ -19,7 +19,7 @@ TICKS = np.array([0.2, 0.4, 0.6, 0.8])
 MARGIN = 0.02  # between a text and the triangle, whose sides have length one
 MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 NAME_LENGTH = 24  # letters of a corner's name
-HOT, COLD = 1e300, 1e-300  # temperatures that have reached the limits
+HOT = 1e300  # temperature that has reached the limit
 N_STEPS = 300  # of a path
 FIRST, LAST = 100.0, 0.05  # its temperatures, in the largest and in the smallest difference of logits
 
@@ -219,10 +219,13 @@ class SimplexDisplay:
 
 def temperature_path(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities from infinite temperature to zero, in steps too small to be seen."""
-    ends = [softmax(logits, T) for T in (HOT, COLD)]
-    finite = np.sort(logits[np.isfinite(logits)])
-    gaps = np.diff(finite)
-    if not (gaps > 0).any():
-        return np.tile(ends[0], (N_STEPS, 1))
-    steps = np.geomspace(FIRST * (finite[-1] - finite[0]), LAST * gaps[gaps > 0].min(), N_STEPS - 2)
-    return np.stack([ends[0], *softmax((logits - finite[-1]) / steps[:, np.newaxis]), ends[1]])
+    top, finite = logits == logits.max(), np.sort(logits[np.isfinite(logits)])
+    hot, spread = softmax(logits, HOT), finite[-1] - finite[0]
+    if spread == 0:
+        return np.tile(hot, (N_STEPS, 1))
+    z = (logits - finite[-1]) / spread
+    gaps = np.diff(np.sort(z[np.isfinite(z)]))
+    coldest = max(LAST * gaps[gaps > 0].min(), np.finfo(float).tiny)
+    with np.errstate(over="ignore"):  # a logit that is too low for its class to be seen
+        path = softmax(z / np.geomspace(FIRST, coldest, N_STEPS - 2)[:, np.newaxis])
+    return np.stack([hot, *path, top / top.sum()])
