@@ -6,7 +6,7 @@ A classifier says "class 3, 95 %". Is it right 95 times in a hundred? If so it i
 and the best known remedy has a single number: the temperature that all logits are divided by. Here four
 classifiers learn to read digits from few examples; we ask whether their probabilities can be believed,
 mend them, and show it. Run it with ``python examples/plot_calibration_study.py [--output FOLDER]``; it takes
-a minute or less, and tells on the way how far it is.
+up to a minute, and tells on the way how far it is.
 """
 
 import argparse

@@ -83,10 +83,11 @@ for panel in (left, right):
 figure.savefig(output / "cross_entropy_two.png", dpi=100)
 
 # %%
-# Each curve is lowest at its dot, where the prediction is the truth, and its height there is the entropy of
-# the truth; for t = 1 that is zero, at the right end. On the right is the same over the logit: a bowl, or for
-# t = 1 a slope that goes down for ever. The cross-entropy is convex in the logits, and so the fit of
-# softmax regression has no second, higher valley to get lost in. The slope of the bowl is p - t.
+# Each curve with a dot is lowest there, where the prediction is the truth, and its height there is the
+# entropy of the truth; for t = 1 that is zero, at the right end. On the right is the same over the logit: a
+# bowl, or for t = 1 a slope that goes down for ever. The cross-entropy is convex in the logits, these are
+# linear in the coefficients, and so the fit of softmax regression has no second, higher valley to get lost
+# in. The slope of the bowl is p - t.
 
 at = 1.5
 slope = (cross_entropy([0.3, 0.7], [0, at + 1e-5]) - cross_entropy([0.3, 0.7], [0, at - 1e-5])) / 2e-5
@@ -131,8 +132,9 @@ print(f"mirrored along p = t the map differs by up to {np.abs(loss - loss.T).max
 # A model that is wrong and sure has logits far apart. The textbook's way, first softmax and then the
 # logarithm, fails there: exp(800) is beyond the largest number of double precision, so that infinity is
 # divided by infinity. And a probability that is too small to be written is rounded to zero, whose logarithm
-# is minus infinity. Log-softmax subtracts the largest logit first, and never leaves the logarithms. It is
-# right to rounding however far apart the logits are, and so is a loss computed with it.
+# is minus infinity. Log-softmax subtracts the largest logit first, so that no exponential is above one and
+# their sum is at least one, and then the logarithm of the sum, without ever dividing. It is right to rounding
+# however far apart the logits are, and so is a loss computed with it.
 
 
 def naive(eta: np.ndarray) -> np.ndarray:
@@ -149,7 +151,9 @@ gaps = np.linspace(0, 1500, 301)
 pairs = np.column_stack([gaps, np.zeros_like(gaps)])
 by_formula = np.array([-naive(pair)[1] for pair in pairs])
 finite = np.isfinite(by_formula)
-print(f"\nlogits [g, 0]: the formula gives the loss of the second class up to g = {gaps[finite].max():g}")
+largest = gaps[finite].max()
+print(f"\nlogits [g, 0], g in steps of {gaps[1]:g}: the formula gives the loss of the second class")
+print(f"up to {largest:g}; the logarithm of the largest number is {np.log(np.finfo(float).max):.2f}")
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 axes.plot(gaps, cross_entropy([0.0, 1.0], pairs), color=blue, lw=1.8, label="cross_entropy, from logits")
 axes.plot(gaps[finite], by_formula[finite], color=orange, lw=4, alpha=0.6, label="-log(exp / sum of exp)")

@@ -118,8 +118,8 @@ for at in (-2.0, 1.0, 3.5):
     point = np.array([at, eta[1], eta[2]])
     slope = softmax(point)[0]
     near = np.array([-1.5, 1.5])
-    left.plot(at + near, log_partition(point) + slope * near, color=orange, lw=1.8)
-    left.plot(at, log_partition(point), "o", color=orange, ms=4)
+    left.plot(at + near, log_partition(point) + slope * near, color=blue, lw=1.8)
+    left.plot(at, log_partition(point), "o", color=blue, ms=4)
     place = (at, float(log_partition(point)))
     left.annotate(f"slope p = {slope:.2f}", place, (9, -10), textcoords="offset points", fontsize=8)
 left.set(xlabel="logit of class 0 (nats)", ylabel="log-partition A (nats)", xlim=(-4.3, 8.5))
@@ -140,11 +140,12 @@ figure.savefig(output / "exponential_family_facts.png", dpi=100)
 # Fourth fact: the gradient of the loss is p - t
 # ----------------------------------------------
 # The loss of an observation is minus its log-probability, A(eta) - <eta, t>, with t = T(y). Its gradient is
-# that of A, less t: p - t. It holds for any t on the simplex, not for one-hot vectors alone.
+# that of A, less t: p - t. With the one-hot vector itself called y it is often written p - y. It holds for
+# any t on the simplex, not for one-hot vectors alone.
 #
-# It is sometimes written (p - 1) t. That vector has the right entry at the class that was observed, p - 1,
-# and zeros at all others, where the gradient is p. The entries of p - t sum to zero, as they must: adding a
-# constant to all logits does not change the loss. Those of (p - 1) t do not.
+# It is sometimes written (p - 1) y, here (p - 1) t. For a one-hot t that vector has the right entry at the
+# class that was observed, p - 1, and zeros at all others, where the gradient is p. The entries of p - t sum
+# to zero, as they must: adding a constant to all logits does not change the loss. Those of (p - 1) t do not.
 
 t = one_hot[1]
 quotient = np.array([cross_entropy(t, eta + step) - cross_entropy(t, eta - step) for step in steps]) / (2 * h)

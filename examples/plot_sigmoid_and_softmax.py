@@ -67,6 +67,7 @@ figure.savefig(output / "sigmoid_and_softmax_bars.png", dpi=100)
 # For K classes the same holds with A(z) = log(exp(z_1) + ... + exp(z_K)): its derivatives are softmax, and
 # those of softmax are the matrix diag(p) - p p'. On its diagonal is p_k (1 - p_k), as for the sigmoid; off it
 # is -p_j p_k, what class j loses as the score of class k grows. Rows sum to zero: what one gains others lose.
+# Near a corner, where one class is nearly certain, all entries are near zero: there softmax is saturated.
 
 z = np.linspace(-6, 6, 241)
 h = 1e-5
@@ -140,11 +141,11 @@ for colour, name, slope_of in (
         norms.append(np.linalg.norm(step))
         right_class.append(softmax(logits)[1])
         logits -= step
-    first = int(np.argmax(np.array(right_class) > 0.5))
+    first, last = 1 + int(np.argmax(np.array(right_class) > 0.5)), softmax(logits)[1]
     print(
         f"{name}: first gradient of norm {norms[0]:.4f}; p of the right class above a half at step {first},"
     )
-    print(f"and {right_class[-1]:.4f} at the end, at a cross-entropy of {cross_entropy(target, logits):.4f}")
+    print(f"and {last:.4f} at the end, at a cross-entropy of {cross_entropy(target, logits):.4f}")
     left.loglog(np.arange(1, 601), norms, color=colour, lw=1.8, label=name)
     right.semilogx(np.arange(1, 601), right_class, color=colour, lw=1.8)
 left.set(xlabel="step", ylabel="norm of the gradient")

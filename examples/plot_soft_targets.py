@@ -116,7 +116,7 @@ print(
 # -----------------------------
 # With one annotator both learn the same. With more, the votes come closer to the truth. The majority goes the
 # other way: the more annotators, the more certain is the name of the larger party, also where that party
-# has little more than half, and the learner takes that for certainty. It finds the most probable party
+# is only a little ahead, and the learner takes that for certainty. It finds the most probable party
 # about as often, but is too sure of it.
 
 ANNOTATORS, REPEATS = [1, 3, 5, 9, 15, 31], 12
@@ -151,8 +151,8 @@ figure.savefig(output / "soft_targets_loss.png", dpi=100)
 # --------
 # The predicted probabilities against the true ones, for the last draw, of the most annotators. A point is a
 # person and a party. The learner of the majority gives to probable parties more than their due, and to
-# improbable ones less. The learner of the votes errs a little on the side of caution: it does not know the
-# products of answers, and it has learned what careless annotators do, too.
+# improbable ones less. The learner of the votes errs on the side of caution: it does not know the
+# products of answers, its penalty holds it back, and it has learned what careless annotators do, too.
 
 figure, panels = plt.subplots(1, 2, figsize=(6, 3.6), sharey=True, layout="constrained")
 for panel, (name, learn) in zip(panels, (("votes", by_votes), ("majority", by_majority)), strict=True):

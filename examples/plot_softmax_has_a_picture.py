@@ -29,8 +29,8 @@ output.mkdir(parents=True, exist_ok=True)
 # It takes a vector of K scores, one for each class, and gives a vector of K probabilities. The scores may be
 # any numbers; they are called logits. Softmax takes the exponential of each, which makes it positive, and
 # divides by their sum, so that they sum to one. A larger logit gives a larger probability. What counts is
-# the difference between logits: one that is larger by one nat has e times the probability, and adding
-# the same number to all of them changes nothing.
+# the difference between logits: one that is larger by one (logits are measured in nats) has e times the
+# probability, and adding the same number to all of them changes nothing.
 
 logits = np.array([3.0, 1.0, 0.2])
 p = softmax(logits)
@@ -102,7 +102,7 @@ maps.figure_.savefig(output / "softmax_has_a_picture_three.png", dpi=100)
 # this triangle. Each line here was a straight ray from the origin: the logits of a direction, multiplied by
 # 1/T for all positive temperatures T. When T is large all logits are near zero, and the probabilities are
 # near the centre. When T is near zero the largest logit is far above the others, and the probabilities are
-# near its corner. The rays that start out to equal angles crowd together at the corners. No ray crosses a
+# near its corner. The rays that start out at equal angles crowd together at the corners. No ray crosses a
 # dotted line: the temperature does not change which class is most probable.
 
 angles = np.deg2rad(15 + 30 * np.arange(12))

@@ -28,7 +28,7 @@ output.mkdir(parents=True, exist_ok=True)
 # Three logits, five temperatures
 # -------------------------------
 # Dividing the logits by T divides their differences by T, and the ratio of two probabilities is the
-# exponential of such a difference. Below one, T makes ratios larger, above one smaller.
+# exponential of such a difference. A T below one moves ratios away from one, a T above one towards it.
 
 logits = np.array([3.0, 1.0, 0.2])
 temperatures = [0.1, 0.5, 1.0, 2.0, 10.0]
@@ -54,11 +54,12 @@ figure.savefig(output / "temperature_bars.png", dpi=100)
 # %%
 # All temperatures, and the two limits
 # ------------------------------------
-# As T goes to zero, softmax goes to hardmax: one for the largest logit, zero for the others. (That is where
-# its name comes from: a soft version of it. What it is a soft version of is not the maximum, a number, but
-# the argmax, written as a vector.) As T grows without bound, all three probabilities go to a third. On the
-# way the most probable class only loses, and the least probable only gains. A class between them gains at
-# first, and loses in the end if its logit is above the mean of all, which that of class 1 is not.
+# As T goes to zero, softmax goes to hardmax: one for the largest logit, if there is just one, and zero for
+# the others. (That is where its name comes from: a soft version of it. What it is a soft version of is not
+# the maximum, a number, but the argmax, written as a vector.) As T grows without bound, all three
+# probabilities go to a third. On the way the most probable class only loses, and the least probable only
+# gains. A class between them gains at first, and loses in the end if its logit is above the mean of all,
+# which that of class 1 is not.
 
 display = ProbabilityTemperatureDisplay.from_logits(logits)
 display.figure_.savefig(output / "temperature_probabilities.png", dpi=100)
@@ -69,10 +70,10 @@ print(f"hardmax: {hardmax(logits).tolist()}")
 # %%
 # How uncertain, in one number
 # ----------------------------
-# The entropy says how uncertain the answer is: zero nats if one class is certain, log 3 if all are equally
-# probable. It grows with the temperature, unless all logits are equal. So a temperature is a choice of
-# uncertainty, and the order of the classes is no part of it. The triangle shows the same way from corner
-# to centre.
+# The entropy, -(p_1 log p_1 + ... + p_K log p_K), says how uncertain the answer is: zero nats if one class is
+# certain, log 3 if all are equally probable. It grows with the temperature, unless all logits are equal. So a
+# temperature is a choice of uncertainty, and the order of the classes is no part of it. The triangle shows
+# the same way from corner to centre.
 
 grid = np.geomspace(0.1, 10, 201)
 nats = entropy([softmax(logits, T) for T in grid])

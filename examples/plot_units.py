@@ -3,7 +3,7 @@ Units do not matter
 ===================
 
 A length is the same in centimetres and in micrometres, and so is a model that is fitted to it. But the search
-for the fit may take ten steps in one unit and thousands in another. Here we see why, and how the Fisher
+for the fit may take a few steps in one unit and very many in another. Here we see why, and how the Fisher
 metric takes the units out of the search. Run it with ``python examples/plot_units.py [--output FOLDER]``.
 """
 
@@ -170,7 +170,7 @@ figure.savefig(output / "units_paths.png", dpi=100)
 # axis, the first by one, those between in equal ratios. As there is no penalty, the model stays the same.
 #
 # LogisticRegression needs more steps the further apart the units are; open circles are where it gave up
-# after the number of steps that we allow. (With a StandardScaler before it, it would be back at the left
+# after the number of steps that we allow. (With a StandardScaler before it, it would be back near the left
 # end.) SoftmaxRegression makes the same steps in all units, but for rounding. The table also says how far
 # above the minimum each stopped.
 

@@ -175,7 +175,7 @@ class LogitPlaneDisplay:
         return self
 
     def _map(self, panel: Axes, k: int, colour: str) -> Any:
-        """One class: filled steps from white to its colour, and some of their edges with numbers."""
+        """One class: filled steps from white to its colour, and three of their edges."""
         shades = LinearSegmentedColormap.from_list("class", ["white", colour])
         p = self.probabilities[..., k]
         filled = panel.contourf(self.logits, self.logits, p, levels=LEVELS, cmap=shades)

@@ -31,8 +31,8 @@ class SimplexDisplay:
     a class grows in proportion from the side opposite to its corner, as the ticks show. A line is the
     path of ``softmax(logits / T)`` from the uniform distribution, where T is infinite, to the corner of the
     largest logit, where T is zero, in the colour of that class. (Logits of -inf stay at probability zero,
-    and equal largest logits share it.) The dotted lines are where two classes are most probable: no path
-    crosses them.
+    and equal largest logits share it.) The dotted lines are where two classes are equally most probable: no
+    path crosses them.
 
     Use `from_logits` to make one. It needs matplotlib (``pip install smreg[plots]``).
 
