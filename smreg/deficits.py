@@ -196,7 +196,8 @@ def interval(family: Deficits, best: Moments) -> tuple[float, float]:
     Zero stands below where no temperature is rejected, however high.
     """
     slope = best.beta * np.sqrt(family.total * best.variance)
-    third = 3 * best.beta**2 * best.variance - best.beta**3 * best.third
+    squared = best.beta * best.beta
+    third = 3 * squared * best.variance - squared * best.beta * best.third
     ends = []
     for side in (-1, +1):
         if side < 0 and not _rejects(family, best.loss):
@@ -275,7 +276,7 @@ def _log_odds(family: Deficits, at: Moments) -> Step:
     if fall <= LINEAR * whole:
         tangent = at.beta * family.at_zero.variance
         return Step(float(np.log(tangent) - np.log(whole)) - goal, 1.0, 0.0)
-    slope, curvature = -at.beta * at.variance, at.beta**2 * at.third - at.beta * at.variance
+    slope, curvature = -at.beta * at.variance, at.beta * at.beta * at.third - at.beta * at.variance
     with np.errstate(all="ignore"):  # where the mean has vanished the bracket decides
         first, second = -1 / fall - 1 / mean, 1 / mean**2 - 1 / fall**2
         value = np.log(fall) - np.log(mean) - goal
@@ -289,7 +290,7 @@ def _signed_root(family: Deficits, minimum: float, side: int, at: Moments) -> St
     ``r**2 / 2 = S (l - minimum)`` is differentiated twice: ``r r' = S l'`` and ``r'**2 + r r'' = S l''``.
     """
     slope = at.beta * (family.observed - at.mean)
-    curvature = slope + at.beta**2 * at.variance
+    curvature = slope + at.beta * at.beta * at.variance
     root = side * np.sqrt(2 * family.total * max(at.loss - minimum, 0.0))
     with np.errstate(all="ignore"):  # where the root has vanished the bracket decides
         root_slope = family.total * slope / root

@@ -278,12 +278,23 @@ def _run(
         seen = all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
         known = seen(model, X_train)
         floor = known.floor(np.ones(len(y_train)))
+        labels = _safe_indexing(y_train, known.rows)
+        _check_all_classes(labels, classes, number)
         for method, calibrator in calibrators.items():
-            labels = _safe_indexing(y_train, known.rows)
             calibrated = clone(calibrator).fit(with_floor(known.values, floor), labels)
             outcome.calibrators[method] = calibrated
             outcome.probabilities[method] = _predict(calibrated, with_floor(logits, floor), method)
     return outcome
+
+
+def _check_all_classes(labels: Any, classes: NDArray[Any], number: int) -> None:
+    """A calibrator takes its classes from what it is fitted to, and so it must see all of them."""
+    missing = [] if is_soft(labels) else np.setdiff1d(classes, np.asarray(labels)).tolist()
+    if missing:
+        raise ValueError(
+            f"The samples that calibrators see in fold {number} have none of the classes {missing}. "
+            "Use a stratified cv, or leave these classes out."
+        )
 
 
 def _predict(calibrator: Any, logits: Array, method: str) -> Array:

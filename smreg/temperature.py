@@ -19,6 +19,7 @@ from smreg.validation import Targets, check_sample_weight, targets_of_columns
 
 Array = NDArray[np.float64]
 
+ROUNDING = 1e-3  # of the sum of a row of probabilities, computed in half precision or printed
 LARGEST = 1e100  # magnitude of a logit: cubes of differences are summed
 EQUAL = 1e-13  # relative difference of two means of deficits that is but the rounding of their sums
 
@@ -319,9 +320,8 @@ def _check_two_classes(targets: Targets, weights: Array) -> None:
 
 
 def _warn_of_probabilities(logits: NDArray[Any]) -> None:
-    rounding = np.sqrt(np.finfo(logits.dtype).eps)
     blocks = (logits[rows] for rows in row_blocks(logits))
-    if all(block.min() >= 0 and (np.abs(block.sum(axis=1) - 1) <= rounding).all() for block in blocks):
+    if all(block.min() >= 0 and (np.abs(block.sum(axis=1) - 1) <= ROUNDING).all() for block in blocks):
         warnings.warn(
             "logits look like probabilities: no number is negative and each row sums to 1. If they are, pass "
             "their logarithm, with zeros replaced by a small number first.",

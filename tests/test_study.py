@@ -238,6 +238,16 @@ def test_the_summary_has_means_and_paired_differences_with_the_corrected_interva
         assert_allclose(row["difference_high"], paired.mean() + half, atol=1e-14)
 
 
+@pytest.mark.parametrize("names", [[0, 1, 2], [1, 2, 3], [0, 10, 20], ["a", "b", "c"]])
+def test_a_class_that_no_calibrator_would_see_is_named_whatever_its_label(names, rng):
+    """Six samples of it, of which no clone's test part has one: random splits are not stratified."""
+    X, y = rng.normal(size=(106, 2)), np.array(names)[np.r_[np.arange(100) % 2, np.full(6, 2)]]
+    cv = ShuffleSplit(1, test_size=0.12, random_state=1)
+
+    with pytest.raises(ValueError, match=rf"see in fold 0 have none of the classes \[{names[2]!r}\]"):
+        calibration_study({"bayes": GaussianNB()}, X, y, cv=cv, methods=["temperature"])
+
+
 def test_one_fold_has_no_interval(data):
     X, y = data
     fold = next(StratifiedKFold(3).split(X, y))

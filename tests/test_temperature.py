@@ -421,6 +421,29 @@ def test_probabilities_in_place_of_logits_are_warned_of(rng):
         fit_temperature(softmax(z), y)
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [lambda p: p.astype(np.float32).astype(float), lambda p: p.round(6), lambda p: p.astype(np.float16)],
+)
+def test_probabilities_of_less_precision_are_warned_of_too(rng, kept):
+    z, y = scaled(rng)
+
+    with pytest.warns(UserWarning, match="look like probabilities"):
+        fit_temperature(kept(softmax(z)), y)
+
+
+def test_a_wrong_row_of_hardly_any_weight_has_an_answer(rng):
+    """The likelihood falls only where 1/T is beyond the square root of the largest number."""
+    z, _ = scaled(rng)
+    y, weights = z.argmax(axis=1), np.ones(len(z))
+    y[0], weights[0] = (y[0] + 1) % z.shape[1], 1e-200
+
+    fitted = fit_temperature(z, y, sample_weight=weights)
+
+    low, high = fitted.confidence_interval
+    assert 0 < low < fitted.temperature < high < np.inf
+
+
 def test_log_probabilities_are_as_good_as_logits(rng):
     """They differ by a constant in each row: rounding of logits of some ten."""
     z, y = scaled(rng)
