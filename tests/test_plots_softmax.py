@@ -168,8 +168,8 @@ def test_a_map_goes_from_white_to_the_colour_of_its_class():
         assert same_color(filled.get_cmap()(0.0), "white")
         assert same_color(filled.get_cmap()(1.0), class_colours(TREES)[tree])
         np.testing.assert_allclose(filled.levels, np.arange(11) / 10, atol=1e-15)
-    assert display.ax_[0].get_xlabel() == "logit, ash - oak"
-    assert display.ax_[0].get_ylabel() == "logit, elm - oak (nats)"
+    assert display.ax_[0].get_xlabel() == "logit (nats)\nash - oak"
+    assert display.ax_[0].get_ylabel() == "logit (nats)\nelm - oak"
 
 
 # Probability against temperature

@@ -162,11 +162,12 @@ class LogitPlaneDisplay:
             self.maps_[k] = self._map(panel, k, colour)
             title = shorten(f"p of {names[k]}", TITLE_LENGTH // 3)
             x = panel.set_xlabel(
-                f"logit, {shorten(names[1], NAME_LENGTH)} - {shorten(names[0], NAME_LENGTH)}", fontsize=SMALL
+                f"logit (nats)\n{shorten(names[1], NAME_LENGTH)} - {shorten(names[0], NAME_LENGTH)}",
+                fontsize=SMALL,
             )
             plain([panel.set_title(title, fontsize=SMALL + 1), x])
         self.boundaries_ = np.array([self._boundaries(panel) for panel in axes])
-        y = f"logit, {shorten(names[2], NAME_LENGTH)} - {shorten(names[0], NAME_LENGTH)} (nats)"
+        y = f"logit (nats)\n{shorten(names[2], NAME_LENGTH)} - {shorten(names[0], NAME_LENGTH)}"
         plain([axes[0].set_ylabel(y, fontsize=SMALL)])
         handles = [Line2D([], [], **style) for style in (EDGE, BOUNDARY)]
         texts = ["p = " + ", ".join(f"{p:g}" for p in DRAWN), "two classes equally most probable"]
