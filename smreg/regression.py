@@ -127,7 +127,7 @@ class Problem:
         """Standard deviation of each feature of the reduced problem."""
         return self._columns.spread
 
-    def objective(self, C: float, like: Objective | None = None) -> Objective:
+    def objective(self, C: float, like: Objective | None = None, *, class_rows: bool = False) -> Objective:
         """The penalised cross-entropy, in the coordinates of the solver."""
         return Objective(
             self._design,
@@ -137,6 +137,7 @@ class Problem:
             single_row=self._layout.n_classes == 2,
             columns=self._columns,
             like=like,
+            class_rows=class_rows,
         )
 
     def shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
@@ -224,13 +225,11 @@ class Problem:
                 reason = "separation"
             else:
                 phi = least_norm(objective, phi)
-        solution = replace(
-            _record(objective, minimum, self.total_weight),
-            evaluations=evaluations,
-            converged=reason == "converged",
-            reason=reason,
+        bound = _bound(objective, minimum.point.gradient)
+        solution = self._solution(
+            minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
         )
-        return self._regression(objective, phi), replace(solution, seconds=self._since(began))
+        return self._regression(objective, phi), solution
 
     def _solve_sparse(
         self,
@@ -252,34 +251,16 @@ class Problem:
 
         point, more = self._sparse_start(net, start)
         minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
-        solution = Solution(
-            objective=minimum.value,
-            gradient_norm=minimum.norm,
-            suboptimality=minimum.norm**2 / 2,
-            suboptimality_bound=minimum.gap,
-            distance=float(np.sqrt(self.total_weight)) * minimum.norm,
-            evaluations=minimum.evaluations + more,
-            iterations=minimum.iterations,
-            refreshes=minimum.refreshes,
-            seconds=self._since(began),
-            converged=minimum.reason == "converged",
-            reason=minimum.reason,
+        evaluations = minimum.evaluations + more
+        solution = self._solution(
+            minimum, minimum.value, minimum.norm, minimum.gap, evaluations, minimum.reason, began
         )
         return self._regression(net.loss, minimum.theta), solution
 
     def _cross_entropy(self) -> Hessians:
         """Without a penalty, in rows of classes."""
         if self._hessians is None:
-            loss = Objective(
-                self._design,
-                self.sample,
-                penalty=0.0,
-                fit_intercept=self._fit_intercept,
-                single_row=self._layout.n_classes == 2,
-                columns=self._columns,
-                class_rows=True,
-            )
-            self._hessians = Hessians(loss)
+            self._hessians = Hessians(self.objective(np.inf, class_rows=True))
         return self._hessians
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
@@ -293,10 +274,31 @@ class Problem:
                 return given, 0
         return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
 
-    def _since(self, began: float) -> float:
-        """Seconds of a solve, the first of which bears the preparation."""
+    def _solution(
+        self,
+        minimum: solver.Minimum | elastic_net.Minimum,
+        value: float,
+        norm: float,
+        bound: float,
+        evaluations: int,
+        reason: str,
+        began: float,
+    ) -> Solution:
+        """The record of a solve, the first of which bears the seconds of the preparation."""
         seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
-        return seconds
+        return Solution(
+            objective=value,
+            gradient_norm=norm,
+            suboptimality=norm**2 / 2,
+            suboptimality_bound=bound,
+            distance=float(np.sqrt(self.total_weight)) * norm,
+            evaluations=evaluations,
+            iterations=minimum.iterations,
+            refreshes=minimum.refreshes,
+            seconds=seconds,
+            converged=reason == "converged",
+            reason=reason,
+        )
 
     def _reduction(
         self, design: DesignMatrix, n_classes: int, largest_C: float
@@ -399,24 +401,6 @@ class _Remembering:
         if self._last is None or self._last[0] is not x:
             self._last = x, self._function(x)
         return self._last[1]
-
-
-def _record(objective: Objective, minimum: solver.Minimum, total_weight: float) -> Solution:
-    """What the solver found, as the user is told."""
-    norm = minimum.point.norm
-    return Solution(
-        objective=minimum.point.value,
-        gradient_norm=norm,
-        suboptimality=norm**2 / 2,
-        suboptimality_bound=_bound(objective, minimum.point.gradient),
-        distance=float(np.sqrt(total_weight)) * norm,
-        evaluations=minimum.evaluations,
-        iterations=minimum.iterations,
-        refreshes=minimum.refreshes,
-        seconds=0.0,
-        converged=minimum.reason == "converged",
-        reason=minimum.reason,
-    )
 
 
 def _bound(objective: Objective, gradient: Array) -> float:
