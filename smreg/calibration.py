@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, get_tags, indexable
@@ -16,7 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from smreg import family
-from smreg.cross_validation import make_folds
+from smreg.cross_validation import is_routing, make_folds
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.logits import Logits, all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.temperature import fit_temperature
@@ -336,7 +335,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         if self.estimator is not None:
             return self.estimator
         default = SoftmaxRegression()
-        return default.set_fit_request(sample_weight=True) if _routing() else default
+        return default.set_fit_request(sample_weight=True) if is_routing() else default
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
@@ -359,7 +358,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         self, sample_weight: NDArray[np.float64] | None, params: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What the splitter and the classifier are given besides the data."""
-        if _routing():
+        if is_routing():
             parts = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return parts.splitter.split, parts.estimator.fit
         to_fit, to_split = dict(params), {}
@@ -377,7 +376,3 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
                     stacklevel=4,
                 )
         return to_split, to_fit
-
-
-def _routing() -> bool:
-    return bool(get_config()["enable_metadata_routing"])

@@ -36,6 +36,11 @@ class Fold:
     test: Index
 
 
+def is_routing() -> bool:
+    """Whether scikit-learn's metadata routing is on."""
+    return bool(get_config()["enable_metadata_routing"])
+
+
 def routed(
     estimator: Any, method: str, sample_weight: ArrayLike | None, params: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -43,7 +48,7 @@ def routed(
 
     Without metadata routing the splitter gets the groups, and the scorer the weights.
     """
-    if get_config()["enable_metadata_routing"]:
+    if is_routing():
         parts = process_routing(estimator, method, sample_weight=sample_weight, **params)
         return parts.splitter.split if method == "fit" else {}, parts.scorer.score
     unknown = sorted(set(params) - ({"groups"} if method == "fit" else set()))
