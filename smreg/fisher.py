@@ -235,11 +235,13 @@ class Renewal:
     at: Callable[[Array, float], Metric]
 
 
-def renewals(objective: Objective, null: Metric) -> list[Renewal]:
-    """The ways to renew the metric that memory allows, from the cheapest to the most exact."""
+def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Renewal]:
+    """The ways to renew the metric that memory allows, from the cheapest to the most exact.
+
+    `sampler` is called where there are too many rows for all of them.
+    """
     n, K = objective.design.n_samples, len(objective.contrasts)
     width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
-    sampler = RowSampler(objective, null.factors[-1])
 
     def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
         per_row += ELEMENTWISE * K * width
@@ -255,7 +257,7 @@ def renewals(objective: Objective, null: Metric) -> list[Renewal]:
             temperature = 1.0 + SOFTENING * norm * float(np.sqrt(np.mean(1.0 / totals)))
             if rows >= n:
                 return make(objective, Curvature(phi, temperature))
-            return make(objective, Curvature(phi, temperature, *sampler(phi, temperature, totals, rows)))
+            return make(objective, Curvature(phi, temperature, *sampler()(phi, temperature, totals, rows)))
 
         return Renewal(cost, is_hessian, at)
 

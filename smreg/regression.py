@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from smreg.layout import Layout, Regression
 from smreg.metric import Metric
 from smreg.objective import Objective
 from smreg.rowspace import RowSpace, is_wide
+from smreg.sampling import RowSampler
 from smreg.singletons import Singletons, has_singletons
 from smreg.solution import Solution
 from smreg.unpenalised import is_separated, least_norm
@@ -144,8 +146,8 @@ class Problem:
         """The Hessian's metric at a solution, for parts of the problem, if it costs no more than that."""
         objective = self.objective(C)
         phi = self._coordinates(objective, regression)
-        null = self._null_metric(objective)
-        ways = [way for way in fisher.renewals(objective, null) if way.cost <= allowance]
+        renewals = fisher.renewals(objective, self._sampler(objective))
+        ways = [way for way in renewals if way.cost <= allowance]
         return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
 
     def null_gradient(self) -> tuple[Array, float]:
@@ -349,15 +351,16 @@ class Problem:
         if given is not None:  # a start worse than none, as after a change of units, is not taken
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
-        null = [self._null_metric(objective)]
-        ways = fisher.renewals(objective, null[0])
         if shared is not None and warm:
-            null, warm = [shared.metric], False
+            metric, sampler, warm = [shared.metric], self._sampler(objective), False
+        else:
+            metric = [self._null_metric(objective)]
+            sampler = self._sampler(objective, metric[0])
         minimum = solver.minimize(
             function,
             phi,
-            null.pop,
-            ways,
+            metric.pop,
+            fisher.renewals(objective, sampler),
             tol=tol,
             max_iter=max_iter,
             warm=warm,
@@ -372,6 +375,13 @@ class Problem:
 
     def _null_metric(self, objective: Objective) -> Metric:
         return fisher.null_metric(objective, self._null_covariance(objective))
+
+    def _sampler(self, objective: Objective, null: Metric | None = None) -> Callable[[], RowSampler]:
+        """Makes the sampler of rows, if it is called for, with the null metric where that is not known."""
+        if null is not None:
+            known = RowSampler(objective, null.factors[-1])
+            return lambda: known
+        return cache(lambda: RowSampler(objective, self._null_metric(objective).factors[-1]))
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
         """The coefficients of all classes."""

@@ -56,6 +56,7 @@ PATIENCE = 0.4  # evaluations in a metric for each that renewing it costs
 WARM_COST = 16.0  # evaluations that a metric may cost at a start that may be the end
 CHEAP = 2.0  # and where it saves conjugate gradients
 
+NEAR = 2.0**-3  # norm from which Newton's steps are fewer than L-BFGS's, where the Hessian costs nothing
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
 
@@ -63,6 +64,7 @@ PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exp
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
 NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
 MAX_CONJUGATE = 20  # most steps: in a metric so poor that they do not suffice, they are better spent on F
+EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
 MARGIN = 2.0  # by which the ratio of two norms may change over a Newton step
 
 MANY = 2**20  # coordinates from which L-BFGS's own work outweighs the function's
@@ -216,12 +218,18 @@ class _Search:
         self.seen = 0.0, np.empty(0)
         self.iterations = self.evaluations = self.refreshes = 0
         self.level, self.renewed_at = 0, [0] * len(renewals)
+        self.near = NEAR if self.is_cheap else 0.0
         self.interrupted = False
 
     @property
     def over(self) -> bool:
         """Whether a limit or the user ended the search."""
         return self.interrupted or self.iterations >= self.max_iter
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether the Hessian costs next to nothing."""
+        return bool(self.renewals) and self.renewals[-1].is_hessian and self.renewals[-1].cost <= CHEAP
 
     @property
     def due_at(self) -> float:
@@ -285,8 +293,7 @@ class _Search:
 
     def renew_cheaply(self, point: Point) -> bool:
         """Renew the metric to the Hessian at `point`, if that saves conjugate gradients."""
-        cheap = self.renewals and self.renewals[-1].is_hessian and self.renewals[-1].cost <= CHEAP
-        return bool(cheap) and self.renew(point, CHEAP, exact=True)
+        return self.is_cheap and self.renew(point, CHEAP, exact=True)
 
     def newton_step(self, point: Point) -> tuple[float, Array]:
         """Newton's decrement ``sqrt(g' H^-1 g)``, and the whitened step ``H^-1 g`` behind it."""
@@ -333,9 +340,12 @@ class _Search:
         self.interrupted = self.on_iteration(point)
 
     def wants_newton(self, point: Point) -> bool:
-        """Whether Newton's step is known, or tells more than values, which drown in rounding, can."""
-        resolution = RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
-        return point.x is self.looked_at or point.norm <= resolution
+        """Whether Newton's step is known, or costs least, or tells more than values drowned in rounding."""
+        return point.x is self.looked_at or point.norm <= max(self.near, self.resolution(point))
+
+    def resolution(self, point: Point) -> float:
+        """The norm below which values drown in rounding."""
+        return RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
 
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start`: the last accepted point. It may have stalled there."""
@@ -385,16 +395,23 @@ class _Search:
         return self.verified(replace(accepted, norm=accepted.norm / self.ratio), guess)
 
     def newton(self, point: Point) -> Point:
-        """Newton steps for as long as each lowers the norm."""
+        """Newton steps for as long as each lowers the norm, and an early one the value too.
+
+        Where an early one does not, L-BFGS goes on, and there are no more early ones.
+        """
         while point.norm > self.tol and not self.over:
             if self.renew_cheaply(point):
                 point = self.measured(point)
             step = self.newton_step(point)[1]
             trial = self.evaluate(point.x - self.metric.unwhiten(step))
-            safe = MARGIN * self.ratio * trial.norm
-            if not self.ratio * trial.norm <= PROGRESS * point.norm:
+            norm, is_early = self.ratio * trial.norm, self.resolution(point) < point.norm <= self.near
+            if is_early and (norm > EARLY_PROGRESS * point.norm or trial.value > point.value):
+                self.near = 0.0
+                return self.lbfgs(point)
+            if not norm <= PROGRESS * point.norm:
                 break
-            trial = replace(trial, norm=safe) if 0 < safe <= self.tol else self.verified(trial)
+            surely = 0 < MARGIN * norm <= self.tol and not self.is_cheap
+            trial = replace(trial, norm=MARGIN * norm) if surely else self.verified(trial)
             self.accept(trial)
             point = trial
         self.looked_at = None
