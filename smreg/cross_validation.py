@@ -1,6 +1,7 @@
 """Cross-validation along the path: folds, the fits to them, and their scores."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from smreg.metrics.scorers import labelled
 from smreg.regression import Problem
 from smreg.report import PathReport
 from smreg.solution import Solution
+from smreg.threads import IN_TURN
 from smreg.trail import Fit, follow, grid
 from smreg.validation import Targets, is_soft
 
@@ -179,9 +181,8 @@ def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | Non
     p = estimator.predict_proba(X)
     check_consistent_length(p, y, sample_weight)
     eps = np.finfo(p.dtype).eps
-    log_p = np.log(np.clip(p, eps, 1 - eps))
-    weights = None if sample_weight is None else np.asarray(sample_weight)
-    return float(np.average(labelled(y, log_p, estimator.classes_), weights=weights))
+    log_p = np.log(np.clip(labelled(y, p, estimator.classes_), eps, 1 - eps))
+    return float(np.average(log_p, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
 
 class PathSearch:
@@ -203,8 +204,8 @@ class PathSearch:
         The grid, or the size of one that the data set.
     l1_ratios : ndarray of shape (n_l1_ratios,)
         Parts of the penalty that are L1.
-    map_blocks : callable
-        The `map` of a thread pool.
+    pool : Executor
+        Threads.
 
     Attributes
     ----------
@@ -227,10 +228,13 @@ class PathSearch:
         folds: Sequence[Fold],
         Cs: int | Array,
         l1_ratios: Array,
-        map_blocks: Callable[..., Any],
+        pool: Executor,
     ) -> None:
         self.model, self.X, self.targets, self.weights = model, X, targets, weights
-        self.folds, self.l1_ratios, self.map_blocks = folds, l1_ratios, map_blocks
+        self.folds, self.l1_ratios = folds, l1_ratios
+        alone = len(folds) == 1
+        self.fit_pool = IN_TURN if alone else pool
+        self.map_blocks: Callable[..., Any] = pool.map if alone else map
         largest_C = np.inf if isinstance(Cs, int) else float(Cs[-1])
         self._problems = {l1: self._problem(l1, largest_C) for l1 in np.unique(l1_ratios > 0).tolist()}
         self.Cs = (
@@ -316,12 +320,11 @@ class PathSearch:
         )
 
     def _follow(self, problem: Problem, l1_ratio: float) -> Iterator[tuple[Fit, list[Fit]]]:
-        """With a thread for each fold, or for each block of rows where there is but one fold."""
-        alone = len(self.folds) == 1
+        """With threads for the fits, or for each block of rows where there is but one fold."""
         parts = []
         for fold in self.folds:
             targets, weights = self.model._weigh(self.targets.take(fold.train), self.weights[fold.train])
-            parts.append(problem.part(fold.train, targets, weights, self.map_blocks if alone else map))
+            parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
         return follow(
             problem,
             self.Cs,
@@ -329,7 +332,7 @@ class PathSearch:
             l1_ratio=l1_ratio,
             tol=self.model.tol,
             max_iter=self.model.max_iter,
-            map_parts=map if alone else self.map_blocks,
+            pool=self.fit_pool,
         )
 
     def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:

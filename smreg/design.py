@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 Result = TypeVar("Result")
 
 # Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
-# still in the last-level cache when they are read again. Smaller data get smaller blocks, for many threads.
-MIN_BLOCK, MAX_BLOCK, FEW_BLOCKS = 2**19, 2**20, 32
+# still in the last-level cache when they are read again.
+BLOCK = 2**20
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
 BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
 
@@ -71,7 +71,10 @@ class DesignMatrix:
 
     def _read(self, rows: slice | NDArray[np.intp]) -> Any:
         """A block of X as it is stored."""
-        return self.X[rows] if self.index is None else self.X[self.index[rows]]
+        if self.index is None:
+            return self.X[rows]
+        chosen = self.index[rows]
+        return self.X.take(chosen, axis=0) if self.X.flags.c_contiguous else self.X[chosen]
 
     @property
     def numbers_per_row(self) -> float:
@@ -90,7 +93,7 @@ class DesignMatrix:
             size = -(-self.n_samples // 2 ** (worth.bit_length() - 1))
         else:
             numbers = self.n_samples * (self.n_features + 2 * n_columns)
-            n_blocks = max(min(-(-numbers // MIN_BLOCK), FEW_BLOCKS), -(-numbers // MAX_BLOCK))
+            n_blocks = -(-numbers // BLOCK)
             n_blocks += n_blocks % 2 if n_blocks > 1 else 0  # as much for each of two threads
             size = -(-self.n_samples // n_blocks)
         starts = range(0, self.n_samples, size)
@@ -116,7 +119,7 @@ class DesignMatrix:
         """The products ``residuals @ X[rows]`` of shape (K, n_features)."""
         if self.is_sparse:
             return np.asarray((self._stored(rows).T @ np.ascontiguousarray(residuals.T)).T)
-        return np.asarray(residuals @ self.rows(rows))
+        return np.asarray(np.dot(residuals, self.rows(rows)))  # `@` keeps other threads waiting
 
     def _stored(self, rows: slice) -> Any:
         """A block of a sparse X, on the same memory."""

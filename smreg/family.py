@@ -127,8 +127,8 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     >>> softmax([3.0, 1.0, 0.2], temperature=10.0).round(3)
     array([0.388, 0.318, 0.294])
     """
-    p = special.softmax(_below_maximum(logits, temperature), axis=-1)
-    return _rounded_like(logits, p)
+    p = np.exp(_below_maximum(logits, temperature))
+    return _rounded_like(logits, p / p.sum(axis=-1, keepdims=True))
 
 
 def log_softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
@@ -604,7 +604,7 @@ def _floating(values: ArrayLike) -> Array:
 def _rounded_like(argument: ArrayLike, result: Any) -> Array:
     """`result` in the precision of `argument`; infinite where it exceeds its range."""
     with np.errstate(over="ignore"):
-        return np.asarray(result).astype(_floating(argument).dtype)
+        return np.asarray(result).astype(_floating(argument).dtype, copy=False)
 
 
 def _as_logits(logits: ArrayLike) -> Array:
@@ -625,12 +625,12 @@ def _as_logits(logits: ArrayLike) -> Array:
 def _below_maximum(logits: ArrayLike, temperature: float) -> Array:
     """``(eta - max eta) / T`` in double precision: at most 0, -inf only where that is the rounding."""
     T = check_temperature(temperature)
-    eta = _as_logits(logits).astype(np.float64)
+    eta = _as_logits(logits).astype(np.float64, copy=False)
     top = eta.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore"):
         distance = eta - top
         relative = distance / T
-        too_far = np.isneginf(distance) & np.isfinite(eta)
-        if too_far.any():  # the difference of two huge logits: halve first, double last
+        if np.isneginf(distance.min(initial=0.0)):
+            too_far = np.isneginf(distance) & np.isfinite(eta)  # two huge logits: halve first, double last
             relative = np.where(too_far, (eta / 2 - top / 2) / T * 2, relative)
     return np.asarray(relative)

@@ -279,7 +279,7 @@ def fits(objective: Objective, numbers: int) -> bool:
 def class_variances(objective: Objective, phi: Array) -> Array:
     """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
     weights = objective.sample.weights
-    parts = objective.map_logits(lambda rows, eta: variances(eta, 1.0) @ weights[rows], phi)
+    parts = objective.map_logits(lambda rows, eta: np.dot(variances(eta, 1.0), weights[rows]), phi)
     return np.maximum(sum_of(parts), LEAST_VARIANCE)
 
 
@@ -356,7 +356,7 @@ def information(objective: Objective, at: Curvature) -> Array:
 
 
 def _gram(z: Array) -> Array:
-    return np.asarray(z @ z.T)
+    return np.asarray(np.dot(z, z.T))  # `@` keeps other threads waiting where the result is small
 
 
 def sum_rows(
@@ -407,6 +407,6 @@ def gram(objective: Objective, combinations: Array | None = None) -> Array:
     def block(rows: slice) -> Array:
         z = objective.standardised(rows)[:p]
         half = (z if combinations is None else combinations.T @ z) * np.sqrt(weights[rows])
-        return np.asarray(half @ half.T)
+        return _gram(half)
 
     return sum_of(design.map(block, p, dense=True))

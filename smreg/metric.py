@@ -68,8 +68,10 @@ def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     while True:
         matrix[np.diag_indices(len(root))] = 1.0 + jitter
         try:
-            factor = linalg.cholesky(matrix, lower=True, check_finite=False)
-        except linalg.LinAlgError:
+            factor = np.asarray(
+                np.linalg.cholesky(matrix), np.float64
+            )  # which, unlike SciPy's, lets other threads run
+        except np.linalg.LinAlgError:
             jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
         else:
             return factor, root

@@ -19,7 +19,7 @@ from smreg.layout import Regression
 from smreg.path import warn_of_unconverged
 from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
-from smreg.threads import row_threads
+from smreg.threads import workers
 from smreg.trail import check_grid, check_l1_ratios
 
 Array = NDArray[np.float64]
@@ -209,8 +209,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             y = y if hasattr(y, "shape") else np.asarray(y)
             scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
             self.classes_ = targets.classes
-            with row_threads(self.n_jobs) as map_blocks:
-                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, map_blocks)
+            with workers(self.n_jobs) as pool:
+                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
                 report = PathReport(
                     self, X, y, sample_weight, n_candidates=search.scores[..., 0].size, n_folds=len(folds)
                 )

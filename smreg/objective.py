@@ -248,7 +248,7 @@ class Objective:
             linear = np.einsum("ki,ik->i", eta, target)
         np.exp(eta, out=eta)
         total = eta.sum(axis=0)
-        loss = float(s @ (np.log(total) - linear))  # A(eta) - <eta, t>
+        loss = float(np.dot(s, np.log(total) - linear))  # A(eta) - <eta, t>
         eta *= s / total
         if target.ndim == 1:
             eta[at_label] -= s

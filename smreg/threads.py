@@ -5,9 +5,9 @@ pools cost more time than they save. One pool of ours over blocks of rows takes 
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from typing import Any
 
@@ -52,13 +52,46 @@ def _one_blas_thread() -> Iterator[None]:
         _limiting.release()
 
 
+class _Deferred(Future[Any]):
+    """Something that is done when its result is asked for."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__()
+        self._function: Callable[[], Any] | None = function
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Do it, the first time."""
+        if self._function is not None:
+            function, self._function = self._function, None
+            self.set_result(function())
+        return super().result(timeout)
+
+
+class _InTurn(Executor):
+    """The thread that asks for a result does what it takes."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Something to be done."""
+        return _Deferred(partial(function, *args, **kwargs))
+
+
+IN_TURN = _InTurn()
+
+
+@contextmanager
+def workers(n_jobs: int | None) -> Iterator[Executor]:
+    """`n_jobs` threads, in the sense of `allowed_threads`."""
+    n_threads = allowed_threads(n_jobs)
+    pool = IN_TURN if n_threads == 1 else ThreadPoolExecutor(n_threads)
+    with _one_blas_thread():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)  # those that nobody waits for after an error
+
+
 @contextmanager
 def row_threads(n_jobs: int | None) -> Iterator[Callable[..., Any]]:
-    """A `map` that runs in `n_jobs` threads, in the sense of `allowed_threads`."""
-    n_threads = allowed_threads(n_jobs)
-    with _one_blas_thread():
-        if n_threads == 1:
-            yield map
-        else:
-            with ThreadPoolExecutor(n_threads) as pool:
-                yield pool.map
+    """The `map` of so many threads."""
+    with workers(n_jobs) as pool:
+        yield pool.map

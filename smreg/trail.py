@@ -12,8 +12,12 @@ J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized L
 Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss.v033.i01
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, zip_longest
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from smreg.layout import Regression
 from smreg.regression import Problem, Shared
 from smreg.solution import Solution
+from smreg.threads import IN_TURN
 
 Array = NDArray[np.float64]
 
@@ -112,63 +117,68 @@ def weakest(problem: Problem) -> float:
     return float(C) if 0 < C < np.inf else 1.0
 
 
+@dataclass(frozen=True)
 class Trail:
     """Solutions along a path so far, and guesses at the next.
 
-    Parameters
+    Attributes
     ----------
     spread : ndarray of shape (n_features,)
         Standard deviations of the features: coefficients are compared by what they do to the logits.
+    places : tuple of float
+        ``log C`` of the last solutions, three at most.
+    points : tuple of ndarrays
+        These solutions.
     """
 
-    def __init__(self, spread: Array) -> None:
-        self._unit = np.append(spread, 0.0)
-        self._places: list[float] = []
-        self._points: list[Array] = []
+    spread: Array
+    places: tuple[float, ...] = ()
+    points: tuple[Array, ...] = ()
 
-    def add(self, C: float, solution: Regression) -> None:
-        """Append the next solution; the last three are kept."""
-        self._places = [*self._places[-2:], float(np.log(C))]
-        self._points = [*self._points[-2:], np.column_stack([solution.coef, solution.intercept])]
+    def added(self, C: float, solution: Regression) -> "Trail":
+        """The trail with the next solution."""
+        point = np.column_stack([solution.coef, solution.intercept])
+        return Trail(self.spread, (*self.places[-2:], float(np.log(C))), (*self.points[-2:], point))
 
     def guess(self, C: float) -> Regression | None:
         """The solution at a larger C, extrapolated from the last ones."""
-        if not self._points:
+        if not self.points:
             return None
-        guess = self._points[-1]
-        if len(self._points) > 1:
+        guess = self.points[-1]
+        if len(self.points) > 1:
             guess = guess + self._persistence() * self._stretch(C) * self._change(-1)
         return _regression(guess)
 
     def guess_beside(self, leader: "Trail", C: float) -> Regression:
         """The solution at the C that a similar problem's trail has just reached."""
-        if not self._points:
-            return _regression(leader._points[-1])
-        guess = self._points[-1] + leader._change(-1)
-        if len(self._points) > 1:
+        if not self.points:
+            return _regression(leader.points[-1])
+        guess = self.points[-1] + leader._change(-1)
+        if len(self.points) > 1:
             deviation = self._change(-1) - leader._change(-2)
             guess = guess + leader._persistence() * self._stretch(C) * deviation
         return _regression(guess)
 
     def _change(self, i: int) -> Array:
-        return self._points[i] - self._points[i - 1]
+        return self.points[i] - self.points[i - 1]
 
     def _stretch(self, C: float) -> float:
         """The next step in ``log C``, in units of the last; zero if there is no telling."""
-        stretch = (np.log(C) - self._places[-1]) / (self._places[-1] - self._places[-2])
+        stretch = (np.log(C) - self.places[-1]) / (self.places[-1] - self.places[-2])
         return float(stretch) if np.isfinite(stretch) else 0.0
 
     def _persistence(self) -> float:
         """The part of a step's change that the next step has, from zero to one, by the last two."""
-        if len(self._points) < 3:
+        if len(self.points) < 3:
             return 1.0
-        last, before = (self._slope(i) * self._unit for i in (-1, -2))
+        unit = np.append(self.spread, 0.0)
+        last, before = (self._slope(i) * unit for i in (-1, -2))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             ratio = np.vdot(last, before) / np.vdot(before, before)
         return float(np.clip(ratio, 0.0, 1.0)) if np.isfinite(ratio) else 0.0
 
     def _slope(self, i: int) -> Array:
-        return self._change(i) / (self._places[i] - self._places[i - 1])
+        return self._change(i) / (self.places[i] - self.places[i - 1])
 
 
 def _regression(point: Array) -> Regression:
@@ -176,6 +186,17 @@ def _regression(point: Array) -> Regression:
 
 
 Fit = tuple[Regression, Solution]
+
+AHEAD = 1  # steps of the grid for which parts may be begun early; the whole is begun one more before
+
+
+@dataclass(frozen=True)
+class Step:
+    """A fit, the trail that leads to it, and the metric there where it is for others too."""
+
+    fit: Fit
+    trail: Trail
+    shared: Shared | None = None
 
 
 def follow(
@@ -186,11 +207,12 @@ def follow(
     l1_ratio: float,
     tol: float,
     max_iter: int,
-    map_parts: Callable[..., Any] = map,
+    pool: Executor = IN_TURN,
 ) -> Iterator[tuple[Fit, list[Fit]]]:
     """Solve a problem, and parts of it, for one C after the other.
 
-    The whole is solved first; the parts begin beside its solution, in the metric of its Hessian there.
+    The parts begin beside the solution of the whole, in the metric of its Hessian there. Meanwhile the whole
+    is solved for the next C.
 
     Parameters
     ----------
@@ -202,25 +224,44 @@ def follow(
         Made by its `part`.
     l1_ratio, tol, max_iter : float, float, int
         As for `Problem.solve`.
-    map_parts : callable, default=map
-        The `map` of a thread pool, for the parts.
+    pool : Executor
+        Threads that begin what is submitted in that order, and that the problems do not use; by default
+        everything is done when its turn comes.
 
     Yields
     ------
     tuple of Regression and Solution, list of such tuples
         Of the whole and of each part, for each C.
     """
-    leader, trails = Trail(problem.spread), [Trail(problem.spread) for _ in parts]
     options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}
-    for C in Cs:
-        whole = problem.solve(C, start=leader.guess(C), **options)
-        leader.add(C, whole[0])
-        shared = problem.shared(C, whole[0], SHARED_COST) if parts and l1_ratio == 0 else None
 
-        def solve(part: Problem, trail: Trail, C: float = C, shared: Shared | None = shared) -> Fit:
-            return part.solve(C, start=trail.guess_beside(leader, C), shared=shared, **options)
+    def lead(C: float, before: Future[Step] | None) -> Step:
+        trail = before.result().trail if before else Trail(problem.spread)
+        fit = problem.solve(C, start=trail.guess(C), **options)
+        shared = problem.shared(C, fit[0], SHARED_COST) if parts and l1_ratio == 0 else None
+        return Step(fit, trail.added(C, fit[0]), shared)
 
-        fits = list(map_parts(solve, parts, trails))
-        for trail, (regression, _) in zip(trails, fits, strict=True):
-            trail.add(C, regression)
-        yield whole, fits
+    def beside(part: Problem, C: float, leader: Future[Step], before: Future[Step] | None) -> Step:
+        whole, trail = leader.result(), before.result().trail if before else Trail(problem.spread)
+        start = trail.guess_beside(whole.trail, C)
+        fit = part.solve(C, start=start, shared=whole.shared, **options)
+        return Step(fit, trail.added(C, fit[0]))
+
+    def begin() -> Iterator[tuple[Future[Step], list[Future[Step]]]]:
+        following = pool.submit(lead, Cs[0], None)
+        row: Sequence[Future[Step] | None] = [None] * len(parts)
+        for C, next_C in zip_longest(Cs, Cs[1:]):
+            leader = following
+            if next_C is not None:
+                following = pool.submit(lead, next_C, leader)
+            pairs = zip(parts, row, strict=True)
+            submitted = [pool.submit(beside, part, C, leader, before) for part, before in pairs]
+            yield leader, submitted
+            row = submitted
+
+    begun = begin()
+    waiting = deque(islice(begun, AHEAD))
+    while waiting:
+        waiting.extend(islice(begun, 1))
+        whole, row = waiting.popleft()
+        yield whole.result().fit, [part.result().fit for part in row]

@@ -421,12 +421,15 @@ def test_without_refit_the_coefficients_are_the_mean_of_the_folds(wine, fit_inte
 @pytest.mark.parametrize("cv", [3, [(np.arange(0, 1797, 2), np.arange(1, 1797, 2))]], ids=["folds", "one"])
 def test_the_number_of_threads_changes_no_bit(cv):
     X, y = datasets.load_digits(return_X_y=True)
-    one, two = (SoftmaxRegressionCV([1e-3, 0.1], cv=cv, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2))
+    one, *others = (
+        SoftmaxRegressionCV([1e-4, 1e-3, 0.01, 0.1], cv=cv, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2, 7)
+    )
 
-    assert_array_equal(one.coefs_paths_, two.coefs_paths_)
-    assert_array_equal(one.coef_, two.coef_)
-    assert_array_equal(one.cv_results_["score"], two.cv_results_["score"])
-    assert_array_equal(one.cv_results_["evaluations"], two.cv_results_["evaluations"])
+    for other in others:
+        assert_array_equal(one.coefs_paths_, other.coefs_paths_)
+        assert_array_equal(one.coef_, other.coef_)
+        assert_array_equal(one.cv_results_["score"], other.cv_results_["score"])
+        assert_array_equal(one.cv_results_["evaluations"], other.cv_results_["evaluations"])
 
 
 def test_folds_cost_fewer_evaluations_than_fits_of_their_own(wine):

@@ -233,7 +233,7 @@ def test_blocks_of_rows_and_threads_change_nothing(rng):
     """More rows than a block holds: sums in the order of the blocks, so equal to the last bit."""
     from concurrent.futures import ThreadPoolExecutor
 
-    n_samples = 100_000
+    n_samples = 200_000
     with ThreadPoolExecutor(3) as pool:
         serial = make_objective(n_samples=n_samples)
         threaded = make_objective(n_samples=n_samples, map_blocks=pool.map)

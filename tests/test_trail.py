@@ -1,4 +1,9 @@
-"""Guesses at the solutions along a path: exact for the curves that they assume, and harmless for others."""
+"""Guesses at the solutions along a path: exact for the curves that they assume, and harmless for others.
+
+And the order in which the whole and its parts are solved.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,8 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from smreg import SoftmaxRegression, regularization_path
-from smreg.regression import Regression
-from smreg.trail import Trail
+from smreg.design import DesignMatrix
+from smreg.regression import Problem, Regression
+from smreg.trail import Trail, follow
+from smreg.validation import encode_labels
 
 EPS = np.finfo(np.float64).eps
 Cs = np.array([0.1, 0.3, 2.0, 50.0])  # in steps of different lengths
@@ -31,7 +38,7 @@ def trail(curve, Cs=Cs[:3], spread=(1.0, 1.0)):
     """A trail along ``curve(C)``, a vector of coefficients and the intercept."""
     made = Trail(np.array(spread))
     for C in Cs:
-        made.add(C, regression(curve(C)))
+        made = made.added(C, regression(curve(C)))
     return made
 
 
@@ -140,3 +147,64 @@ def test_where_a_search_begins_changes_its_length_and_not_its_end(wine):
 
     assert_allclose(path.objective, [solution.objective for solution in cold], rtol=0, atol=1e-4**2)
     assert path.evaluations.sum() < sum(solution.evaluations for solution in cold)
+
+
+OPTIONS = {"l1_ratio": 0.0, "tol": 1e-4, "max_iter": 100}
+
+
+def whole_and_parts(X, y, n_parts=3):
+    """A problem, and those without every `n_parts`-th row."""
+    n_samples, weights = len(y), np.ones(len(y))
+    problem = Problem(
+        DesignMatrix(X), encode_labels(y), weights, fit_intercept=True, largest_C=Cs[-1], l1=False
+    )
+    rows = [np.flatnonzero(np.arange(n_samples) % n_parts != i) for i in range(n_parts)]
+    return problem, [problem.part(part, encode_labels(y[part]), weights[part]) for part in rows]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 8])
+def test_threads_solve_what_one_solves_in_turn(wine, n_threads):
+    """One thread alone too, though its tasks wait for one another: each for those before it."""
+    problem, parts = whole_and_parts(*wine)
+    in_turn = list(follow(problem, Cs, parts, **OPTIONS))
+    with ThreadPoolExecutor(n_threads) as pool:
+        side_by_side = list(follow(problem, Cs, parts, **OPTIONS, pool=pool))
+
+    assert len(side_by_side) == len(in_turn) == len(Cs)
+    for expected, actual in zip(in_turn, side_by_side, strict=True):
+        for (a, _), (b, _) in zip([expected[0], *expected[1]], [actual[0], *actual[1]], strict=True):
+            assert_array_equal(np.column_stack([b.coef, b.intercept]), np.column_stack([a.coef, a.intercept]))
+
+
+def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
+    problem, parts = whole_and_parts(*wine)
+    solve, solved = Problem.solve, []
+
+    def recorded(self, C, **options):
+        solved.append((C, [problem, *parts].index(self)))
+        return solve(self, C, **options)
+
+    monkeypatch.setattr(Problem, "solve", recorded)
+    steps = follow(problem, Cs, parts, **OPTIONS)
+    for i, C in enumerate(Cs):
+        assert len(solved) == 4 * i
+        next(steps)
+        assert solved[4 * i :] == [(C, part) for part in range(4)]
+
+
+def test_what_goes_wrong_in_a_thread_comes_out(wine, monkeypatch):
+    problem, parts = whole_and_parts(*wine)
+    solve = Problem.solve
+
+    def failing(self, C, **options):
+        if self is parts[1] and Cs[2] == C:
+            raise ZeroDivisionError("a fault")
+        return solve(self, C, **options)
+
+    monkeypatch.setattr(Problem, "solve", failing)
+    with ThreadPoolExecutor(2) as pool:
+        steps = follow(problem, Cs, parts, **OPTIONS, pool=pool)
+        for _ in Cs[:2]:
+            next(steps)
+        with pytest.raises(ZeroDivisionError, match="a fault"):
+            next(steps)

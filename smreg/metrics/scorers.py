@@ -129,14 +129,14 @@ class _NegativeMeasure(_Scorer):
         return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
 
 
-def labelled(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Log-probability of each label."""
+def labelled(y: Any, p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Probability, or log-probability, of each label."""
     labels = column_or_1d(y, warn=True)
     known, codes = np.isin(labels, classes), np.searchsorted(classes, labels)
     if not known.all():
         unseen = np.unique(labels[~known]).tolist()
         raise ValueError(f"y has the classes {unseen}, not among {classes.tolist()}.")
-    return np.asarray(log_p[np.arange(len(labels)), codes])
+    return np.asarray(p[np.arange(len(labels)), codes])
 
 
 def _soft(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
