@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
 
+SMALL_TRIANGLE = 128  # that LAPACK inverts; SciPy's routines, unlike NumPy's, keep other threads waiting
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -44,6 +46,8 @@ class Metric:
         rows = self.basis @ gradient.reshape(self.basis.shape[1], -1)
         if self.factors.ndim == 2:
             return np.asarray(self.factors * rows).ravel()
+        if len(rows) == 1:
+            return np.asarray(np.dot(self.factors[0], rows[0]))
         return np.asarray(np.matmul(self.factors, rows[:, :, np.newaxis])).ravel()
 
     def unwhiten(self, step: Array) -> Array:
@@ -51,7 +55,10 @@ class Metric:
         rows = step.reshape(len(self.basis), -1)
         if self.factors.ndim == 2:
             return np.asarray(self.basis.T @ (self.factors * rows)).ravel()
-        steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
+        if len(rows) == 1:
+            steps = np.dot(rows, self.factors[0])
+        else:
+            steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
         return np.asarray(self.basis.T @ steps).ravel()
 
 
@@ -68,9 +75,7 @@ def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     while True:
         matrix[np.diag_indices(len(root))] = 1.0 + jitter
         try:
-            factor = np.asarray(
-                np.linalg.cholesky(matrix), np.float64
-            )  # which, unlike SciPy's, lets other threads run
+            factor = np.asarray(np.linalg.cholesky(matrix), np.float64)
         except np.linalg.LinAlgError:
             jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
         else:
@@ -83,8 +88,19 @@ def inverse_factor(matrix: Array) -> Array:
     M is overwritten.
     """
     factor, root = scaled_cholesky(matrix)
-    inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
-    return np.ascontiguousarray(inverse / root)
+    return np.ascontiguousarray(_inverse_of_triangle(factor) / root)
+
+
+def _inverse_of_triangle(L: Array) -> Array:
+    """The inverse of a lower triangular matrix, by halves of it."""
+    if len(L) <= SMALL_TRIANGLE:
+        return np.asarray(linalg.lapack.dtrtri(L, lower=1)[0])
+    half = len(L) // 2
+    inverse = np.zeros_like(L)
+    inverse[:half, :half] = _inverse_of_triangle(L[:half, :half])
+    inverse[half:, half:] = _inverse_of_triangle(L[half:, half:])
+    inverse[half:, :half] = -np.dot(np.dot(inverse[half:, half:], L[half:, :half]), inverse[:half, :half])
+    return inverse
 
 
 def inverse_root(diagonal: Array) -> Array:
