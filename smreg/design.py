@@ -111,15 +111,15 @@ class DesignMatrix:
 
     def predictors(self, rows: slice, coef: Array) -> Array:
         """Linear predictors of a block, class-major: ``coef @ X[rows].T`` of shape (K, n_rows)."""
-        if self.is_sparse:
-            return np.asarray((self._stored(rows) @ np.ascontiguousarray(coef.T)).T)
-        return np.asarray(coef @ self.rows(rows).T)
+        return predictors(self.block(rows), coef)
 
     def scores(self, rows: slice, residuals: Array) -> Array:
         """The products ``residuals @ X[rows]`` of shape (K, n_features)."""
-        if self.is_sparse:
-            return np.asarray((self._stored(rows).T @ np.ascontiguousarray(residuals.T)).T)
-        return np.asarray(np.dot(residuals, self.rows(rows)))  # `@` keeps other threads waiting
+        return scores(self.block(rows), residuals)
+
+    def block(self, rows: slice) -> Any:
+        """A block of rows, for `predictors` and `scores`: dense in float64, or sparse, minus the offset."""
+        return self._stored(rows) if self.is_sparse else self.rows(rows)
 
     def _stored(self, rows: slice) -> Any:
         """A block of a sparse X, on the same memory."""
@@ -196,3 +196,17 @@ def sum_of(parts: Iterable[Array]) -> Array:
     for part in parts:
         total += part
     return total
+
+
+def predictors(block: Any, coef: Array) -> Array:
+    """Linear predictors of a block of rows, class-major: ``coef @ block.T``."""
+    if not isinstance(block, np.ndarray):
+        return np.asarray((block @ np.ascontiguousarray(coef.T)).T)
+    return np.asarray(coef @ block.T)
+
+
+def scores(block: Any, residuals: Array) -> Array:
+    """The products ``residuals @ block``."""
+    if not isinstance(block, np.ndarray):
+        return np.asarray((block.T @ np.ascontiguousarray(residuals.T)).T)
+    return np.asarray(np.dot(residuals, block))  # `@` keeps other threads waiting where the result is small

@@ -24,15 +24,15 @@ for each *contrast* of the classes and a column for each feature, the intercept 
   the solver sees are of magnitude one, whatever the units, and no bit is rounded in going to and fro.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.design import ColumnStatistics, DesignMatrix, power_of_two
+from smreg.design import ColumnStatistics, DesignMatrix, power_of_two, predictors, scores
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -126,15 +126,17 @@ class Objective:
         coef, intercept = self._at_offset(phi)
 
         def block(rows: slice) -> tuple[float, Array, Array]:
-            loss, residuals = self._loss_and_residuals(rows, coef, intercept)
-            return loss, self.design.scores(rows, residuals), residuals.sum(axis=1)
+            X = self.design.block(rows)
+            loss, residuals = self._loss_and_residuals(rows, self._logits(rows, X, coef, intercept))
+            residuals = residuals[-len(coef) :]
+            return loss, scores(X, residuals), residuals.sum(axis=1)
 
         root = np.sqrt(self.penalty) * coef  # whose square does not overflow, unlike that of coef
         loss = 0.5 * float(np.vdot(root, root))
         coef_gradient, intercept_gradient = self.penalty * coef, np.zeros(len(coef))
-        for block_loss, scores, total in self.design.map(block, len(self.sample.priors)):
+        for block_loss, block_scores, total in self.design.map(block, len(self.sample.priors)):
             loss += block_loss
-            coef_gradient += scores
+            coef_gradient += block_scores
             intercept_gradient += total
         return loss, self.pull_back(coef_gradient, intercept_gradient)
 
@@ -193,7 +195,7 @@ class Objective:
         """
         coefficients = [self._at_offset(phi) for phi in points]
         return self.design.map(
-            lambda rows: function(rows, *(self._logits(rows, *at) for at in coefficients)),
+            lambda rows: function(rows, *self._logits_at(rows, coefficients)),
             len(self.sample.priors),
             dense=dense,
         )
@@ -225,9 +227,13 @@ class Objective:
             return coef, np.zeros(len(coef))
         return coef, theta[:, -1] - coef @ (self.mean - self.design.offset)
 
-    def _logits(self, rows: slice, coef: Array, intercept: Array) -> Array:
+    def _logits_at(self, rows: slice, coefficients: Sequence[tuple[Array, Array]]) -> Iterator[Array]:
+        X = self.design.block(rows)
+        return (self._logits(rows, X, *at) for at in coefficients)
+
+    def _logits(self, rows: slice, X: Any, coef: Array, intercept: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):  # a step too long: the solver cuts it
-            eta = self.design.predictors(rows, coef)
+            eta = predictors(X, coef)
             eta += intercept[:, np.newaxis]
         if self.single_row:
             eta = np.concatenate([np.zeros_like(eta), eta])
@@ -235,9 +241,8 @@ class Objective:
             eta[:, self.sample.weights[rows] == 0] = 0.0
         return eta
 
-    def _loss_and_residuals(self, rows: slice, coef: Array, intercept: Array) -> tuple[float, Array]:
+    def _loss_and_residuals(self, rows: slice, eta: Array) -> tuple[float, Array]:
         """``sum_i s_i [A(eta_i) - <eta_i, t_i>]`` and ``s_i (p_i - t_i)``, logits turned in place."""
-        eta = self._logits(rows, coef, intercept)
         s, target = self.sample.weights[rows], self.sample.target[rows]
         with np.errstate(invalid="ignore"):
             eta -= eta.max(axis=0)
@@ -254,4 +259,4 @@ class Objective:
             eta[at_label] -= s
         else:
             eta -= s * target.T
-        return loss, eta[-len(coef) :]
+        return loss, eta
