@@ -15,6 +15,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import process_routing
 
+from smreg import family
 from smreg.design import DesignMatrix
 from smreg.layout import Regression
 from smreg.metrics import neg_cross_entropy_scorer
@@ -130,6 +131,8 @@ class Scoring:
         ``scorer(estimator, X, y, **params)``.
     X, y : array-like
         All samples.
+    targets : Targets
+        What y is encoded as.
     params : mapping
         What else the scorer is given: whatever has an entry for each sample is divided as they are.
     """
@@ -137,12 +140,17 @@ class Scoring:
     scorer: Callable[..., float]
     X: Any
     y: Any
+    targets: Targets
     params: Mapping[str, Any]
 
     def __call__(self, model: Any, fold: Fold, C: float, number: int) -> float:
         """Score a model on the test part of a fold."""
         params = of_rows(self.params, fold.test, self.X.shape[0])
-        score = float(self.scorer(model, self.X[fold.test], _safe_indexing(self.y, fold.test), **params))
+        if self.scorer is _neg_log_loss:  # whose checks take longer than a fit to a small table
+            p = model._logits_of_checked(self.X[fold.test], lambda z: family.softmax(z, model.temperature))
+            score = _mean_log(p[np.arange(len(p)), self.targets.values[fold.test]], **params)
+        else:
+            score = float(self.scorer(model, self.X[fold.test], _safe_indexing(self.y, fold.test), **params))
         if not np.isfinite(score):
             raise ValueError(
                 f"scoring gave {score} for fold {number} and C={C:g}: candidates can only be compared by "
@@ -174,15 +182,17 @@ def _scored(scorer: Callable[..., Any], *args: Any, **params: Any) -> float:
 
 
 def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-    """scikit-learn's scorer of that name, also where y lacks some of the classes.
-
-    Its `log_loss` gives the same number, but its checks take longer than a fit to a small table.
-    """
+    """scikit-learn's scorer of that name, also where y lacks some of the classes."""
     p = estimator.predict_proba(X)
     check_consistent_length(p, y, sample_weight)
+    return _mean_log(labelled(y, p, estimator.classes_), sample_weight)
+
+
+def _mean_log(p: NDArray[Any], sample_weight: ArrayLike | None = None) -> float:
+    """Mean logarithm of the probabilities of the labels, clipped as in scikit-learn's `log_loss`."""
     eps = np.finfo(p.dtype).eps
-    log_p = np.log(np.clip(labelled(y, p, estimator.classes_), eps, 1 - eps))
-    return float(np.average(log_p, weights=None if sample_weight is None else np.asarray(sample_weight)))
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    return float(np.average(np.log(np.clip(p, eps, 1 - eps)), weights=weights))
 
 
 class PathSearch:

@@ -536,6 +536,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
+        return self._logits_of_checked(X, of)
+
+    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
+        """The same of validated features."""
         design, n_classes = DesignMatrix(X), len(self.classes_)
         coef, intercept = self._coefficients()
         result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))

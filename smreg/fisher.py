@@ -349,7 +349,7 @@ def information(objective: Objective, at: Curvature) -> Array:
         total += blocks
 
     blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
-    half = np.tensordot(Q, blocks, axes=(0, 0))
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
     return np.asarray(hessian)
@@ -375,7 +375,6 @@ def sum_rows(
     weights = objective.sample.weights if weights is None else weights
     n, size = len(weights), max(BLOCK_NUMBERS // row_numbers, MIN_BLOCK)
     n_parts = max(min(n // size, PART_NUMBERS // int(np.prod(shape)), MOST_PARTS), 1)
-    ends = np.linspace(0, n, n_parts + 1).astype(int)
 
     def part(first: int, last: int) -> Array:
         total = np.zeros(shape)
@@ -386,6 +385,7 @@ def sum_rows(
 
     if n_parts == 1:
         return part(0, n)
+    ends = np.linspace(0, n, n_parts + 1).astype(int)
     return sum_of(objective.design.map_blocks(part, ends[:-1], ends[1:]))
 
 

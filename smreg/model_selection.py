@@ -207,7 +207,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             if self.temperature == "cv":
                 check_test_classes(folds, targets, weights)
             y = y if hasattr(y, "shape") else np.asarray(y)
-            scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, score_params)
+            scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, targets, score_params)
             self.classes_ = targets.classes
             with workers(self.n_jobs) as pool:
                 search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)

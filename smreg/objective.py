@@ -26,6 +26,7 @@ for each *contrast* of the classes and a column for each feature, the intercept 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,6 +56,14 @@ class Sample:
     target: NDArray[np.int64] | Array
     weights: Array
     priors: Array
+
+
+@cache
+def helmert(n_classes: int) -> Array:
+    """Orthonormal contrasts of the classes, of shape (n_classes, n_classes - 1), not to be written to."""
+    contrasts = np.asarray(linalg.helmert(n_classes).T)
+    contrasts.setflags(write=False)
+    return contrasts
 
 
 class Objective:
@@ -96,7 +105,7 @@ class Objective:
         self.design, self.sample, self.penalty = design, sample, penalty
         self.fit_intercept, self.single_row = fit_intercept, single_row
         n_classes = len(sample.priors)
-        self.class_contrasts = np.eye(2, 1, -1) if single_row else linalg.helmert(n_classes).T
+        self.class_contrasts = np.eye(2, 1, -1) if single_row else helmert(n_classes)
         self.class_rows = class_rows and not single_row
         if self.class_rows:
             self.class_contrasts = np.eye(n_classes)
