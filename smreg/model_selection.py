@@ -62,8 +62,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     max_iter : int, default=5000
         Most steps of each fit.
     n_jobs : int or None, default=None
-        Threads, for the folds and over blocks of rows; None for as many as OpenMP may use. Their number
-        changes no bit of the result.
+        Threads, for the fits to all data and to the folds side by side, or with a single fold over blocks of
+        rows; None for as many as OpenMP may use. Their number changes no bit of the result.
     verbose : int, default=0
         Whether to print a line for each candidate.
 

@@ -25,6 +25,9 @@ conjugate gradients with differences of gradients, of which two or three suffice
 from L-BFGS's own inverse. They give Newton's step besides, which is taken if the norm was not small enough.
 SciPy's own ``ftol`` and ``gtol``, which depend on the units, are zero.
 
+**Newton.** Where the Hessian costs next to nothing, L-BFGS hands over to Newton's method at a norm of `NEAR`,
+and takes over again should a step not do what Newton's steps do near a minimum.
+
 **Rounding.** A line search compares values of F, a mean of terms of order one, and they carry
 rounding errors of some ``2**-52``: below a norm of about ``2**-26`` every comparison is noise. Before
 that, at `RESOLUTION`, or wherever the line search gives up, Newton's step is taken on the strength of

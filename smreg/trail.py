@@ -6,6 +6,9 @@ less and less. From a solution and the change ``v`` that led to it, the next gue
 ``rho`` between zero and one as the last change followed from the one before. The fit to a part of the data
 is a curve beside that of the whole, and only its deviation must be guessed.
 
+**Order.** A part waits for the whole at its C and for itself at the C before, and for nothing else: in
+several threads the whole goes ahead.
+
 References
 ----------
 J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized Linear Models via Coordinate
