@@ -22,7 +22,8 @@ with a probability in proportion to their part in the information.
 H at the current point says little of H a step away, and Newton's step goes far too long: with
 ``V_k = 1/S sum_i s_i p_ik (1 - p_ik)``, it may change the logits of class k by ``norm / sqrt(V_k)`` nats
 in the mean. The information is therefore taken at logits divided by a temperature of one and a fifth of
-that, the root mean square over the classes; near the optimum it is one.
+that, with the mean of the V_k over the classes: a class that is all but separated, whose V_k vanishes, must
+not decide alone. Near the optimum the temperature is one.
 """
 
 from collections.abc import Callable
@@ -254,7 +255,7 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
             if norm == 0 and rows >= n:
                 return make(objective, Curvature(phi))
             totals = class_variances(objective, phi)
-            temperature = 1.0 + SOFTENING * norm * float(np.sqrt(np.mean(1.0 / totals)))
+            temperature = 1.0 + SOFTENING * norm / float(np.sqrt(np.mean(totals)))
             if rows >= n:
                 return make(objective, Curvature(phi, temperature))
             return make(objective, Curvature(phi, temperature, *sampler()(phi, temperature, totals, rows)))
