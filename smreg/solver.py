@@ -62,12 +62,12 @@ CHEAP = 2.0  # and where it saves conjugate gradients
 NEAR = 2.0**-3  # norm from which Newton's steps are fewer than L-BFGS's, where the Hessian costs nothing
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
+EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
 
 # Conjugate gradients for the norm.
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
 NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
 MAX_CONJUGATE = 20  # most steps: in a metric so poor that they do not suffice, they are better spent on F
-EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
 MARGIN = 2.0  # by which the ratio of two norms may change over a Newton step
 
 MANY = 2**20  # coordinates from which L-BFGS's own work outweighs the function's

@@ -1,7 +1,7 @@
-"""Threads over blocks of rows, with the BLAS libraries held to one thread.
+"""Threads over blocks of rows or over fits, with the BLAS libraries held to one thread.
 
 NumPy's and SciPy's wheels each bring a BLAS with a thread pool of its own, and on small problems the two
-pools cost more time than they save. One pool of ours over blocks of rows takes their place.
+pools cost more time than they save. One pool of ours takes their place.
 """
 
 from collections.abc import Callable, Iterator
@@ -63,7 +63,10 @@ class _Deferred(Future[Any]):
         """Do it, the first time."""
         if self._function is not None:
             function, self._function = self._function, None
-            self.set_result(function())
+            try:
+                self.set_result(function())
+            except BaseException as error:  # or whoever asks again would wait for ever
+                self.set_exception(error)
         return super().result(timeout)
 
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from smreg import fisher
 from smreg.design import DesignMatrix
 from smreg.fisher import Curvature
-from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
+from smreg.metric import JITTER, SMALL_TRIANGLE, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective, Sample
 
 EPS = np.finfo(np.float64).eps
@@ -38,18 +38,23 @@ def matrix_of(metric, size):
 # -- factors
 
 
-def test_the_factor_is_one_of_the_inverse(rng):
+SIZES = [6, SMALL_TRIANGLE + 1, 2 * SMALL_TRIANGLE + 45]  # in one piece, in two and in four
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_factor_is_one_of_the_inverse(size, rng):
     """``A' A (M + jitter) = I``: the factorisation, the inversion of the factor and the two products round
-    by some n EPS times the condition, for n = 6 and 2**6 about 2**9 EPS each."""
-    M = definite(rng)
+    by some n EPS times the condition of at most 2**6 each."""
+    M = definite(rng, size)
     A = inverse_factor(M.copy())
 
     with_jitter = M + JITTER * np.diag(M.diagonal())
-    assert_allclose(A.T @ A @ with_jitter, np.eye(6), rtol=0, atol=2**11 * EPS)
+    assert_allclose(A.T @ A @ with_jitter, np.eye(size), rtol=0, atol=4 * size * 2**6 * EPS)
 
 
-def test_the_factor_is_lower_triangular(rng):
-    A = inverse_factor(definite(rng))
+@pytest.mark.parametrize("size", SIZES)
+def test_the_factor_is_lower_triangular(size, rng):
+    A = inverse_factor(definite(rng, size))
 
     assert_array_equal(A, np.tril(A))
 

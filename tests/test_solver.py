@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from smreg import solver
 from smreg.metric import Metric, inverse_factor
 
+EPS = np.finfo(np.float64).eps
 HESSIAN = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
 OPTIMUM = np.array([1.0, -2.0, 0.5])
 
@@ -310,6 +311,74 @@ def test_a_warm_start_at_the_minimum_takes_one_evaluation_and_one_metric():
 
     assert minimum.reason == "converged"
     assert (minimum.iterations, minimum.evaluations, minimum.refreshes) == (0, 1, 1)
+
+
+# -- Newton's steps, where the Hessian costs nothing
+
+
+@pytest.mark.parametrize("cost", [0.0, solver.CHEAP, 2 * solver.CHEAP])
+def test_near_the_minimum_newton_s_steps_are_taken_where_the_hessian_costs_nothing(cost):
+    """They leave ``x - sinh(2 x) / 2`` of x, some ``x**3``: two steps from 0.05 to below 1e-10. With a dearer
+    Hessian each step would be one of L-BFGS, in the metric of the start."""
+    start = np.full(3, 0.05)
+    renewals, asked = ways(cost)
+    minimum = minimize(log_cosh, start, EUCLIDEAN, renewals, **LONG)
+
+    assert minimum.reason == "converged"
+    if cost <= solver.CHEAP:
+        assert (minimum.iterations, minimum.evaluations) == (2, 3)
+        assert [norm for _, norm in asked[0]] == [0.0] * 3
+    else:
+        assert minimum.evaluations > 3
+
+
+def root(x):
+    """``sqrt(1 + x**2)``, whose Newton steps lead from x to ``-x**3``; its derivatives."""
+    length = np.sqrt(1 + x**2)
+    return length, x / length, length**-3.0
+
+
+def bend(x):
+    """Falls with slope 1 up to a bend at 1, with a width of 1/5, and rises with slope 1/5 after it.
+
+    Newton's step from 0 leads to 25, where the slope is a fifth of that at 0, but the value is larger.
+    """
+    p = 1 / (1 + np.exp(-5 * (x - 1)))
+    return -x + 0.24 * np.logaddexp(0, 5 * (x - 1)), 1.2 * p - 1, 6 * p * (1 - p)
+
+
+@pytest.mark.parametrize(
+    ("function", "start", "optimum"), [(root, 3.0, 0.0), (bend, 0.0, 1 + np.log(5) / 5)], ids=["root", "bend"]
+)
+def test_where_newton_s_steps_lead_astray_the_search_goes_on_without_them(function, start, optimum):
+    """Both are made small enough for the norm to lie below `NEAR` at the start, far as that is."""
+    SMALL, tol = 2.0**-11, 1e-8
+    values = []
+
+    def small(x):
+        value, slope, _ = function(x[0])
+        return SMALL * value, SMALL * np.array([slope])
+
+    def hessian(x, norm=0.0):
+        return cholesky_metric([[SMALL * function(x[0])[2]]])
+
+    x = np.array([start])
+    value, gradient = small(x)
+    assert solver.NEAR / 2 < np.linalg.norm(hessian(x).whiten(gradient)) < solver.NEAR
+    minimum = minimize(
+        small,
+        x,
+        hessian(x),
+        [Renewal(hessian)],
+        tol=tol,
+        max_iter=1000,
+        on_iteration=lambda point: values.append(point.value),
+    )
+
+    assert minimum.reason == "converged"
+    assert (np.diff([value, *values]) <= 8 * EPS * SMALL).all()  # two values of at most 4, rounded
+    distance = tol / np.sqrt(SMALL * function(optimum)[2])  # norm, by the curvature
+    assert_allclose(minimum.point.x, [optimum], rtol=0, atol=2 * distance)
 
 
 # -- the norm is that of the Hessian, whatever the metric

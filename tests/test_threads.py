@@ -23,9 +23,12 @@ def test_one_job_is_done_by_the_thread_that_asks_for_it_when_it_does_and_once():
     assert done == [(i, get_ident()) for i in (2, 0, 1)]
 
 
-def test_one_job_passes_on_what_goes_wrong():
-    with workers(1) as pool, pytest.raises(ZeroDivisionError):
-        pool.submit(lambda: 1 / 0).result()
+def test_one_job_passes_on_what_goes_wrong_whenever_it_is_asked_for():
+    with workers(1) as pool:
+        task = pool.submit(lambda: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                task.result(timeout=0)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
