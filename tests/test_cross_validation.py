@@ -420,3 +420,11 @@ def test_separated_classes_without_a_penalty_are_warned_of_and_scored(rng):
 
     assert np.isfinite(model.cv_results_["score"]).all()
     assert_array_equal(model.cv_results_["converged"], [True] * 3 + [False] * 3)
+
+
+def test_a_probability_of_zero_counts_as_the_least_there_is_as_in_scikit_learn():
+    """Two classes are on either side of zero, but for one label, far out and not among those fitted to."""
+    X, y = np.array([-1.0, -2.0, 1.0, 2.0, 1e3])[:, np.newaxis], np.array([0, 0, 1, 1, 0])
+    model = search(Cs=[10.0], cv=[([0, 1, 2, 3], [4])]).fit(X, y)
+
+    assert_array_equal(model.cv_results_["score"], np.log(np.finfo(float).eps))

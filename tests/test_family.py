@@ -209,6 +209,13 @@ def test_temperature_divides_the_logits_bit_for_bit_and_leaves_their_argmax(func
     assert_array_equal(function(GRID, temperature).argmax(axis=-1), GRID.argmax(axis=-1))
 
 
+def test_log_softmax_of_logits_whose_difference_alone_is_too_large_for_a_float_is_finite():
+    """Their difference of 3e308 exceeds `MAX`, a quarter of it does not."""
+    z = [1.5e308, -1.5e308]
+
+    assert_array_equal(log_softmax(z, 4.0), [0.0, -0.75e308])
+
+
 def test_cross_entropy_is_entropy_plus_a_divergence_that_vanishes_at_the_target():
     loss = cross_entropy(TARGETS, GRID)
     assert_close(loss, log_partition(GRID) - (GRID * TARGETS).sum(axis=-1))

@@ -42,8 +42,8 @@ def test_what_has_not_begun_when_the_work_is_given_up_never_begins():
 
     def give_up():
         with workers(2) as pool:
-            waiting.extend(pool.submit(gate.wait) for _ in range(3))
-            waiting[-1].add_done_callback(lambda _: gate.set())  # or the threads would never end
+            waiting.extend(pool.submit(gate.wait, 5) for _ in range(3))
+            waiting[-1].add_done_callback(lambda _: gate.set())  # or the threads would not end for long
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

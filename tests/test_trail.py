@@ -3,7 +3,7 @@
 And the order in which the whole and its parts are solved.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from smreg import SoftmaxRegression, regularization_path
 from smreg.design import DesignMatrix
 from smreg.regression import Problem, Regression
+from smreg.threads import IN_TURN
 from smreg.trail import Trail, follow
 from smreg.validation import encode_labels
 
@@ -190,6 +191,46 @@ def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
         assert len(solved) == 4 * i
         next(steps)
         assert solved[4 * i :] == [(C, part) for part in range(4)]
+
+
+def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_whole(wine, monkeypatch):
+    problem, parts = whole_and_parts(*wine)
+    solve, trails = Problem.solve, {fit: Trail(fit.spread) for fit in (problem, *parts)}
+
+    def compared(self, C, *, start, shared=None, **options):
+        trail, leader = trails[self], trails[problem]
+        expected = trail.guess(C) if self is problem else trail.guess_beside(leader, C)
+        assert (start is None) == (expected is None)
+        if expected is not None:
+            assert_array_equal(start.coef, expected.coef)
+            assert_array_equal(start.intercept, expected.intercept)
+        assert (shared is None) == (self is problem)
+        fit = solve(self, C, start=start, shared=shared, **options)
+        trails[self] = trails[self].added(C, fit[0])
+        return fit
+
+    monkeypatch.setattr(Problem, "solve", compared)
+    assert len(list(follow(problem, Cs, parts, **OPTIONS))) == len(Cs)
+
+
+class Recorder(Executor):
+    """Counts what is submitted, to be done in turn."""
+
+    submitted = 0
+
+    def submit(self, function, /, *args, **kwargs):
+        """Something to be done."""
+        self.submitted += 1
+        return IN_TURN.submit(function, *args, **kwargs)
+
+
+def test_threads_are_given_the_parts_of_one_step_ahead_and_the_whole_of_two(wine):
+    problem, parts = whole_and_parts(*wine)
+    pool = Recorder()
+    steps = follow(problem, Cs, parts, **OPTIONS, pool=pool)
+    submitted = [pool.submitted for _ in steps]
+
+    assert submitted == [3 + 2 * 3, 4 + 3 * 3, 4 + 4 * 3, 4 + 4 * 3]
 
 
 def test_what_goes_wrong_in_a_thread_comes_out(wine, monkeypatch):
