@@ -74,7 +74,9 @@ class DesignMatrix:
         if self.index is None:
             return self.X[rows]
         chosen = self.index[rows]
-        return self.X.take(chosen, axis=0) if self.X.flags.c_contiguous else self.X[chosen]
+        if self.X.flags.c_contiguous:
+            return self.X.take(chosen, axis=0)  # faster, but it would first copy all of another layout
+        return self.X[chosen]
 
     @property
     def numbers_per_row(self) -> float:
@@ -108,14 +110,6 @@ class DesignMatrix:
         if self.offset.any():
             return np.asarray(np.subtract(block, self.offset, dtype=np.float64))
         return np.asarray(block, dtype=np.float64)
-
-    def predictors(self, rows: slice, coef: Array) -> Array:
-        """Linear predictors of a block, class-major: ``coef @ X[rows].T`` of shape (K, n_rows)."""
-        return predictors(self.block(rows), coef)
-
-    def scores(self, rows: slice, residuals: Array) -> Array:
-        """The products ``residuals @ X[rows]`` of shape (K, n_features)."""
-        return scores(self.block(rows), residuals)
 
     def block(self, rows: slice) -> Any:
         """A block of rows, for `predictors` and `scores`: dense in float64, or sparse, minus the offset."""
@@ -199,14 +193,14 @@ def sum_of(parts: Iterable[Array]) -> Array:
 
 
 def predictors(block: Any, coef: Array) -> Array:
-    """Linear predictors of a block of rows, class-major: ``coef @ block.T``."""
+    """Linear predictors of a block of rows, class-major: ``coef @ block.T`` of shape (K, n_rows)."""
     if not isinstance(block, np.ndarray):
         return np.asarray((block @ np.ascontiguousarray(coef.T)).T)
     return np.asarray(coef @ block.T)
 
 
 def scores(block: Any, residuals: Array) -> Array:
-    """The products ``residuals @ block``."""
+    """The products ``residuals @ block`` of shape (K, n_features)."""
     if not isinstance(block, np.ndarray):
         return np.asarray((block.T @ np.ascontiguousarray(residuals.T)).T)
     return np.asarray(np.dot(residuals, block))  # `@` keeps other threads waiting where the result is small

@@ -39,7 +39,7 @@ Journal of Machine Learning Research 18 (2017). https://doi.org/10.48550/arXiv.1
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.design import sum_of
+from smreg.design import scores, sum_of
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -94,7 +94,7 @@ def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Arr
         sums: tuple[Array, ...] = ()
         for q in (_continued(eta, delta), np.repeat(priors[:, np.newaxis], len(s), axis=1)):
             residuals = _add_targets(loss, q, rows, -1.0) * s
-            sums += loss.design.scores(rows, residuals[-n_rows:]), residuals.sum(axis=1)
+            sums += scores(loss.design.block(rows), residuals[-n_rows:]), residuals.sum(axis=1)
         return sums
 
     parts = loss.map_logits(block, theta.ravel(), direction.ravel())

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smreg import family
-from smreg.design import DesignMatrix
+from smreg.design import DesignMatrix, predictors
 from smreg.layout import Regression
 from smreg.regression import Problem
 from smreg.report import Report
@@ -548,7 +548,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         def block(rows: slice) -> None:
             logits = np.zeros((rows.stop - rows.start, n_classes))
             with np.errstate(over="ignore", invalid="ignore"):
-                logits[:, -len(coef) :] = design.predictors(rows, coef).T + intercept
+                logits[:, -len(coef) :] = predictors(design.block(rows), coef).T + intercept
             result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
 
         list(design.map(block, n_classes))

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
+from smreg.design import scores
 from smreg.fisher import gram
 from smreg.objective import Objective
 
@@ -202,7 +203,7 @@ def _margin_sum(objective: Objective) -> Array:
         weights = -free.astype(float)
         weights[m.label, np.arange(free.shape[1])] = free.sum(axis=0)
         weights = weights[-len(coef) :]
-        coef = coef + objective.design.scores(m.rows, weights)
+        coef = coef + scores(objective.design.block(m.rows), weights)
         intercept = intercept + weights.sum(axis=1)
     return objective.pull_back(coef, np.asarray(intercept))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import linalg
 
 from smreg import fisher
-from smreg.design import ColumnStatistics, DesignMatrix, sum_of
+from smreg.design import ColumnStatistics, DesignMatrix, scores, sum_of
 from smreg.metric import inverse_factor, inverse_root
 from smreg.objective import Objective
 from smreg.quadratic import DenseQuadratic, Quadratic
@@ -178,10 +178,10 @@ class Products:
             delta *= p
             delta *= loss.sample.weights[rows]
             own = delta[-n_rows:]
-            return loss.design.scores(rows, own), own.sum(axis=1)
+            return scores(loss.design.block(rows), own), own.sum(axis=1)
 
-        scores, totals = (sum_of(part) for part in zip(*loss.map_logits(block, phi.ravel()), strict=True))
-        product = loss.pull_back(scores, totals).reshape(loss.shape)[self._at] + self.ridge * v
+        sums, totals = (sum_of(part) for part in zip(*loss.map_logits(block, phi.ravel()), strict=True))
+        product = loss.pull_back(sums, totals).reshape(loss.shape)[self._at] + self.ridge * v
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
 
@@ -212,7 +212,7 @@ class Products:
             v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
             if squared is None:
                 return np.asarray(v @ (loss.standardised(rows) ** 2).T)
-            squares = squared.scores(rows, v) - 2 * shift * design.scores(rows, v)
+            squares = scores(squared.block(rows), v) - 2 * shift * scores(design.block(rows), v)
             totals = v.sum(axis=1, keepdims=True)
             squares = (squares + shift**2 * totals) / loss.scale**2
             return np.concatenate([squares, totals], axis=1) if loss.fit_intercept else squares
