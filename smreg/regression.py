@@ -142,14 +142,6 @@ class Problem:
             class_rows=class_rows,
         )
 
-    def shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
-        """The Hessian's metric at a solution, for parts of the problem, if it costs no more than that."""
-        objective = self.objective(C)
-        phi = self._coordinates(objective, regression)
-        renewals = fisher.renewals(objective, self._sampler(objective))
-        ways = [way for way in renewals if way.cost <= allowance]
-        return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
-
     def null_gradient(self) -> tuple[Array, float]:
         """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
 
@@ -210,9 +202,41 @@ class Problem:
         Regression, Solution
             The coefficients and the record of how they were found.
         """
-        began = perf_counter()
         if l1_ratio > 0 and self.penalty(C) > 0:
             return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
+        regression, solution, _ = self._solve_smooth(C, tol, max_iter, start, shared, on_iteration)
+        return regression, solution
+
+    def solve_for_parts(
+        self, C: float, allowance: float, *, tol: float, max_iter: int, start: Regression | None = None
+    ) -> "tuple[tuple[Regression, Solution], Shared | None]":
+        """The same, and for parts of the problem the metric near the solution.
+
+        That is the last one of the solver, or else a more exact one, if that costs no more than `allowance`
+        evaluations.
+        """
+        regression, solution, shared = self._solve_smooth(C, tol, max_iter, start, None, None)
+        return (regression, solution), shared or self._shared(C, regression, allowance)
+
+    def _shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
+        """The most exact metric at a solution that costs no more than that."""
+        objective = self.objective(C)
+        phi = self._coordinates(objective, regression)
+        renewals = fisher.renewals(objective, self._sampler(objective))
+        ways = [way for way in renewals if way.cost <= allowance]
+        return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
+
+    def _solve_smooth(
+        self,
+        C: float,
+        tol: float,
+        max_iter: int,
+        start: Regression | None,
+        shared: "Shared | None",
+        on_iteration: OnIteration | None,
+    ) -> "tuple[Regression, Solution, Shared | None]":
+        """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
+        began = perf_counter()
         objective = self.objective(C, None if shared is None else shared.objective)
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
@@ -231,7 +255,8 @@ class Problem:
         solution = self._solution(
             minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
         )
-        return self._regression(objective, phi), solution
+        last = None if minimum.metric is None else Shared(objective, minimum.metric)
+        return self._regression(objective, phi), solution, last
 
     def _solve_sparse(
         self,
@@ -351,11 +376,12 @@ class Problem:
         if given is not None:  # a start worse than none, as after a change of units, is not taken
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
+        metric: list[solver.Metric]
         if shared is not None and warm:
             metric, sampler, warm = [shared.metric], self._sampler(objective), False
         else:
-            metric = [self._null_metric(objective)]
-            sampler = self._sampler(objective, metric[0])
+            null = self._null_metric(objective)
+            metric, sampler = [null], self._sampler(objective, null)
         minimum = solver.minimize(
             function,
             phi,
@@ -397,7 +423,7 @@ class Shared:
     """A metric, and the objective in whose coordinates it is."""
 
     objective: Objective
-    metric: Metric
+    metric: solver.Metric
 
 
 class _Remembering:

@@ -127,6 +127,8 @@ class Minimum:
         What ended the search; "rounding": floating point allows no further progress.
     iterations, evaluations, refreshes : int
         Steps taken; computations of value and gradient; renewals of the metric.
+    metric : Metric or None
+        The last one, if it was made in the most exact way.
     """
 
     point: Point
@@ -135,6 +137,7 @@ class Minimum:
     iterations: int
     evaluations: int
     refreshes: int
+    metric: Metric | None = None
 
 
 def minimize(
@@ -428,4 +431,6 @@ class _Search:
             point = replace(point, norm=self.newton_step(point)[0])
         known = point.x is self.looked_at
         step = -self.metric.unwhiten(self.seen[1] if known else point.whitened)
-        return Minimum(point, step, reason, self.iterations, self.evaluations, self.refreshes)
+        counts = self.iterations, self.evaluations, self.refreshes
+        is_exact = self.refreshes > 0 and self.level == len(self.renewals) - 1
+        return Minimum(point, step, reason, *counts, self.metric if is_exact else None)

@@ -240,8 +240,11 @@ def follow(
 
     def lead(C: float, before: Future[Step] | None) -> Step:
         trail = before.result().trail if before else Trail(problem.spread)
-        fit = problem.solve(C, start=trail.guess(C), **options)
-        shared = problem.shared(C, fit[0], SHARED_COST) if parts and l1_ratio == 0 else None
+        shared, start = None, trail.guess(C)
+        if parts and l1_ratio == 0:
+            fit, shared = problem.solve_for_parts(C, SHARED_COST, start=start, tol=tol, max_iter=max_iter)
+        else:
+            fit = problem.solve(C, start=start, **options)
         return Step(fit, trail.added(C, fit[0]), shared)
 
     def beside(part: Problem, C: float, leader: Future[Step], before: Future[Step] | None) -> Step:
