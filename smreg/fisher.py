@@ -160,17 +160,27 @@ def null_metric(objective: Objective, covariance: NullCovariance | None = None) 
 
     `covariance` is that of another penalty, if it is known.
     """
-    covariance = covariance or null_covariance(objective)
     eigenvalues, rotation = _null_classes(objective)
+    covariance = covariance or null_covariance(objective)
+    return Metric(rotation.T, _null_factors(objective, covariance, eigenvalues))
+
+
+def row_sampler(objective: Objective, covariance: NullCovariance) -> RowSampler:
+    """A sampler by the leverage in the null metric, of the combination of classes that varies most."""
+    eigenvalues, _ = _null_classes(objective)
+    return RowSampler(objective, _null_factors(objective, covariance, eigenvalues[-1:])[0])
+
+
+def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues: Array) -> Array:
+    """Factors of the null metric, one for each eigenvalue of the classes' covariance."""
     p, ridge, matrix = objective.design.n_features, full_ridge(objective), covariance.at(objective.scale)
     if matrix.ndim == 1:
         variances = np.ones(objective.shape[1])
         variances[:p] = matrix
-        return Metric(rotation.T, inverse_root(np.outer(eigenvalues, variances) + ridge))
+        return inverse_root(np.outer(eigenvalues, variances) + ridge)
     of_all = np.eye(objective.shape[1])  # the features' mean is zero, so that the intercept is by itself
     of_all[:p, :p] = matrix
-    blocks = eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge)
-    return Metric(rotation.T, _inverse_factors(objective, blocks))
+    return _inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
 
 
 def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:

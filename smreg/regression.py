@@ -15,7 +15,6 @@ from smreg import elastic_net, fisher, rownewton, solver
 from smreg.design import DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
-from smreg.metric import Metric
 from smreg.objective import Objective
 from smreg.rowspace import RowSpace, is_wide
 from smreg.sampling import RowSampler
@@ -376,20 +375,20 @@ class Problem:
         if given is not None:  # a start worse than none, as after a change of units, is not taken
             warm = function(given)[0] <= objective.start_value
             phi, more = (given, 0) if warm else (phi, 1)
-        metric: list[solver.Metric]
-        if shared is not None and warm:
-            metric, sampler, warm = [shared.metric], self._sampler(objective), False
-        else:
-            null = self._null_metric(objective)
-            metric, sampler = [null], self._sampler(objective, null)
+
+        def metric() -> solver.Metric:
+            if warm and shared is not None:
+                return shared.metric
+            return fisher.null_metric(objective, self._null_covariance(objective))
+
         minimum = solver.minimize(
             function,
             phi,
-            metric.pop,
-            fisher.renewals(objective, sampler),
+            metric,
+            fisher.renewals(objective, self._sampler(objective)),
             tol=tol,
             max_iter=max_iter,
-            warm=warm,
+            warm=warm and shared is None,
             on_iteration=lambda point: report(lambda: point.x, point.value, point.norm),
         )
         return minimum, minimum.evaluations + more
@@ -399,15 +398,9 @@ class Problem:
             self._null = fisher.null_covariance(objective)
         return self._null
 
-    def _null_metric(self, objective: Objective) -> Metric:
-        return fisher.null_metric(objective, self._null_covariance(objective))
-
-    def _sampler(self, objective: Objective, null: Metric | None = None) -> Callable[[], RowSampler]:
-        """Makes the sampler of rows, if it is called for, with the null metric where that is not known."""
-        if null is not None:
-            known = RowSampler(objective, null.factors[-1])
-            return lambda: known
-        return cache(lambda: RowSampler(objective, self._null_metric(objective).factors[-1]))
+    def _sampler(self, objective: Objective) -> Callable[[], RowSampler]:
+        """Makes the sampler of rows, if it is called for."""
+        return cache(lambda: fisher.row_sampler(objective, self._null_covariance(objective)))
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
         """The coefficients of all classes."""

@@ -160,7 +160,7 @@ def minimize(
     start : ndarray of shape (D,)
         Where to begin.
     metric : callable
-        Hands over the metric at `start`, which is large and not kept.
+        Hands over the metric at `start`, if it is called for.
     renewals : sequence of Renewal
         Ways to renew it, from the cheapest to the most exact; none where all cost too much.
     tol : float
@@ -168,7 +168,7 @@ def minimize(
     max_iter : int
         Most steps to take.
     warm : bool
-        Whether `start` may be near the minimum, so that `metric` is renewed there first.
+        Whether `start` may be near the minimum, so that the search begins with a renewal, if one is cheap.
     on_iteration : callable
         ``point -> stop``, called after every step.
 
@@ -177,11 +177,8 @@ def minimize(
     Minimum
         Never worse than `start`.
     """
-    search = _Search(function, metric(), renewals, tol, max_iter, on_iteration)
-    point = search.evaluate(start)
-    if warm and search.renew(point, WARM_COST, exact=True):
-        point = search.measured(point)
-    point = search.verified(point)
+    search = _Search(function, renewals, tol, max_iter, on_iteration)
+    point = search.verified(search.begin(start, metric, warm=warm))
     while True:
         reason = ""
         if point.norm <= tol:
@@ -207,13 +204,13 @@ class _Search:
     def __init__(
         self,
         function: Function,
-        metric: Metric,
         renewals: Sequence[Renewal],
         tol: float,
         max_iter: int,
         on_iteration: Callable[[Point], bool],
     ) -> None:
-        self.function, self.metric, self.on_iteration = function, metric, on_iteration
+        self.metric: Metric
+        self.function, self.on_iteration = function, on_iteration
         self.renewals, self.tol, self.max_iter = renewals, tol, max_iter
         self.ratio, self.stalled = 1.0, False
         self.directions = 2  # that conjugate gradients take at least: one where M is nearly H
@@ -242,6 +239,14 @@ class _Search:
         """Number of evaluations at which a renewal of the metric has paid for itself."""
         ways = zip(self.renewed_at[self.level :], self.renewals[self.level :], strict=True)
         return min((at + max(PATIENCE * way.cost, REFRESH_AFTER) for at, way in ways), default=math.inf)
+
+    def begin(self, x: Array, metric: Callable[[], Metric], *, warm: bool) -> Point:
+        """Evaluate x and choose the metric there."""
+        self.evaluations += 1
+        bare = Point(x, *self.function(x), np.empty(0), math.inf)
+        if not (warm and self.renew(bare, WARM_COST, exact=True)):
+            self.metric = metric()
+        return self.measured(bare)
 
     def renew(self, point: Point, allowance: float, *, exact: bool = False) -> bool:
         """Renew the metric in the most exact way that is paid for; whether there was one.

@@ -19,7 +19,6 @@ from scipy.sparse import linalg
 
 from smreg import fisher
 from smreg.design import ColumnStatistics, DesignMatrix, scores, sum_of
-from smreg.metric import inverse_factor, inverse_root
 from smreg.objective import Objective
 from smreg.quadratic import DenseQuadratic, Quadratic
 from smreg.sampling import RowSampler, complement, probabilities
@@ -87,15 +86,7 @@ class Hessians:
 
     @cached_property
     def _sampler(self) -> RowSampler:
-        """Of rows, by their leverage among the features."""
-        loss = self.loss
-        covariance = fisher.null_covariance(loss).matrix
-        if covariance.ndim == 1:
-            factor = np.append(inverse_root(covariance), np.ones(int(loss.fit_intercept)))
-            return RowSampler(loss, factor)
-        of_all = np.eye(loss.shape[1])
-        of_all[: len(covariance), : len(covariance)] = covariance
-        return RowSampler(loss, inverse_factor(of_all))
+        return fisher.row_sampler(self.loss, fisher.null_covariance(self.loss))
 
 
 def _information(loss: Objective, at: fisher.Curvature, classes: Indices, columns: Indices) -> Array:

@@ -289,12 +289,16 @@ def test_of_two_ways_that_are_paid_for_the_most_exact_is_used_and_never_a_lesser
     ("cost", "renewed"), [(0.0, True), (solver.WARM_COST, True), (2 * solver.WARM_COST, False)]
 )
 def test_a_warm_start_renews_the_metric_there_first_unless_that_is_too_dear(cost, renewed):
-    """For its own sake: with the norm zero, which softens nothing."""
+    """For its own sake: with the norm zero, which damps nothing. Another metric is not made then."""
     renewals, asked = ways(cost)
     options = {"tol": 1e-8, "max_iter": 9, "on_iteration": lambda point: True}
-    minimize(log_cosh, FAR, EUCLIDEAN, renewals, warm=True, **options)
+    made = []
+    solver.minimize(
+        log_cosh, FAR, lambda: made.append(EUCLIDEAN) or EUCLIDEAN, renewals, warm=True, **options
+    )
 
     assert [norm for x, norm in asked[0] if x is FAR] == [0.0] * renewed
+    assert len(made) == (not renewed)
 
 
 def test_a_cold_start_does_not():
@@ -311,6 +315,21 @@ def test_a_warm_start_at_the_minimum_takes_one_evaluation_and_one_metric():
 
     assert minimum.reason == "converged"
     assert (minimum.iterations, minimum.evaluations, minimum.refreshes) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("costs", [(), (1e6,), (0.0, 1e6), (0.0, 0.0)])
+def test_the_last_metric_is_handed_over_where_it_was_made_in_the_most_exact_way(costs):
+    renewals, _ = ways(*costs)
+    made = [[] for _ in costs]
+    for way, mine in zip(renewals, made, strict=True):
+        way.at = lambda x, norm, at=way.at, mine=mine: mine.append(at(x, norm)) or mine[-1]
+    minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, **LONG)
+
+    assert minimum.reason == "converged"
+    if costs == (0.0, 0.0):
+        assert minimum.metric is made[-1][-1]
+    else:
+        assert minimum.metric is None
 
 
 # -- Newton's steps, where the Hessian costs nothing

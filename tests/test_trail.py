@@ -179,13 +179,13 @@ def test_threads_solve_what_one_solves_in_turn(wine, n_threads):
 
 def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
     problem, parts = whole_and_parts(*wine)
-    solve, solved = Problem.solve, []
+    solve, solved = Problem._solve_smooth, []
 
-    def recorded(self, C, **options):
+    def recorded(self, C, *options):
         solved.append((C, [problem, *parts].index(self)))
-        return solve(self, C, **options)
+        return solve(self, C, *options)
 
-    monkeypatch.setattr(Problem, "solve", recorded)
+    monkeypatch.setattr(Problem, "_solve_smooth", recorded)
     steps = follow(problem, Cs, parts, **OPTIONS)
     for i, C in enumerate(Cs):
         assert len(solved) == 4 * i
@@ -195,21 +195,25 @@ def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
 
 def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_whole(wine, monkeypatch):
     problem, parts = whole_and_parts(*wine)
-    solve, trails = Problem.solve, {fit: Trail(fit.spread) for fit in (problem, *parts)}
+    solve, trails = Problem._solve_smooth, {fit: Trail(fit.spread) for fit in (problem, *parts)}
+    shared_at = {}
 
-    def compared(self, C, *, start, shared=None, **options):
+    def compared(self, C, tol, max_iter, start, shared, on_iteration):
         trail, leader = trails[self], trails[problem]
         expected = trail.guess(C) if self is problem else trail.guess_beside(leader, C)
         assert (start is None) == (expected is None)
         if expected is not None:
             assert_array_equal(start.coef, expected.coef)
             assert_array_equal(start.intercept, expected.intercept)
-        assert (shared is None) == (self is problem)
-        fit = solve(self, C, start=start, shared=shared, **options)
-        trails[self] = trails[self].added(C, fit[0])
-        return fit
+        assert shared is (None if self is problem else shared_at[C])
+        regression, solution, metric = solve(self, C, tol, max_iter, start, shared, on_iteration)
+        trails[self] = trails[self].added(C, regression)
+        if self is problem:
+            assert metric is not None  # the Hessian of wine costs nothing
+            shared_at[C] = metric
+        return regression, solution, metric
 
-    monkeypatch.setattr(Problem, "solve", compared)
+    monkeypatch.setattr(Problem, "_solve_smooth", compared)
     assert len(list(follow(problem, Cs, parts, **OPTIONS))) == len(Cs)
 
 
