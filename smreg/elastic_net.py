@@ -21,9 +21,10 @@ to the optimum of a table in raw units.
 from there, ``|dL/dtheta| > l``: the others stay at zero in the model, and the next gradient tells of those
 that should not have.
 
-**Long steps.** Where classes are rare or nearly separated, the Hessian says little of F a step away. While
-steps are long the model is damped (see `smreg.fisher`), and made from a sample of the rows where that is
-cheaper. Converged is what has converged without.
+**Steps that are too long.** Where classes are rare or nearly separated, the Hessian says little of F a step
+away (see `smreg.fisher`). When a step must be shortened, the following models take the information at
+logits divided by a temperature, softer with every such step and harder again with those that are not.
+Converged is what has converged at a temperature of one.
 
 **Shifts.** Adding a constant to a column of W changes no probability for three classes or more. With a
 ridge the sum of the column's coefficients is determined by it; with the L1 norm alone, ``rho = 1``, the norm
@@ -64,8 +65,14 @@ MAX_TRIALS = 40
 # shrink like their squares, it is solved as well as the next one is short.
 LOOSE, EXACT = 0.1, 2.0**-10
 
-# Over a step longer than this the Hessian changes by more than a sample of the rows errs.
-LONG = 0.1
+# Models of steps longer than this are made from a sample of the rows, where that is cheaper: the Hessian
+# changes over such a step by more than the sample errs.
+SAMPLED = 0.1
+
+# Softening of the information (see smreg.fisher), begun when a step is too long, relaxed when F falls by this
+# part of the decrease to first order: a half is what a quadratic would.
+FIRST_SOFTENING, MAX_SOFTENING, LEAST_SOFTENING = 0.1, 0.4, 0.01
+GOOD = 0.4
 
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more
 PROGRESS = 0.75  # part of the norm that a step may leave there
@@ -221,7 +228,7 @@ class _Search:
 
     def __init__(self, net: ElasticNet, tol: float) -> None:
         self.net, self.tol = net, tol
-        self.norm, self.gap = math.inf, math.inf
+        self.norm, self.softening, self.gap = math.inf, 0.0, math.inf
         self.evaluations, self.refreshes = 1, 0
 
     def is_blind(self, point: Point, norm: float) -> bool:
@@ -257,15 +264,22 @@ class _Search:
         )
 
     def step(self, point: Point) -> Step:
-        """The minimum of the model at a point, of all rows without damping if that is the end."""
-        damping = fisher.damping(self.norm) if self.norm > LONG else 0.0
-        step = self.solve(point, damping)
-        if damping and step.norm <= self.tol:
-            step = self.solve(point, 0.0)
+        """The minimum of the model at a point, of all rows at a temperature of one if that is the end."""
+        sampled = self.norm > SAMPLED
+        step = self.solve(point, self.temperature(point), sampled=sampled)
+        if step.norm <= self.tol and (sampled or self.softening):
+            step = self.solve(point, 1.0, sampled=False)
         self.norm = step.norm
         return step
 
-    def solve(self, point: Point, damping: float) -> Step:
+    def temperature(self, point: Point) -> float:
+        """Divisor of the logits at which the information is taken."""
+        if not self.softening:
+            return 1.0
+        totals = fisher.class_variances(self.net.loss, point.theta.ravel())
+        return 1.0 + self.softening * self.norm * float(np.sqrt(np.mean(1.0 / totals)))
+
+    def solve(self, point: Point, temperature: float, *, sampled: bool) -> Step:
         """The minimum of the model, to a part of the step's length."""
         net, theta = self.net, point.theta
         slope = point.gradient + net.ridge * theta
@@ -274,7 +288,7 @@ class _Search:
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
-        H = net.hessians.at(theta, damping, members, net.ridge, accuracy)
+        H = net.hessians.at(theta, temperature, members, net.ridge, accuracy, sampled=sampled)
         self.refreshes += 1
         groups = columns if net.has_shifts else None
         model = Model(H, slope[members], theta[members], net.l1[columns], groups, net.shape[0])
@@ -296,7 +310,15 @@ class _Search:
             change = trial.value - point.value
             slope = float(np.vdot(point.gradient, theta - point.theta)) + net.penalty(theta) - penalty
             if blind or change <= SUFFICIENT * slope:
+                self.adapt(length, change, slope)
                 return Point(net.canonical(theta), trial.value, trial.gradient)
             shorter = 0.5 * slope / (slope - change) if math.isfinite(change) else 0.0
             length *= min(max(shorter, SHORTEST), SHORTER)
         return None
+
+    def adapt(self, length: float, change: float, slope: float) -> None:
+        """Soften the next models, or harden them, as a step shows."""
+        if length < 1:
+            self.softening = min(max(2 * self.softening, FIRST_SOFTENING), MAX_SOFTENING)
+        elif change <= GOOD * slope:
+            self.softening = self.softening / 2 if self.softening > LEAST_SOFTENING else 0.0

@@ -18,21 +18,12 @@ are the same. The metrics are, from the cheapest,
 **Sampling.** A metric need not be exact. Of many rows some stand for all, drawn by `smreg.sampling`
 with a probability in proportion to their part in the information.
 
-**Damping.** Where classes are rare or nearly separated, probabilities are so near to zero and one that
-H at the current point says little of H a step away, and Newton's step goes far too long: of length `norm`
-in the metric of H, it may change logits by hundreds of nats where H is near zero. As in the method of
-Levenberg and Marquardt, the covariance of the classes is therefore raised,
-
-    ``diag(p_i) - p_i p_i' + tau I,   tau = (min(norm, 1) / LONGEST)**2``.
-
-In that metric the step d is no longer than `norm` either, so that ``tau`` times the mean square of the change
-``delta_i`` of a row's logits, ``1/S sum_i s_i |delta_i|^2``, is at most ``norm**2``, and its root at most
-`LONGEST` nats, or `norm` times as many from afar. As the squared norm, the damping vanishes near the optimum.
-
-References
-----------
-D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters, Journal of the Society
-for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/0111030
+**Softening.** Where classes are rare or nearly separated, probabilities are so near to zero and one that
+H at the current point says little of H a step away, and Newton's step goes far too long: with
+``V_k = 1/S sum_i s_i p_ik (1 - p_ik)``, it may change the logits of class k by ``norm / sqrt(V_k)`` nats
+in the mean. The information is therefore taken at logits divided by a temperature of one and a fifth of
+that, with the mean of the V_k over the classes: a class that is all but separated, whose V_k vanishes, must
+not decide alone. Near the optimum the temperature is one.
 """
 
 from collections.abc import Callable
@@ -49,7 +40,7 @@ from smreg.sampling import RowSampler, complement, probabilities, systematic, va
 
 Array = NDArray[np.float64]
 
-LONGEST = 16.0  # nats by which a step may move the logits of a row, in the root of the mean square
+SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
@@ -271,11 +262,13 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
         cost = cost if operations > NO_COST else 0.0
 
         def at(phi: Array, norm: float) -> Metric:
-            tau = damping(norm)
-            if rows >= n:
-                return make(objective, Curvature(phi, tau))
+            if norm == 0 and rows >= n:
+                return make(objective, Curvature(phi))
             totals = class_variances(objective, phi)
-            return make(objective, Curvature(phi, tau, *sampler()(phi, tau, totals, rows)))
+            temperature = 1.0 + SOFTENING * norm / float(np.sqrt(np.mean(totals)))
+            if rows >= n:
+                return make(objective, Curvature(phi, temperature))
+            return make(objective, Curvature(phi, temperature, *sampler()(phi, temperature, totals, rows)))
 
         return Renewal(cost, is_hessian, at)
 
@@ -285,11 +278,6 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
     if fits(objective, 3 * size**2) and not objective.single_row:
         ways.append(way(hessian_metric, size**2, size**3 / 3, True))
     return ways
-
-
-def damping(norm: float) -> float:
-    """``tau`` for a step of that norm."""
-    return (min(norm, 1.0) / LONGEST) ** 2
 
 
 def fits(objective: Objective, numbers: int) -> bool:
@@ -302,20 +290,20 @@ def fits(objective: Objective, numbers: int) -> bool:
 def class_variances(objective: Objective, phi: Array) -> Array:
     """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
     weights = objective.sample.weights
-    parts = objective.map_logits(lambda rows, eta: np.dot(variances(eta), weights[rows]), phi)
+    parts = objective.map_logits(lambda rows, eta: np.dot(variances(eta, 1.0), weights[rows]), phi)
     return np.maximum(sum_of(parts), LEAST_VARIANCE)
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """Where the information is taken: at the logits of `phi`, in a sample of rows, and how it is damped.
+    """Where the information is taken: at the logits of `phi` divided by a temperature, in a sample of rows.
 
     Attributes
     ----------
     phi : ndarray of shape (D,)
         The point.
-    damping : float
-        ``tau``.
+    temperature : float
+        Divisor of its logits.
     rows : ndarray of int, or None
         Those that stand for all; None for all.
     weights : ndarray
@@ -323,7 +311,7 @@ class Curvature:
     """
 
     phi: Array
-    damping: float = 0.0
+    temperature: float = 1.0
     rows: NDArray[np.int64] | None = None
     weights: Array | None = None
 
@@ -332,11 +320,7 @@ class Curvature:
         eta = objective.contrasts @ self.phi.reshape(objective.shape) @ z
         if objective.single_row:
             eta = np.concatenate([np.zeros_like(eta), eta])
-        return probabilities(eta)
-
-    def variances(self, p: Array) -> Array:
-        """``p (1 - p) + tau`` to full precision."""
-        return p * complement(p) + self.damping
+        return probabilities(eta, self.temperature)
 
 
 def class_metric(objective: Objective, at: Curvature) -> Metric:
@@ -345,7 +329,7 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
 
     def own(total: Array, z: Array, s: Array) -> None:
         p = at.probabilities(objective, z)
-        for block, variance in zip(total, (s * at.variances(p))[-K:], strict=True):
+        for block, variance in zip(total, (s * p * complement(p))[-K:], strict=True):
             block += _gram(z * np.sqrt(variance))
 
     blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
@@ -372,7 +356,7 @@ def information(objective: Objective, at: Curvature) -> Array:
         p = at.probabilities(objective, z)
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
         blocks = -_gram(means).reshape(K, width, K, width)
-        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
+        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * p * complement(p))]
         total += blocks
 
     blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)

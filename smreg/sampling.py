@@ -2,7 +2,7 @@ r"""Rows that stand for all: a deterministic sample for estimating the Fisher in
 
 The part that row i has in the information is about its *leverage*
 
-    ``l_i = z_i' Cov(z)^-1 z_i  *  sum_k s_i v_ik / sum_j s_j v_jk,   v_ik = p_ik (1 - p_ik) + tau``,
+    ``l_i = z_i' Cov(z)^-1 z_i  *  sum_k s_i v_ik / sum_j s_j v_jk,   v_ik = p_ik (1 - p_ik)``,
 
 a first factor for where the row lies among the features and a second for what it tells of each class at
 the current point. Rows are drawn with probabilities in proportion to it and count in inverse proportion,
@@ -62,15 +62,15 @@ class RowSampler:
         return np.concatenate(list(self.objective.design.map(block, dense=True)))
 
     def __call__(
-        self, phi: Array, damping: float, totals: Array, size: int
+        self, phi: Array, temperature: float, totals: Array, size: int
     ) -> tuple[NDArray[np.int64], Array]:
         """Indices of at most `size` rows, and the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class, without the damping.
+        `totals` are the sums of the variances over all rows, for every class.
         """
-        weights, totals = self.objective.sample.weights, totals + damping
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = self.objective.map_logits(lambda rows, eta: inverse @ (variances(eta) + damping), phi)
+        shares = self.objective.map_logits(lambda rows, eta: inverse @ variances(eta, temperature), phi)
+        weights = self.objective.sample.weights
         return systematic(weights * np.concatenate(list(shares)) * self.leverage, weights, size)
 
 
@@ -85,16 +85,17 @@ def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64
     return rows, weights[rows] * times * (step / mass[rows])
 
 
-def variances(eta: Array) -> Array:
-    """``p (1 - p)`` for logits of shape (K, n_rows), not to full precision."""
-    p = probabilities(eta)
+def variances(eta: Array, temperature: float) -> Array:
+    """``p (1 - p)`` for logits of shape (K, n_rows) divided by a temperature, not to full precision."""
+    p = probabilities(eta, temperature)
     p -= p * p
     return p
 
 
-def probabilities(eta: Array) -> Array:
-    """Softmax of logits of shape (K, n_rows)."""
+def probabilities(eta: Array, temperature: float) -> Array:
+    """Softmax of logits of shape (K, n_rows) divided by a temperature."""
     p = eta - eta.max(axis=0)
+    p /= temperature
     np.exp(p, out=p)
     p /= p.sum(axis=0)
     return np.asarray(p)

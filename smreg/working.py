@@ -47,35 +47,39 @@ class Hessians:
     def at(
         self,
         theta: Array,
-        damping: float,
+        temperature: float,
         members: Mask,
         ridge: Array,
         accuracy: float,
+        *,
+        sampled: bool,
     ) -> Quadratic:
-        """H as a matrix if that fits in memory, and if it is damped perhaps from a sample of the rows.
+        """H as a matrix if that fits in memory.
 
         Parameters
         ----------
         theta : ndarray of shape (rows, width)
             The point.
-        damping : float
-            ``tau`` of `smreg.fisher`; zero for H itself.
+        temperature : float
+            Divisor of its logits.
         members : ndarray of bool of shape (rows, width)
             The working set.
         ridge : ndarray of shape (width,)
             Added to the diagonal.
         accuracy : float
             Of the solutions of its systems, where there is no matrix.
+        sampled : bool
+            Whether a sample of the rows may stand for all.
         """
         loss, (classes, columns) = self.loss, np.nonzero(members)
         m = len(classes)
         if not fisher.fits(loss, COPIES * m**2):
-            return Products(loss, theta, damping, classes, columns, ridge[columns], accuracy)
-        at = fisher.Curvature(theta.ravel(), damping)
+            return Products(loss, theta, temperature, classes, columns, ridge[columns], accuracy)
+        at = fisher.Curvature(theta.ravel(), temperature)
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
-        if damping and n_rows < loss.design.n_samples:
+        if sampled and n_rows < loss.design.n_samples:
             totals = fisher.class_variances(loss, at.phi)
-            rows, weights = self._sampler(at.phi, damping, totals, n_rows)
+            rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
             at = replace(at, rows=rows, weights=weights)
         H = _information(loss, at, classes, columns)
         H[np.diag_indices(m)] += ridge[columns]
@@ -93,9 +97,9 @@ def _information(loss: Objective, at: fisher.Curvature, classes: Indices, column
     """The information of the working set.
 
     The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would drown in
-    rounding where probabilities are near one. Adding the same to all logits is no change, and not damped.
+    rounding where probabilities are near one.
     """
-    own, common = _slices(loss, classes), at.damping * _common(loss)
+    own = _slices(loss, classes)
 
     def add(total: Array, z: Array, s: Array) -> None:
         p = at.probabilities(loss, z)
@@ -103,21 +107,13 @@ def _information(loss: Objective, at: fisher.Curvature, classes: Indices, column
         if len(own) > 1:
             means = (np.sqrt(s) * p)[classes] * z[columns]
             total -= means @ means.T
-        if common:
-            equal = np.sqrt(s * common) * z[columns]
-            total -= equal @ equal.T
-        roots = np.sqrt(s * (at.variances(p) - common))[-len(own) :]
+        roots = np.sqrt(s * p * complement(p))[-len(own) :]
         for block, own_block, root in zip(own, own_blocks, roots, strict=True):
             half = z[columns[block]] * root
             total[block, block] = own_block + half @ half.T
 
     m = len(classes)
     return fisher.sum_rows(loss, at.rows, at.weights, add, (m, m), m)
-
-
-def _common(loss: Objective) -> float:
-    """The part of a class in the mean of the logits; none where there is but one logit."""
-    return 0.0 if loss.single_row else 1.0 / loss.shape[0]
 
 
 def _slices(loss: Objective, classes: Indices) -> list[slice]:
@@ -136,13 +132,13 @@ class Products:
         self,
         loss: Objective,
         theta: Array,
-        damping: float,
+        temperature: float,
         classes: Indices,
         columns: Indices,
         ridge: Array,
         accuracy: float,
     ) -> None:
-        self.damping, self.ridge, self.accuracy, self.count = damping, ridge, accuracy, 0
+        self.ridge, self.accuracy, self.count = ridge, accuracy, 0
         features = np.arange(loss.design.n_features)
         self._loss = loss
         if loss.design.is_sparse:  # a dense X is not copied
@@ -151,7 +147,7 @@ class Products:
         kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
-        blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta)), phi)
+        blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta, temperature)), phi)
         self._probabilities = dict(blocks)
         self._intercepts = np.flatnonzero(columns == loss.design.n_features)
         self.diagonal = self._class_diagonals()[self._at] + ridge
@@ -163,16 +159,14 @@ class Products:
     def product(self, v: Array) -> Array:
         """``H v``."""
         self.count += 1
-        loss, n_rows, common = self._loss, self._loss.shape[0], _common(self._loss)
+        loss, n_rows = self._loss, self._loss.shape[0]
         phi = np.zeros(loss.shape)
         phi[self._at] = v
 
         def block(rows: slice, delta: Array) -> tuple[Array, Array]:
             p = self._probabilities[rows.start]
-            damped = self.damping * (delta - common * np.sum(delta, axis=0)) if self.damping else 0.0
             delta -= np.sum(p * delta, axis=0)
             delta *= p
-            delta += damped
             delta *= loss.sample.weights[rows]
             own = delta[-n_rows:]
             return scores(loss.design.block(rows), own), own.sum(axis=1)
@@ -199,15 +193,14 @@ class Products:
         return solution / root, not missed
 
     def _class_diagonals(self) -> Array:
-        """``sum_i s_i (p_ik (1 - p_ik) + tau) z_ij^2``, of the shape of the coordinates."""
+        """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
         loss, n_rows, design = self._loss, self._loss.shape[0], self._loss.design
-        damping = self.damping * (1.0 - _common(loss))
         shift = loss.mean - design.offset
         squared = DesignMatrix(design.X.multiply(design.X).tocsr()) if design.is_sparse else None
 
         def block(rows: slice, eta: Array) -> Array:
             p = self._probabilities[rows.start]
-            v = (loss.sample.weights[rows] * (p * complement(p) + damping))[-n_rows:]
+            v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
             if squared is None:
                 return np.asarray(v @ (loss.standardised(rows) ** 2).T)
             squares = scores(squared.block(rows), v) - 2 * shift * scores(design.block(rows), v)

@@ -16,10 +16,7 @@ excess is ``tol**2 / 2`` for a quadratic, and the terms beyond it at most double
 falls like ``exp(-t)``, as it does between classes that are separated: there the norm's square is F itself
 if all margins are equal. For margins that are not, `UNEQUAL` allows a tenth more.) Logits that are off by
 at most d have divergences of at most ``d**2 / 2``, and the root of an excess is a distance, so that
-``(tol + d)**2`` bounds the excess of logits that are rounded by d. A residual ``p - 1`` is rounded by
-``delta = 2**-54``: between classes that are separated, where F is the curvature and the gradient's length
-too, the norm may be measured as ``sqrt(F) - delta / sqrt(F)``, and where that is at most tol, F is at most
-``tol**2 + 2 delta``. By Pinsker's inequality the mean square
+``(tol + d)**2`` bounds the excess of logits that are rounded by d. By Pinsker's inequality the mean square
 of the rows' largest errors of a probability is at most half of the excess.
 """
 
@@ -31,7 +28,6 @@ import numpy as np
 from scipy import linalg, special
 
 UNEQUAL = 1.1
-RESIDUAL = 2.0**-54
 DIGITS = 60  # of mpmath's arithmetic
 MOST_STEPS = 60  # of Newton's method: where classes are separated it adds a nat a step, without end
 
@@ -83,7 +79,7 @@ def assert_optimal(model, X, best, tol):
     largest = np.abs(p - best.probabilities).max(axis=1)
     rounding = 1e-14 * max(1.0, best.value) + 2 * logit_rounding(model, X, np.float64)
 
-    assert best.excess(model, X) <= UNEQUAL * distance**2 + 2 * RESIDUAL
+    assert best.excess(model, X) <= UNEQUAL * distance**2
     assert np.sqrt(best.weights @ largest**2) <= distance + np.finfo(p.dtype).eps
     assert -rounding <= model.solution_.objective - best.value <= UNEQUAL * tol**2 + rounding
 

@@ -39,9 +39,9 @@ def sampler_of(objective, *, diagonal=False):
     )
 
 
-def sampled(objective, phi, size, damping=0.0):
+def sampled(objective, phi, size, temperature=1.0):
     totals = fisher.class_variances(objective, phi)
-    return sampler_of(objective)(phi, damping, totals, size)
+    return sampler_of(objective)(phi, temperature, totals, size)
 
 
 # -- systematic sampling
@@ -138,11 +138,11 @@ def test_where_masses_say_nothing_the_weights_are_the_masses(mass, rng):
 def test_probabilities_and_variances_are_those_of_the_softmax_at_any_size_of_logits(rng):
     """Each is rounded a few times; logits of 1e3 carry an error of a thousand EPS into the exponential."""
     eta = rng.normal(size=(4, 100)) * 10.0 ** rng.uniform(-2, 3, 100)
-    p = probabilities(eta)
-    exact = np.exp(eta - np.logaddexp.reduce(eta, axis=0))
+    p = probabilities(eta, 2.0)
+    exact = np.exp(eta / 2 - np.logaddexp.reduce(eta / 2, axis=0))
 
     assert_allclose(p, exact, rtol=2**13 * EPS, atol=1e-300)
-    assert_allclose(variances(eta), exact * (1 - exact), rtol=0, atol=2**13 * EPS)
+    assert_allclose(variances(eta, 2.0), exact * (1 - exact), rtol=0, atol=2**13 * EPS)
 
 
 # -- leverage
@@ -246,7 +246,7 @@ def test_the_sampled_information_is_near_the_full_one(n_classes, size, rng):
     sample = sampled(objective, phi, ROWS_PER_COLUMN * phi.size)
 
     full = fisher.information(objective, Curvature(phi))
-    estimate = fisher.information(objective, Curvature(phi, 0.0, *sample))
+    estimate = fisher.information(objective, Curvature(phi, 1.0, *sample))
     ratios = linalg.eigvalsh(estimate, full)
     deviation = ROWS_PER_COLUMN**-0.5
     assert (1 - deviation) ** 2 / 1.1 <= ratios.min()
@@ -261,7 +261,7 @@ def test_more_rows_bring_the_information_nearer(rng):
     full = fisher.information(objective, Curvature(phi))
 
     def deviation(size):
-        estimate = fisher.information(objective, Curvature(phi, 0.0, *sampled(objective, phi, size)))
+        estimate = fisher.information(objective, Curvature(phi, 1.0, *sampled(objective, phi, size)))
         return np.abs(linalg.eigvalsh(estimate, full) - 1).max()
 
     assert deviation(8000) <= deviation(500) / 2
