@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from smreg import elastic_net, fisher, rownewton, solver
-from smreg.design import DesignMatrix
+from smreg.design import ColumnStatistics, DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
 from smreg.objective import Objective
@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 # Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
 MAX_PENALTY = 1e300
+
+NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
 
 EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
 
@@ -73,9 +75,7 @@ class Problem:
         self._weigh(targets, weights)
         self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
-        self._columns = self._design.statistics(self.sample.weights)
-        if fit_intercept:
-            self._design.shift_far_columns(self._columns)  # of the parts too
+        self._statistics: ColumnStatistics | None = None
         self._null: fisher.NullCovariance | None = None
         self._hessians: Hessians | None = None
         self._seconds = perf_counter() - began
@@ -100,14 +100,15 @@ class Problem:
     def part(
         self, rows: NDArray[np.intp], targets: Targets, weights: Array, map_blocks: Callable[..., Any] = map
     ) -> "Problem":
-        """The same with some of the rows alone, and with other weights for them, in the same coordinates.
+        """The same with some of the rows alone, and with other weights for them.
 
         The classes that have weight must be the same.
         """
         began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
-        part._design, part._hessians = self._design.part(rows, map_blocks), None
+        part._design = self._design.part(rows, map_blocks)
+        part._statistics = part._null = part._hessians = None
         part._seconds = perf_counter() - began
         return part
 
@@ -122,6 +123,15 @@ class Problem:
         if self._space is None:
             return regression
         return Regression(*self._space.restrict(regression.coef, regression.intercept))
+
+    @property
+    def _columns(self) -> ColumnStatistics:
+        """Mean and spread of the features, in which the design matrix is then read."""
+        if self._statistics is None:
+            self._statistics = self._design.statistics(self.sample.weights)
+            if self._fit_intercept:
+                self._design.shift_far_columns(self._statistics)
+        return self._statistics
 
     @property
     def spread(self) -> Array:
@@ -236,7 +246,11 @@ class Problem:
     ) -> "tuple[Regression, Solution, Shared | None]":
         """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
         began = perf_counter()
-        objective = self.objective(C, None if shared is None else shared.objective)
+        objective = self.objective(C)
+        if shared is not None and _is_narrower(objective, shared.objective):
+            shared = None
+        elif shared is not None:
+            objective = self.objective(C, shared.objective)
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             if on_iteration is None:
@@ -430,6 +444,11 @@ class _Remembering:
         if self._last is None or self._last[0] is not x:
             self._last = x, self._function(x)
         return self._last[1]
+
+
+def _is_narrower(part: Objective, whole: Objective) -> bool:
+    """Whether some feature has so much less spread than in the whole that it needs coordinates of its own."""
+    return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
 
 
 def _bound(objective: Objective, gradient: Array) -> float:

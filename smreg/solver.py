@@ -191,7 +191,7 @@ def minimize(
                 reached = search.newton(reached)
             stuck = reached is point
             renewed = reached.norm > tol and search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
-            if stuck and not renewed:
+            if stuck and not renewed and (search.stalled or search.is_drowned(point)):
                 reason = "rounding"
             point = search.verified(search.measured(reached)) if renewed else reached
         if reason:
@@ -352,11 +352,11 @@ class _Search:
 
     def wants_newton(self, point: Point) -> bool:
         """Whether Newton's step is known, or costs least, or tells more than values drowned in rounding."""
-        return point.x is self.looked_at or point.norm <= max(self.near, self.resolution(point))
+        return point.x is self.looked_at or point.norm <= self.near or self.is_drowned(point)
 
-    def resolution(self, point: Point) -> float:
-        """The norm below which values drown in rounding."""
-        return RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+    def is_drowned(self, point: Point) -> bool:
+        """Whether values near the point drown in rounding."""
+        return point.norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
 
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start`: the last accepted point. It may have stalled there."""
@@ -415,7 +415,7 @@ class _Search:
                 point = self.measured(point)
             step = self.newton_step(point)[1]
             trial = self.evaluate(point.x - self.metric.unwhiten(step))
-            norm, is_early = self.ratio * trial.norm, self.resolution(point) < point.norm <= self.near
+            norm, is_early = self.ratio * trial.norm, point.norm <= self.near and not self.is_drowned(point)
             if is_early and (norm > EARLY_PROGRESS * point.norm or trial.value > point.value):
                 self.near = 0.0
                 return self.lbfgs(point)

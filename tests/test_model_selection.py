@@ -383,6 +383,23 @@ def test_every_fit_to_a_fold_is_the_optimum_of_its_training_part(wine, n_classes
             assert best.excess(fold, X[train]) <= UNEQUAL * (tol + rounding) ** 2
 
 
+@pytest.mark.parametrize("outlier", [1e6, 1e9, 1e12, 1e150])
+def test_an_outlier_in_the_test_part_plays_no_part_in_the_fit(wine, outlier):
+    """Its column has 1e6 to 1e150 times the spread in the whole, in whose coordinates the fold would see
+    nothing of it. With an outlier of 1e12 the whole itself converges to 1e-5, and not to 1e-6."""
+    X, y = wine[0].copy(), wine[1]
+    X[0, 3] = outlier
+    rows, Cs, tol = np.arange(len(X)), [1e-3, 1.0, 1e3], 1e-5
+    train, test = rows[rows % 4 > 0], rows[rows % 4 == 0]
+    model = SoftmaxRegressionCV(Cs, cv=[(train, test)] * 2, scoring="accuracy", tol=tol).fit(X, y)
+
+    for j, C in enumerate(Cs):
+        fold = fold_model(model, 0, j, C)
+        best = optimum(X[train], y[train], C=C)
+        assert best.excess(fold, X[train]) <= UNEQUAL * (tol + logit_rounding(fold, X[train])) ** 2
+    assert model.cv_results_["evaluations"].max() < 50
+
+
 def test_the_results_are_tidy_tables(iris):
     model = SoftmaxRegressionCV([10.0, 0.1], cv=3).fit(*iris)
     results, scores = pd.DataFrame(model.cv_results_), pd.DataFrame(model.scores_)

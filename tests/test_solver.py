@@ -440,6 +440,15 @@ def test_the_norm_that_is_reported_at_a_limit_is_that_of_the_hessian_whatever_th
     assert np.sqrt(7 / 8) * norm - 2.0**-24 <= minimum.point.norm <= norm * (1 + 2.0**-24) + 2.0**-24
 
 
+def test_a_start_that_only_its_metric_calls_the_minimum_is_left_though_newton_s_step_fails():
+    """The norm in the metric, ``|tanh x| / 1e2.5``, is below tol; Newton's step ``-sinh(2 x) / 2`` leads
+    from 3 to below -97. At the end the norm in the Hessian is at most tol, and the Hessian is nearly one."""
+    minimum = minimize(log_cosh, FAR, cholesky_metric(1e5 * np.eye(3)), tol=1e-2, max_iter=1000)
+
+    assert minimum.reason == "converged"
+    assert np.linalg.norm(minimum.point.x) <= 1.01e-2
+
+
 def test_a_metric_that_is_called_the_hessian_is_believed():
     """With its norm, in place of conjugate gradients: the two evaluations are the start and Newton's step."""
     function, metric, _ = quadratic()
