@@ -24,6 +24,17 @@ H at the current point says little of H a step away, and Newton's step goes far 
 in the mean. The information is therefore taken at logits divided by a temperature of one and a fifth of
 that, with the mean of the V_k over the classes: a class that is all but separated, whose V_k vanishes, must
 not decide alone. Near the optimum the temperature is one.
+
+**Damping.** Where that is not enough, the solver asks for the metric again, damped as in the method of
+Levenberg and Marquardt: the covariance of the classes becomes ``diag(p_i) - p_i p_i' + tau I``. With
+``tau = (norm / LONGEST)**2``, and a `norm` of at most one in the metric that is not damped, the step moves
+the logits by at most `LONGEST` nats, in the root of the mean square over the rows. It is not the rule,
+because it keeps a row with an extreme feature from going far to where it belongs.
+
+References
+----------
+D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters, Journal of the Society
+for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/0111030
 """
 
 from collections.abc import Callable
@@ -41,6 +52,7 @@ from smreg.sampling import RowSampler, complement, probabilities, systematic, va
 Array = NDArray[np.float64]
 
 SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
+LONGEST = 16.0  # nats that a damped step may move them
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
@@ -238,12 +250,13 @@ class Renewal:
     is_hessian : bool
         Whether the metric is the Hessian, but for sampling, and its norm of the gradient to be believed.
     at : callable
-        ``(phi, norm) -> metric`` at a point where the gradient has that norm.
+        ``(phi, norm, is_damped) -> metric`` at a point where the gradient has that norm; with the norm zero
+        as it is there, neither softened nor damped.
     """
 
     cost: float
     is_hessian: bool
-    at: Callable[[Array, float], Metric]
+    at: Callable[[Array, float, bool], Metric]
 
 
 def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Renewal]:
@@ -261,14 +274,16 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
         cost = 1 + (rows < n) + operations / (SPEED * evaluation_cost(objective))
         cost = cost if operations > NO_COST else 0.0
 
-        def at(phi: Array, norm: float) -> Metric:
+        def at(phi: Array, norm: float, is_damped: bool) -> Metric:
             if norm == 0 and rows >= n:
                 return make(objective, Curvature(phi))
             totals = class_variances(objective, phi)
             temperature = 1.0 + SOFTENING * norm / float(np.sqrt(np.mean(totals)))
+            damping = (min(norm, 1.0) / LONGEST) ** 2 if is_damped else 0.0
             if rows >= n:
-                return make(objective, Curvature(phi, temperature))
-            return make(objective, Curvature(phi, temperature, *sampler()(phi, temperature, totals, rows)))
+                return make(objective, Curvature(phi, temperature, damping))
+            sample = sampler()(phi, temperature, totals + damping, rows, damping)
+            return make(objective, Curvature(phi, temperature, damping, *sample))
 
         return Renewal(cost, is_hessian, at)
 
@@ -304,6 +319,8 @@ class Curvature:
         The point.
     temperature : float
         Divisor of its logits.
+    damping : float
+        ``tau``.
     rows : ndarray of int, or None
         Those that stand for all; None for all.
     weights : ndarray
@@ -312,6 +329,7 @@ class Curvature:
 
     phi: Array
     temperature: float = 1.0
+    damping: float = 0.0
     rows: NDArray[np.int64] | None = None
     weights: Array | None = None
 
@@ -322,6 +340,10 @@ class Curvature:
             eta = np.concatenate([np.zeros_like(eta), eta])
         return probabilities(eta, self.temperature)
 
+    def variances(self, p: Array) -> Array:
+        """``p (1 - p) + tau`` to full precision."""
+        return p * complement(p) + self.damping
+
 
 def class_metric(objective: Objective, at: Curvature) -> Metric:
     """The blocks of each class."""
@@ -329,7 +351,7 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
 
     def own(total: Array, z: Array, s: Array) -> None:
         p = at.probabilities(objective, z)
-        for block, variance in zip(total, (s * p * complement(p))[-K:], strict=True):
+        for block, variance in zip(total, (s * at.variances(p))[-K:], strict=True):
             block += _gram(z * np.sqrt(variance))
 
     blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
@@ -356,7 +378,7 @@ def information(objective: Objective, at: Curvature) -> Array:
         p = at.probabilities(objective, z)
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
         blocks = -_gram(means).reshape(K, width, K, width)
-        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * p * complement(p))]
+        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
         total += blocks
 
     blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)

@@ -233,7 +233,7 @@ class Problem:
         phi = self._coordinates(objective, regression)
         renewals = fisher.renewals(objective, self._sampler(objective))
         ways = [way for way in renewals if way.cost <= allowance]
-        return Shared(objective, ways[-1].at(phi, 0.0)) if ways else None
+        return Shared(objective, ways[-1].at(phi, 0.0, False)) if ways else None
 
     def _solve_smooth(
         self,

@@ -62,14 +62,16 @@ class RowSampler:
         return np.concatenate(list(self.objective.design.map(block, dense=True)))
 
     def __call__(
-        self, phi: Array, temperature: float, totals: Array, size: int
+        self, phi: Array, temperature: float, totals: Array, size: int, damping: float = 0.0
     ) -> tuple[NDArray[np.int64], Array]:
         """Indices of at most `size` rows, and the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class.
+        `totals` are the sums of the variances over all rows, for every class, the damping of each included.
         """
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = self.objective.map_logits(lambda rows, eta: inverse @ variances(eta, temperature), phi)
+        shares = self.objective.map_logits(
+            lambda rows, eta: inverse @ (variances(eta, temperature) + damping), phi
+        )
         weights = self.objective.sample.weights
         return systematic(weights * np.concatenate(list(shares)) * self.leverage, weights, size)
 

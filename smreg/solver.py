@@ -17,6 +17,11 @@ the search does not go back to a cheaper one. With the metrics of `smreg.fisher`
 raw units is some 10 to 40 evaluations away, where the metric of the start alone takes 15 to 500 and plain
 L-BFGS thousands.
 
+**Damping.** Where F is all but flat at a point, Newton's step from there may lead anywhere. If at the first
+trial in a fresh metric F rises by `MISLED` times ``norm**2``, where it should have fallen by half of that, no
+line search along such a direction leads far: the metric is made again, damped. (Not more than `MOST_DAMPED`
+times, for in that metric some searches take steps too small.)
+
 **Stopping.** ``norm = ||g||_{H^-1}`` has no units, and ``F - F* ~ norm**2 / 2``. The norm in the metric at
 hand is nearly that where the metric is fresh, and a hundred times too small where it is poor. Before the
 search is called converged, the norm is therefore measured in the Hessian of the very point: by renewing the
@@ -60,7 +65,8 @@ WARM_COST = 16.0  # evaluations that a metric may cost at a start that may be th
 CHEAP = 2.0  # and where it saves conjugate gradients
 
 NEAR = 2.0**-3  # norm from which Newton's steps are fewer than L-BFGS's, where the Hessian costs nothing
-RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more: 2**4 times the noise
+MISLED, MOST_DAMPED = 100.0, 4
+RESOLUTION = 2.0**-20  # norm below which values of F near one tell no more: 2**6 times the noise
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
 EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
 
@@ -97,7 +103,7 @@ class Renewal(Protocol):
     def is_hessian(self) -> bool:
         """Whether the metric is the Hessian, or near enough for its norm to be believed."""
 
-    def at(self, x: Array, norm: float) -> Metric:
+    def at(self, x: Array, norm: float, is_damped: bool) -> Metric:
         """The metric at x, where the gradient has that norm."""
 
 
@@ -198,6 +204,10 @@ def minimize(
             return search.ended(point, reason)
 
 
+class _MisledError(Exception):
+    """The metric tells nothing of the function a step away."""
+
+
 class _Search:
     """One minimisation: the function in the current metric, and what was asked of it so far."""
 
@@ -221,6 +231,7 @@ class _Search:
         self.seen = 0.0, np.empty(0)
         self.iterations = self.evaluations = self.refreshes = 0
         self.level, self.renewed_at = 0, [0] * len(renewals)
+        self.is_damped, self.dampings = False, 0
         self.near = NEAR if self.is_cheap else 0.0
         self.interrupted = False
 
@@ -262,13 +273,22 @@ class _Search:
         if not due:
             return False
         self.level, way = due[-1], self.renewals[due[-1]]
-        self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm), 1.0
+        self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm, False), 1.0
+        self.is_damped = False
         self.directions = 1 if way.is_hessian else 2
         self.exact_at = point.x if exact else None
         self.renewed_from, self.hessian_at = point.x, point.x if exact and way.is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         self.refreshes += 1
         return True
+
+    def damp(self, point: Point) -> Point:
+        """Make the metric again, damped; the point with its norm in that."""
+        self.metric, self.ratio = self.renewals[self.level].at(point.x, point.norm, True), 1.0
+        self.is_damped, self.dampings = True, self.dampings + 1
+        self.directions, self.hessian_at = 2, None
+        self.refreshes += 1
+        return self.measured(point)
 
     def evaluate(self, x: Array) -> Point:
         """Value and gradient at x."""
@@ -358,19 +378,27 @@ class _Search:
         """Whether values near the point drown in rounding."""
         return point.norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
 
+    def is_misled(self, point: Point, trial: Point) -> bool:
+        """Whether F rises at a trial beyond all that the metric foretold."""
+        return not trial.value <= point.value + MISLED * point.norm**2
+
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start`: the last accepted point. It may have stalled there."""
         latest = accepted = start
         size = lowest = float(np.linalg.norm(start.whitened))
         due_at, finished = self.due_at, False
+        is_fresh = start.x is self.renewed_from and not self.is_damped
         self.stalled = False
         if self.wants_newton(start):
             return start
 
         def scaled(v: Array) -> tuple[float, Array]:
-            nonlocal latest
+            nonlocal latest, is_fresh
             if v.any():
                 latest = self.evaluate(start.x + self.metric.unwhiten(size * v))
+                if is_fresh and self.dampings < MOST_DAMPED and self.is_misled(start, latest):
+                    raise _MisledError
+                is_fresh = False
             if not math.isfinite(latest.norm):  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
             return latest.value, size * latest.whitened
@@ -386,14 +414,19 @@ class _Search:
                 finished = True
                 raise StopIteration
 
-        result = optimize.minimize(
-            scaled,
-            np.zeros_like(start.whitened),
-            jac=True,
-            method="L-BFGS-B",
-            callback=step,
-            options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
-        )
+        try:
+            result = optimize.minimize(
+                scaled,
+                np.zeros_like(start.whitened),
+                jac=True,
+                method="L-BFGS-B",
+                callback=step,
+                options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
+            )
+        except _MisledError:
+            damped = self.damp(start)
+            reached = self.lbfgs(damped)
+            return start if reached is damped else reached
         self.stalled = not finished
         if accepted is start:
             return start

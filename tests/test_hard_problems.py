@@ -134,8 +134,8 @@ def test_rounding_is_no_excuse_above_rounding(C, storage, tol):
     steps lower the norm by ``exp(-1/2)`` each, in float64 to some 1e-10.
 
     There, at last, a warning may say that floating point allows no more. Margins that differ so much make
-    the excess up to four times half the norm's square, and rounding of the norm itself is added where only
-    that is left.
+    the excess up to four times half the norm's square, and rounding is added to the norm itself where only
+    that is left: the roots add up.
     """
     problem, best = solved(separated_classes_of_two_rows, C, many_digits=True)
     X = STORAGES[storage](problem.X)
@@ -146,8 +146,8 @@ def test_rounding_is_no_excuse_above_rounding(C, storage, tol):
     norm = model.solution_.gradient_norm
     assert norm <= max(tol, 1e-9)
     assert model.solution_.reason == ("converged" if norm <= tol else "rounding")
-    rounding = logit_rounding(model, X) ** 2 + (1e-10**2 if tol < 1e-10 else 0.0)
-    assert best.excess(model, X) <= 4 * model.solution_.suboptimality + rounding
+    rounding = logit_rounding(model, X) + (1e-10 if tol < 1e-10 else 0.0)
+    assert np.sqrt(best.excess(model, X)) <= np.sqrt(4 * model.solution_.suboptimality) + rounding
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])

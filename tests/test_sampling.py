@@ -39,9 +39,9 @@ def sampler_of(objective, *, diagonal=False):
     )
 
 
-def sampled(objective, phi, size, temperature=1.0):
-    totals = fisher.class_variances(objective, phi)
-    return sampler_of(objective)(phi, temperature, totals, size)
+def sampled(objective, phi, size, damping=0.0):
+    totals = fisher.class_variances(objective, phi) + damping
+    return sampler_of(objective)(phi, 1.0, totals, size, damping)
 
 
 # -- systematic sampling
@@ -235,18 +235,19 @@ POINTS = {"at the priors": 0.0, "amid": 1.0, "far out": 4.0}
 
 
 @pytest.mark.parametrize("size", POINTS.values(), ids=POINTS)
+@pytest.mark.parametrize("damping", [0.0, 0.01])
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_the_sampled_information_is_near_the_full_one(n_classes, size, rng):
+def test_the_sampled_information_is_near_the_full_one(n_classes, size, damping, rng):
     """Eigenvalues from r rows a dimension are within (1 +- r**-0.5)**2: with ROWS_PER_COLUMN for each
     coefficient from 9/16 to 25/16, and a tenth of slack."""
     n, p = 20_000, 10
     X = rng.standard_t(4, size=(n, p))
     objective = make_objective(X, rng.permutation(np.arange(n) % n_classes), rng.exponential(size=n))
     phi = objective.start() + size / np.sqrt(p) * rng.normal(size=objective.start().size)
-    sample = sampled(objective, phi, ROWS_PER_COLUMN * phi.size)
+    sample = sampled(objective, phi, ROWS_PER_COLUMN * phi.size, damping)
 
-    full = fisher.information(objective, Curvature(phi))
-    estimate = fisher.information(objective, Curvature(phi, 1.0, *sample))
+    full = fisher.information(objective, Curvature(phi, 1.0, damping))
+    estimate = fisher.information(objective, Curvature(phi, 1.0, damping, *sample))
     ratios = linalg.eigvalsh(estimate, full)
     deviation = ROWS_PER_COLUMN**-0.5
     assert (1 - deviation) ** 2 / 1.1 <= ratios.min()
@@ -261,7 +262,7 @@ def test_more_rows_bring_the_information_nearer(rng):
     full = fisher.information(objective, Curvature(phi))
 
     def deviation(size):
-        estimate = fisher.information(objective, Curvature(phi, 1.0, *sampled(objective, phi, size)))
+        estimate = fisher.information(objective, Curvature(phi, 1.0, 0.0, *sampled(objective, phi, size)))
         return np.abs(linalg.eigvalsh(estimate, full) - 1).max()
 
     assert deviation(8000) <= deviation(500) / 2

@@ -52,7 +52,7 @@ def log_cosh(x):
 
 def solve(function, metric, start=None, refresh=None, **options):
     options = {"tol": 1e-8, "max_iter": 1000} | options
-    renewals = () if refresh is None else (Renewal(lambda x, norm: refresh(x)),)
+    renewals = () if refresh is None else (Renewal(lambda x, norm, is_damped: refresh(x)),)
     return minimize(function, np.zeros(3) if start is None else start, metric, renewals, **options)
 
 
@@ -213,7 +213,7 @@ def ways(*costs, hessian=True):
     def way(k):
         last = k == len(costs) - 1
 
-        def at(x, norm):
+        def at(x, norm, is_damped):
             asked[k].append((x, norm))
             return cholesky_metric(np.diag((1.0 if last else 3.0) * (1 - np.tanh(x) ** 2)))
 
@@ -255,7 +255,7 @@ def test_a_dear_way_is_not_used_before_evaluations_have_paid_for_it(cost):
         evaluations.append(x)
         return float(np.sum((units * x) ** 2 / 2 + x**4)), units**2 * x + 4 * x**3
 
-    def at(x, norm):
+    def at(x, norm, is_damped):
         used.append(len(evaluations))
         return cholesky_metric(np.diag(units**2 + 12 * x**2))
 
@@ -322,7 +322,7 @@ def test_the_last_metric_is_handed_over_where_it_was_made_in_the_most_exact_way(
     renewals, _ = ways(*costs)
     made = [[] for _ in costs]
     for way, mine in zip(renewals, made, strict=True):
-        way.at = lambda x, norm, at=way.at, mine=mine: mine.append(at(x, norm)) or mine[-1]
+        way.at = lambda *given, at=way.at, mine=mine: mine.append(at(*given)) or mine[-1]
     minimum = minimize(log_cosh, FAR, cholesky_metric(0.1 * np.eye(3)), renewals, **LONG)
 
     assert minimum.reason == "converged"
@@ -330,6 +330,37 @@ def test_the_last_metric_is_handed_over_where_it_was_made_in_the_most_exact_way(
         assert minimum.metric is made[-1][-1]
     else:
         assert minimum.metric is None
+
+
+SLOPE = 5e-5
+
+
+def decay(x):
+    """``exp(-x)`` plus a slope: with a curvature of ``exp(-x)``, flat beyond its minimum at 9.9."""
+    return float(np.exp(-x).sum() + SLOPE * x.sum()), SLOPE - np.exp(-x)
+
+
+@pytest.mark.parametrize("damping", [0.0, SLOPE])
+def test_a_metric_in_which_newton_s_step_leads_astray_is_made_again_damped_and_not_for_ever(damping):
+    """From 14, with a norm of 0.09, it leads to -46, where the function is 1e20. With the curvature at the
+    minimum added it is one nat long; with nothing added it is no better, and line searches must do.
+
+    A norm of 1e-8 is a distance of ``1e-8 / sqrt(SLOPE)`` from the minimum.
+    """
+    asked = []
+
+    def at(x, norm, is_damped):
+        asked.append((x[0], is_damped))
+        return cholesky_metric(np.diag(np.exp(-x) + is_damped * damping))
+
+    way = Renewal(at, cost=2 * solver.CHEAP)
+    minimum = minimize(decay, np.full(3, 14.0), EUCLIDEAN, [way], tol=1e-8, max_iter=1000, warm=True)
+
+    assert minimum.reason == "converged"
+    assert_allclose(minimum.point.x, -np.log(SLOPE), rtol=0, atol=1.1e-8 / np.sqrt(SLOPE))
+    assert asked[:2] == [(14.0, False), (14.0, True)]
+    assert sum(is_damped for _, is_damped in asked) <= solver.MOST_DAMPED
+    assert minimum.refreshes == len(asked)
 
 
 # -- Newton's steps, where the Hessian costs nothing
@@ -378,7 +409,7 @@ def test_where_newton_s_steps_lead_astray_the_search_goes_on_without_them(functi
         value, slope, _ = function(x[0])
         return SMALL * value, SMALL * np.array([slope])
 
-    def hessian(x, norm=0.0):
+    def hessian(x, norm=0.0, is_damped=False):
         return cholesky_metric([[SMALL * function(x[0])[2]]])
 
     x = np.array([start])
@@ -452,7 +483,9 @@ def test_a_start_that_only_its_metric_calls_the_minimum_is_left_though_newton_s_
 def test_a_metric_that_is_called_the_hessian_is_believed():
     """With its norm, in place of conjugate gradients: the two evaluations are the start and Newton's step."""
     function, metric, _ = quadratic()
-    minimum = minimize(function, np.zeros(3), metric, [Renewal(lambda x, norm: metric)], tol=1e-8, max_iter=9)
+    minimum = minimize(
+        function, np.zeros(3), metric, [Renewal(lambda x, norm, is_damped: metric)], tol=1e-8, max_iter=9
+    )
 
     assert (minimum.evaluations, minimum.refreshes) == (2, 1)
 
@@ -484,7 +517,7 @@ def test_a_tolerance_below_rounding_ends_in_a_metric_that_is_never_exact_too():
     def rough(x):
         return 1.0 + x @ x / 2, x + np.where(x < 0, -1e-12, 1e-12)
 
-    renewals = [Renewal(lambda x, norm: EUCLIDEAN, is_hessian=False)]
+    renewals = [Renewal(lambda x, norm, is_damped: EUCLIDEAN, is_hessian=False)]
     minimum = minimize(rough, np.array([1.0, 2.0, 3.0]), EUCLIDEAN, renewals, tol=1e-14, max_iter=1000)
 
     assert minimum.reason == "rounding"
