@@ -41,6 +41,7 @@ Mask = NDArray[np.bool_]
 
 SUFFICIENT = 2.0**-5  # part of the slope by which q must fall; to the minimum it falls by a half
 MAX_STEPS = 500  # more than were ever seen
+EPS = 2.0**-52
 TINY = 1e-300
 
 
@@ -149,8 +150,16 @@ class Model:
             fell, at = following.fall - at.fall, following
             if not exact and not at.settled and fell <= accuracy**2 * at.fall:
                 break
-        norm = math.sqrt(max(float((at.x - self.start) @ at.moved), 0.0))
-        return ModelMinimum(at.x, norm, at.settled)
+        return ModelMinimum(at.x, self._length(at), at.settled)
+
+    def _length(self, at: _Stage) -> float:
+        """``||x - x0||_H``, or where H is so nearly singular that it drowns, by the fall of q.
+
+        That is at least half of its square.
+        """
+        step = at.x - self.start
+        square, rounding = float(step @ at.moved), len(step) * EPS * float(step**2 @ self.quadratic.diagonal)
+        return math.sqrt(square if square > rounding else max(square, 2.0 * at.fall))
 
     def _step(self, at: _Stage, slope: Array, excess: Array, *, exact: bool) -> _Stage | None:
         """Towards the minimum over the active set; None where floating point allows none."""

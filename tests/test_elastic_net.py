@@ -19,6 +19,7 @@ from sklearn.preprocessing import scale
 from smreg import SoftmaxRegression, fisher, quadratic
 from smreg.design import DesignMatrix
 from smreg.elastic_net import ElasticNet
+from smreg.metric import JITTER
 from smreg.objective import Objective, Sample
 from smreg.regression import Problem
 from smreg.validation import Targets
@@ -428,6 +429,21 @@ def test_the_products_are_those_of_the_matrix(four_classes, l1_ratio, rng, monke
     assert_allclose(products.diagonal, matrix.diagonal, rtol=1e-12)
     solved = [H.solve(active, v[active], exact=True)[0] for H in (matrix, products)]
     assert_allclose(solved[0], solved[1], rtol=1e-6, atol=1e-8)
+
+
+def test_a_step_where_the_curvature_drowns_has_the_length_that_its_fall_tells():
+    """H is singular: along (1, -1) the jitter alone bounds the step. Its curvature of ``2 JITTER`` is not in
+    the products with H, and what they have, rounding, told of a length of zero: of a minimum.
+    """
+    slope = 1e-10 * np.array([1.0, -1.0])
+    model = quadratic.Model(
+        quadratic.DenseQuadratic(np.ones((2, 2))), slope, np.array([1.0, 1.0]), np.zeros(2)
+    )
+    minimum = model.minimum(1e-3)
+    fall = -slope @ (minimum.x - model.start)
+
+    assert fall == pytest.approx(2e-20 / JITTER, rel=1e-3)
+    assert minimum.norm == pytest.approx(np.sqrt(2 * fall), rel=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.floats(0, 3))
