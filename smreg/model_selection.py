@@ -29,8 +29,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     """Softmax regression with C, and the L1 part of the penalty, chosen by cross-validation.
 
     For each `l1_ratio` the path of C is followed from strong to weak regularisation, on all data and on the
-    training part of each fold side by side: the solution on all data, and the metric of its Hessian, are
-    where the folds begin. What is chosen is what ``GridSearchCV(SoftmaxRegression(), {"C": Cs})`` chooses.
+    training part of each fold side by side: the solution on all data, and the metric in which it was found,
+    are where the folds begin. What is chosen is what ``GridSearchCV(SoftmaxRegression(), {"C": Cs})`` chooses.
 
     Parameters
     ----------

@@ -219,10 +219,10 @@ class Problem:
     def solve_for_parts(
         self, C: float, allowance: float, *, tol: float, max_iter: int, start: Regression | None = None
     ) -> "tuple[tuple[Regression, Solution], Shared | None]":
-        """The same, and for parts of the problem the metric near the solution.
+        """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
-        That is the last one of the solver, or else a more exact one, if that costs no more than `allowance`
-        evaluations.
+        That is the last one of the solver, if it was made in the most exact way, or else one made at the
+        solution, in the most exact way that costs no more than `allowance` evaluations.
         """
         regression, solution, shared = self._solve_smooth(C, tol, max_iter, start, None, None)
         return (regression, solution), shared or self._shared(C, regression, allowance)

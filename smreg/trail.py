@@ -195,7 +195,7 @@ AHEAD = 1  # steps of the grid for which parts may be begun early; the whole is 
 
 @dataclass(frozen=True)
 class Step:
-    """A fit, the trail that leads to it, and the metric there where it is for others too."""
+    """A fit, the trail that leads to it, and a metric near there where it is for others too."""
 
     fit: Fit
     trail: Trail
@@ -214,8 +214,8 @@ def follow(
 ) -> Iterator[tuple[Fit, list[Fit]]]:
     """Solve a problem, and parts of it, for one C after the other.
 
-    The parts begin beside the solution of the whole, in the metric of its Hessian there. Meanwhile the whole
-    is solved for the next C.
+    The parts begin beside the solution of the whole, in the last metric of its search. Meanwhile the whole is
+    solved for the next C.
 
     Parameters
     ----------
