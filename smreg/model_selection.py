@@ -30,7 +30,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     For each `l1_ratio` the path of C is followed from strong to weak regularisation, on all data and on the
     training part of each fold side by side: the solution on all data, and the metric in which it was found,
-    are where the folds begin. What is chosen is what ``GridSearchCV(SoftmaxRegression(), {"C": Cs})`` chooses.
+    are where the folds begin. The choice is that of ``GridSearchCV(SoftmaxRegression(), {"C": Cs})``.
 
     Parameters
     ----------
