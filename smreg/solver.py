@@ -134,7 +134,7 @@ class Minimum:
     iterations, evaluations, refreshes : int
         Steps taken; computations of value and gradient; renewals of the metric.
     metric : Metric or None
-        The last one, if it was made in the most exact way.
+        The last one, if it was made in the most exact way, undamped.
     """
 
     point: Point
@@ -470,5 +470,5 @@ class _Search:
         known = point.x is self.looked_at
         step = -self.metric.unwhiten(self.seen[1] if known else point.whitened)
         counts = self.iterations, self.evaluations, self.refreshes
-        is_exact = self.refreshes > 0 and self.level == len(self.renewals) - 1
+        is_exact = self.refreshes > 0 and self.level == len(self.renewals) - 1 and not self.is_damped
         return Minimum(point, step, reason, *counts, self.metric if is_exact else None)
