@@ -163,8 +163,8 @@ def null_metric(objective: Objective, covariance: NullCovariance | None = None) 
 
     `covariance` is that of another penalty, if it is known.
     """
-    eigenvalues, rotation = _null_classes(objective)
     covariance = covariance or null_covariance(objective)
+    eigenvalues, rotation = _null_classes(objective)
     return Metric(rotation.T, _null_factors(objective, covariance, eigenvalues))
 
 
@@ -282,7 +282,7 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
             damping = (min(norm, 1.0) / LONGEST) ** 2 if is_damped else 0.0
             if rows >= n:
                 return make(objective, Curvature(phi, temperature, damping))
-            sample = sampler()(phi, temperature, totals + damping, rows, damping)
+            sample = sampler()(phi, temperature, totals, rows, damping)
             return make(objective, Curvature(phi, temperature, damping, *sample))
 
         return Renewal(cost, is_hessian, at)

@@ -126,11 +126,9 @@ class Problem:
 
     @property
     def _columns(self) -> ColumnStatistics:
-        """Mean and spread of the features, in which the design matrix is then read."""
+        """Mean and spread of the features."""
         if self._statistics is None:
             self._statistics = self._design.statistics(self.sample.weights)
-            if self._fit_intercept:
-                self._design.shift_far_columns(self._statistics)
         return self._statistics
 
     @property
@@ -246,7 +244,7 @@ class Problem:
     ) -> "tuple[Regression, Solution, Shared | None]":
         """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
         began = perf_counter()
-        objective = self.objective(C)
+        objective = self.objective(C)  # which shifts far columns, whatever the coordinates are
         if shared is not None and _is_narrower(objective, shared.objective):
             shared = None
         elif shared is not None:

@@ -66,8 +66,10 @@ class RowSampler:
     ) -> tuple[NDArray[np.int64], Array]:
         """Indices of at most `size` rows, and the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class, the damping of each included.
+        `totals` are the sums of the variances over all rows, for every class, to each of which the damping is
+        still to be added.
         """
+        totals = totals + damping
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
         shares = self.objective.map_logits(
             lambda rows, eta: inverse @ (variances(eta, temperature) + damping), phi

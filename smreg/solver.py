@@ -65,7 +65,7 @@ WARM_COST = 16.0  # evaluations that a metric may cost at a start that may be th
 CHEAP = 2.0  # and where it saves conjugate gradients
 
 NEAR = 2.0**-3  # norm from which Newton's steps are fewer than L-BFGS's, where the Hessian costs nothing
-MISLED, MOST_DAMPED = 100.0, 4
+MISLED, MOST_DAMPED = 100.0, 4  # see Damping
 RESOLUTION = 2.0**-20  # norm below which values of F near one tell no more: 2**6 times the noise
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
 EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
@@ -192,7 +192,7 @@ def minimize(
         elif search.over:
             reason = "callback" if search.interrupted else "max_iter"
         else:
-            reached = search.lbfgs(point)
+            reached = search.descend(point)
             if search.stalled or search.wants_newton(reached):
                 reached = search.newton(reached)
             stuck = reached is point
@@ -272,23 +272,27 @@ class _Search:
         due = [i for i in ways if self.renewals[i].cost <= max(allowance, spent[i])]
         if not due:
             return False
-        self.level, way = due[-1], self.renewals[due[-1]]
-        self.metric, self.ratio = way.at(point.x, 0.0 if exact else point.norm, False), 1.0
-        self.is_damped = False
-        self.directions = 1 if way.is_hessian else 2
+        self.level = due[-1]
+        is_hessian = self.renewals[self.level].is_hessian
+        self.make_metric(point.x, 0.0 if exact else point.norm, is_damped=False)
+        self.directions = 1 if is_hessian else 2
         self.exact_at = point.x if exact else None
-        self.renewed_from, self.hessian_at = point.x, point.x if exact and way.is_hessian else None
+        self.renewed_from, self.hessian_at = point.x, point.x if exact and is_hessian else None
         self.renewed_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
-        self.refreshes += 1
         return True
 
     def damp(self, point: Point) -> Point:
         """Make the metric again, damped; the point with its norm in that."""
-        self.metric, self.ratio = self.renewals[self.level].at(point.x, point.norm, True), 1.0
-        self.is_damped, self.dampings = True, self.dampings + 1
+        self.make_metric(point.x, point.norm, is_damped=True)
         self.directions, self.hessian_at = 2, None
-        self.refreshes += 1
+        self.dampings += 1
         return self.measured(point)
+
+    def make_metric(self, x: Array, norm: float, *, is_damped: bool) -> None:
+        """Make the metric in the present way."""
+        self.metric, self.ratio = self.renewals[self.level].at(x, norm, is_damped), 1.0
+        self.is_damped = is_damped
+        self.refreshes += 1
 
     def evaluate(self, x: Array) -> Point:
         """Value and gradient at x."""
@@ -382,12 +386,21 @@ class _Search:
         """Whether F rises at a trial beyond all that the metric foretold."""
         return not trial.value <= point.value + MISLED * point.norm**2
 
+    def descend(self, start: Point) -> Point:
+        """Run L-BFGS from `start`, in a damped metric where a fresh one leads astray."""
+        try:
+            return self.lbfgs(start)
+        except _MisledError:
+            damped = self.damp(start)
+            reached = self.lbfgs(damped)
+            return start if reached is damped else reached
+
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start`: the last accepted point. It may have stalled there."""
         latest = accepted = start
         size = lowest = float(np.linalg.norm(start.whitened))
         due_at, finished = self.due_at, False
-        is_fresh = start.x is self.renewed_from and not self.is_damped
+        is_fresh = start.x is self.renewed_from and not self.is_damped and self.dampings < MOST_DAMPED
         self.stalled = False
         if self.wants_newton(start):
             return start
@@ -396,7 +409,7 @@ class _Search:
             nonlocal latest, is_fresh
             if v.any():
                 latest = self.evaluate(start.x + self.metric.unwhiten(size * v))
-                if is_fresh and self.dampings < MOST_DAMPED and self.is_misled(start, latest):
+                if is_fresh and self.is_misled(start, latest):
                     raise _MisledError
                 is_fresh = False
             if not math.isfinite(latest.norm):  # high enough for the line search to cut the step
@@ -414,19 +427,14 @@ class _Search:
                 finished = True
                 raise StopIteration
 
-        try:
-            result = optimize.minimize(
-                scaled,
-                np.zeros_like(start.whitened),
-                jac=True,
-                method="L-BFGS-B",
-                callback=step,
-                options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
-            )
-        except _MisledError:
-            damped = self.damp(start)
-            reached = self.lbfgs(damped)
-            return start if reached is damped else reached
+        result = optimize.minimize(
+            scaled,
+            np.zeros_like(start.whitened),
+            jac=True,
+            method="L-BFGS-B",
+            callback=step,
+            options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
+        )
         self.stalled = not finished
         if accepted is start:
             return start
@@ -451,7 +459,7 @@ class _Search:
             norm, is_early = self.ratio * trial.norm, point.norm <= self.near and not self.is_drowned(point)
             if is_early and (norm > EARLY_PROGRESS * point.norm or trial.value > point.value):
                 self.near = 0.0
-                return self.lbfgs(point)
+                return self.descend(point)
             if not norm <= PROGRESS * point.norm:
                 break
             surely = 0 < MARGIN * norm <= self.tol and not self.is_cheap

@@ -40,7 +40,7 @@ def sampler_of(objective, *, diagonal=False):
 
 
 def sampled(objective, phi, size, damping=0.0):
-    totals = fisher.class_variances(objective, phi) + damping
+    totals = fisher.class_variances(objective, phi)
     return sampler_of(objective)(phi, 1.0, totals, size, damping)
 
 
