@@ -31,10 +31,14 @@ MAX_MEAN_TO_SPREAD = 2.0**13
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """Weighted mean and standard deviation of every column, each of shape (n_features,)."""
+    """Weighted mean and standard deviation of every column, each of shape (n_features,).
+
+    `rounding` is that of its numbers: what varies by less is no information.
+    """
 
     mean: Array
     spread: Array
+    rounding: Array
 
 
 class DesignMatrix:
@@ -48,12 +52,18 @@ class DesignMatrix:
         `map`, or the `map` of a thread pool: results must come in the order of the blocks.
     index : ndarray of int, optional
         The rows of a dense X that there are, in place of all.
+    rounding : ndarray of shape (n_features,), optional
+        That of the numbers in each column, if it is not that of their type.
     """
 
     def __init__(
-        self, X: Any, map_blocks: Callable[..., Any] = map, index: NDArray[np.intp] | None = None
+        self,
+        X: Any,
+        map_blocks: Callable[..., Any] = map,
+        index: NDArray[np.intp] | None = None,
+        rounding: Array | None = None,
     ) -> None:
-        self.X, self.index = X, index
+        self.X, self.index, self.rounding = X, index, rounding
         self.n_samples, self.n_features = X.shape[0] if index is None else len(index), X.shape[1]
         self.is_sparse = sparse.issparse(X)
         self.offset = np.zeros(self.n_features)
@@ -63,9 +73,10 @@ class DesignMatrix:
     def part(self, index: NDArray[np.intp], map_blocks: Callable[..., Any] = map) -> "DesignMatrix":
         """Some of the rows: of a dense X without a copy."""
         if self.is_sparse:
-            made = DesignMatrix(self.X[index], map_blocks)
+            made = DesignMatrix(self.X[index], map_blocks, None, self.rounding)
         else:
-            made = DesignMatrix(self.X, map_blocks, index if self.index is None else self.index[index])
+            chosen = index if self.index is None else self.index[index]
+            made = DesignMatrix(self.X, map_blocks, chosen, self.rounding)
         made.offset = self.offset
         return made
 
@@ -146,7 +157,8 @@ class DesignMatrix:
 
         lows, highs = zip(*self.map(extremes), strict=True)
         low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
-        unit = power_of_two(np.maximum(np.abs(low), np.abs(high)))
+        largest = np.maximum(np.abs(low), np.abs(high))
+        unit = power_of_two(largest)
 
         def sums(rows: slice) -> Array:
             block, w = weighted(rows)
@@ -165,7 +177,8 @@ class DesignMatrix:
             return np.asarray(z.T @ w + np.maximum(zeros, 0.0) * (mean / unit) ** 2)
 
         spread = unit * np.sqrt(np.maximum(sum_of(self.map(squares)), 0.0))
-        return ColumnStatistics(mean, np.where(low == high, 0.0, spread))
+        rounding = np.finfo(self.X.dtype).eps * largest if self.rounding is None else self.rounding
+        return ColumnStatistics(mean, np.where(low == high, 0.0, spread), rounding)
 
     def shift_far_columns(self, columns: ColumnStatistics) -> None:
         """From now on read columns that lie far from zero, for their spread, relative to their mean.

@@ -88,6 +88,8 @@ class Objective:
     class_rows : bool
         Whether the coordinates have a row for each class instead of each contrast, ``Q`` being the identity:
         for penalties that are not those of contrasts. Adding a constant to a column is then no change.
+    determined : ndarray of bool of shape (n_features,), optional
+        Features that others determine: like constants they have no part in any direction.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Objective:
         columns: ColumnStatistics | None = None,
         like: "Objective | None" = None,
         class_rows: bool = False,
+        determined: NDArray[np.bool_] | None = None,
     ) -> None:
         self.design, self.sample, self.penalty = design, sample, penalty
         self.fit_intercept, self.single_row = fit_intercept, single_row
@@ -111,11 +114,16 @@ class Objective:
             self.class_contrasts = np.eye(n_classes)
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
         self.shape = (self.contrasts.shape[1], design.n_features + fit_intercept)
-        self.mean, self.spread, self.scale = like.standard if like else self._standard(columns)
+        self.mean, self.spread, self.scale = (
+            like.standard if like else self._standard(columns, determined)
+        )
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
+        self._resting = np.flatnonzero(self.spread == 0)
         self._has_zero_weights = bool((sample.weights == 0).any())
 
-    def _standard(self, columns: ColumnStatistics | None) -> tuple[Array, Array, Array]:
+    def _standard(
+        self, columns: ColumnStatistics | None, determined: NDArray[np.bool_] | None
+    ) -> tuple[Array, Array, Array]:
         """Mean, spread and scale of the features: the choice of the coordinates."""
         columns = columns or self.design.statistics(self.sample.weights)
         if self.fit_intercept:
@@ -123,6 +131,8 @@ class Objective:
             self.design.shift_far_columns(columns)
         else:
             mean, spread = np.zeros(self.design.n_features), np.hypot(columns.mean, columns.spread)
+        if determined is not None:
+            spread = np.where(determined, 0.0, spread)
         return mean, spread, power_of_two(np.hypot(spread, np.sqrt(self.penalty)))
 
     @property
@@ -158,7 +168,7 @@ class Objective:
             coef_gradient = coef_gradient - intercept_gradient[:, np.newaxis] * far
             gradient[:, p] = self.contrasts.T @ intercept_gradient
         gradient[:, :p] = self.contrasts.T @ (coef_gradient / self.scale)
-        gradient[:, :p][:, self.spread == 0] = 0.0  # a constant has no part in any direction
+        gradient[:, self._resting] = 0.0  # a constant has no part in any direction
         return gradient.ravel()
 
     def start(self) -> Array:
@@ -220,6 +230,7 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):  # in rows without weight
             np.divide(block, self.scale[:, np.newaxis], out=z[:p])
             z[:p] -= ((self.mean - self.design.offset) / self.scale)[:, np.newaxis]
+        z[self._resting] = 0.0
         if self._has_zero_weights:
             z[:p, self.sample.weights[rows] == 0] = 0.0
         return z

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg import elastic_net, fisher, rownewton, solver
+from smreg import collinear, elastic_net, fisher, rownewton, solver
+from smreg.collinear import NullSpace
 from smreg.design import ColumnStatistics, DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
@@ -20,7 +21,7 @@ from smreg.rowspace import RowSpace, is_wide
 from smreg.sampling import RowSampler
 from smreg.singletons import Singletons, has_singletons
 from smreg.solution import Solution
-from smreg.unpenalised import is_separated, least_norm
+from smreg.unpenalised import is_separated
 from smreg.validation import Targets
 from smreg.working import Hessians
 
@@ -78,6 +79,7 @@ class Problem:
         self._statistics: ColumnStatistics | None = None
         self._null: fisher.NullCovariance | None = None
         self._hessians: Hessians | None = None
+        self._null_space: NullSpace | None = None
         self._seconds = perf_counter() - began
 
     def _weigh(self, targets: Targets, weights: Array) -> None:
@@ -108,7 +110,7 @@ class Problem:
         part = copy(self)
         part._weigh(targets, weights)
         part._design = self._design.part(rows, map_blocks)
-        part._statistics = part._null = part._hessians = None
+        part._statistics = part._null = part._hessians = part._null_space = None
         part._seconds = perf_counter() - began
         return part
 
@@ -138,16 +140,34 @@ class Problem:
 
     def objective(self, C: float, like: Objective | None = None, *, class_rows: bool = False) -> Objective:
         """The penalised cross-entropy, in the coordinates of the solver."""
+        penalty = self.penalty(C)
+        null = self._nulls() if penalty == 0 and not class_rows else None
+        return self._objective(penalty, like, class_rows, null and null.determined)
+
+    def _objective(
+        self,
+        penalty: float,
+        like: Objective | None = None,
+        class_rows: bool = False,
+        determined: NDArray[np.bool_] | None = None,
+    ) -> Objective:
         return Objective(
             self._design,
             self.sample,
-            penalty=self.penalty(C),
+            penalty=penalty,
             fit_intercept=self._fit_intercept,
             single_row=self._layout.n_classes == 2,
             columns=self._columns,
             like=like,
             class_rows=class_rows,
+            determined=determined,
         )
+
+    def _nulls(self) -> NullSpace | None:
+        """The combinations of features that are null."""
+        if self._null_space is None:
+            self._null_space = collinear.null_space(self._objective(0.0), self._columns.rounding)
+        return self._null_space
 
     def null_gradient(self) -> tuple[Array, float]:
         """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
@@ -260,8 +280,7 @@ class Problem:
         if objective.penalty == 0 and reason != "callback":
             if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
                 reason = "separation"
-            else:
-                phi = least_norm(objective, phi)
+            phi = self._least_norm(objective, phi)
         bound = _bound(objective, minimum.point.gradient)
         solution = self._solution(
             minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
@@ -420,7 +439,22 @@ class Problem:
 
     def _coordinates(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
-        return objective.coordinates(*self._layout.restrict(regression))
+        coef, intercept = self._layout.restrict(regression)
+        null = self._nulls() if objective.penalty == 0 and not objective.class_rows else None
+        if null is not None:
+            eliminated = null.eliminated(coef)
+            coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.mean
+        return objective.coordinates(coef, intercept)
+
+    def _least_norm(self, objective: Objective, phi: Array) -> Array:
+        """The coordinates with the probabilities of `phi` whose coefficients have the least norm."""
+        null = self._nulls()
+        if null is None:
+            return collinear.onto_rows(objective, phi)
+        minimal = phi.reshape(objective.shape).copy()
+        coef = minimal[:, : self._design.n_features]
+        coef[:] = null.least_norm(coef / objective.scale) * objective.scale
+        return minimal.ravel()
 
 
 @dataclass(frozen=True)
@@ -445,7 +479,12 @@ class _Remembering:
 
 
 def _is_narrower(part: Objective, whole: Objective) -> bool:
-    """Whether some feature has so much less spread than in the whole that it needs coordinates of its own."""
+    """Whether some feature has so much less spread than in the whole that it needs coordinates of its own.
+
+    Or whether, without a penalty, other features determine others.
+    """
+    if part.penalty == 0 and ((part.spread > 0) != (whole.spread > 0)).any():
+        return True
     return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
 
 

@@ -13,6 +13,11 @@ U and sigma are those of ``R R'``, of size n, and ``B = diag(1 / sigma) U' R`` i
 errors of ``R R'`` hide directions whose variance is below some ``2**-48`` of the largest. Where the penalty
 does not outweigh them, R is decomposed itself, at the cost of two copies of X; then only what lies below
 that of the largest singular value is lost.
+
+The rows of R, weighted by the roots of s, sum to zero, so that they span one dimension less than there are
+rows. A mean that is far from zero has a rounding error that would hide that, and pass for one more direction:
+it is taken from R in turn. And since the numbers of X are known to their rounding alone, the coordinates are
+too: it is handed on with them.
 """
 
 from collections.abc import Callable, Iterator
@@ -60,7 +65,8 @@ class RowSpace:
         self.used = np.flatnonzero(weights)
         self.root = np.sqrt(weights[self.used] / weights.sum())
         self.columns = design.X.tocsc() if design.is_sparse else design.X
-        self.mean = self._mean()
+        columns = design.statistics(self._normalised())
+        self.mean = columns.mean if centred else np.zeros(design.n_features)
         width = max(PANEL_NUMBERS // len(self.used), 1)
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
         gram = self._gram()
@@ -85,7 +91,7 @@ class RowSpace:
             self.left = U / sigma
         Z = np.zeros((design.n_samples, len(sigma)))
         Z[self.used] = U * (sigma * self.unit) / self.root[:, np.newaxis]
-        self.coordinates = DesignMatrix(Z, design.map_blocks)
+        self.coordinates = DesignMatrix(Z, design.map_blocks, rounding=self._rounding(columns.rounding))
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
@@ -103,13 +109,18 @@ class RowSpace:
             return coef @ self.basis.T, shifted
         return sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left, shifted
 
-    def _mean(self) -> Array:
-        """Weighted mean of every column, exact for a constant one; zero where rows are not centred."""
-        if not self.centred:
-            return np.zeros(self.design.n_features)
+    def _rounding(self, of_columns: Array) -> Array | None:
+        """That of the coordinates, where there is a basis to tell it."""
+        if self.basis is None:
+            return None
+        largest = max(float(of_columns.max(initial=0.0)), SMALLEST)
+        return np.asarray(largest * np.sqrt(np.square(self.basis) @ np.square(of_columns / largest)))
+
+    def _normalised(self) -> Array:
+        """The weights, summing to one."""
         weights = np.zeros(self.design.n_samples)
         weights[self.used] = self.root**2
-        return self.design.statistics(weights).mean
+        return weights
 
     def _rows(self, panel: slice) -> Array:
         """Some columns of ``R / unit``."""
@@ -119,6 +130,8 @@ class RowSpace:
             columns = columns[self.used]
         rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
+        if self.centred:
+            rows -= np.outer(self.root, self.root @ rows)
         return rows
 
     def _map(self, function: Callable[[Array, slice], Array]) -> Iterator[Array]:

@@ -219,6 +219,6 @@ def _restricted(loss: Objective, features: Indices) -> Objective:
         penalty=0.0,
         fit_intercept=loss.fit_intercept,
         single_row=loss.single_row,
-        columns=ColumnStatistics(loss.mean[features], loss.spread[features]),
+        columns=ColumnStatistics(loss.mean[features], loss.spread[features], np.zeros(len(features))),
         class_rows=True,
     )
