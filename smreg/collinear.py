@@ -5,9 +5,9 @@ Each such combination *determines* one of its columns by the others: the search 
 all solutions with the same probabilities the one is taken whose coefficients have the least Euclidean norm in
 the units of X.
 
-**Rounding.** The numbers of a column are known to their rounding r_j alone, and a combination ``a`` of columns
-to ``sqrt(sum_j a_j^2 r_j^2)``. What varies by less is no information: fitted, it would ask for coefficients
-so large that they could not be told to any digit.
+**Rounding.** The numbers of a column are known to their rounding r_j alone, and a combination ``a`` of
+columns to ``sqrt(sum_j a_j^2 r_j^2)``. What varies by less is no information: fitted, it would ask for
+coefficients so large that they could not be told to any digit.
 """
 
 from dataclasses import dataclass
@@ -49,6 +49,11 @@ class NullSpace:
     echelon: Array
     pivots: NDArray[np.intp]
     scale: Array
+
+    @classmethod
+    def empty(cls, n_features: int) -> "NullSpace":
+        """That of columns of which none is determined by others."""
+        return cls(np.empty((n_features, 0)), np.empty(0, dtype=np.intp), np.ones(n_features))
 
     @property
     def determined(self) -> NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from smreg.solution import Solution
 from smreg.threads import IN_TURN
 from smreg.trail import Fit, follow, grid
 from smreg.validation import Targets, is_soft
+from smreg.verification import verified
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -265,7 +266,7 @@ class PathSearch:
             for j, C in enumerate(self.Cs):
                 with report.candidate(C, l1_ratio) as told:
                     whole, fits = next(steps)
-                    self.wholes[i].append((problem.expand(whole[0]), whole[1]))
+                    self.wholes[i].append(self._verified(problem, whole, C, l1_ratio))
                     for k, (regression, solution) in enumerate(fits):
                         with told.fold():
                             self._keep(problem.expand(regression), solution, i, j, k)
@@ -328,6 +329,15 @@ class PathSearch:
             largest_C=largest_C,
             l1=l1,
         )
+
+    def _verified(self, problem: Problem, fit: Fit, C: float, l1_ratio: float) -> Fit:
+        """The fit to all data in terms of the features as they came."""
+        options: dict[str, Any] = {
+            "l1_ratio": l1_ratio,
+            "tol": self.model.tol,
+            "max_iter": self.model.max_iter,
+        }
+        return verified(problem, fit, C, dtype=self.X.dtype, **options)
 
     def _follow(self, problem: Problem, l1_ratio: float) -> Iterator[tuple[Fit, list[Fit]]]:
         """With threads for the fits, or for each block of rows where there is but one fold."""

@@ -141,6 +141,8 @@ class DesignMatrix:
 
         The spread is exactly zero for a constant column, and nothing over- or underflows: columns
         are brought to magnitude one by a power of two before they are squared.
+
+        Raises a ValueError where a number is none: no fit begins with it.
         """
 
         def weighted(rows: slice) -> tuple[Any, Array]:
@@ -158,6 +160,11 @@ class DesignMatrix:
         lows, highs = zip(*self.map(extremes), strict=True)
         low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
         largest = np.maximum(np.abs(low), np.abs(high))
+        if not np.isfinite(largest).all():
+            raise ValueError(
+                "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps "
+                "validation from saying where."
+            )
         unit = power_of_two(largest)
 
         def sums(rows: slice) -> Array:

@@ -30,6 +30,7 @@ from smreg.validation import (
     is_soft,
     weigh,
 )
+from smreg.verification import verified
 
 Array = NDArray[Any]
 
@@ -242,15 +243,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     largest_C=self.C,
                     l1=self.l1_ratio > 0,
                 )
-                regression, solution = problem.solve(
-                    self.C,
-                    l1_ratio=self.l1_ratio,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    start=start and problem.restrict(start),
-                    on_iteration=report,
-                )
-                regression = problem.expand(regression)
+                options: dict[str, Any] = {
+                    "l1_ratio": self.l1_ratio,
+                    "tol": self.tol,
+                    "max_iter": self.max_iter,
+                }
+                start = start and problem.restrict(start)
+                fit = problem.solve(self.C, start=start, on_iteration=report, **options)
+                regression, solution = verified(problem, fit, self.C, dtype=X_checked.dtype, **options)
             for name, value in report.attributes(regression).items():
                 setattr(self, name, value)
             self.n_iter_ = solution.iterations

@@ -114,9 +114,7 @@ class Objective:
             self.class_contrasts = np.eye(n_classes)
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts
         self.shape = (self.contrasts.shape[1], design.n_features + fit_intercept)
-        self.mean, self.spread, self.scale = (
-            like.standard if like else self._standard(columns, determined)
-        )
+        self.mean, self.spread, self.scale = like.standard if like else self._standard(columns, determined)
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._resting = np.flatnonzero(self.spread == 0)
         self._has_zero_weights = bool((sample.weights == 0).any())

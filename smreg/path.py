@@ -16,6 +16,7 @@ from smreg.regression import Problem
 from smreg.solution import Solution
 from smreg.threads import row_threads
 from smreg.trail import check_grid, follow, grid
+from smreg.verification import verified
 
 Array = NDArray[np.float64]
 
@@ -198,8 +199,9 @@ def regularization_path(
             problem.degrees_of_freedom(C, regression, l1_ratio)
             for C, (regression, _) in zip(values, fits, strict=True)
         ]
-        expanded = [problem.expand(regression) for regression, _ in fits]
-    solutions = [solution for _, solution in fits]
+        options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter, "dtype": X.dtype}
+        fits = [verified(problem, fit, C, **options) for C, fit in zip(values, fits, strict=True)]
+    expanded, solutions = zip(*fits, strict=True)
     warn_of_unconverged(solutions, tol, max_iter)
     return RegularizationPath(
         Cs=values,

@@ -59,6 +59,15 @@ class Problem:
     l1 : bool
         Whether an L1 penalty will be asked for. Features are then not replaced by fewer that say the same,
         whose coefficients have another L1 norm.
+
+    Attributes
+    ----------
+    given : DesignMatrix
+        The features as they came.
+    sample : Sample
+        Targets among the classes that take part, and normalised weights.
+    layout : Layout
+        Which these classes are.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Problem:
         began = perf_counter()
         self._fit_intercept = fit_intercept
         self._weigh(targets, weights)
+        self.given = design
         self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
         self._design = design if self._space is None else self._space.coordinates
         self._statistics: ColumnStatistics | None = None
@@ -85,8 +95,8 @@ class Problem:
     def _weigh(self, targets: Targets, weights: Array) -> None:
         self._largest = weights.max()
         relative = weights / self._largest  # whose sum does not overflow
-        self._layout = Layout.of(targets, relative, self._fit_intercept)
-        self.sample, self._total = self._layout.sample(targets, relative)
+        self.layout = Layout.of(targets, relative, self._fit_intercept)
+        self.sample, self._total = self.layout.sample(targets, relative)
 
     @property
     def total_weight(self) -> float:
@@ -126,6 +136,21 @@ class Problem:
             return regression
         return Regression(*self._space.restrict(regression.coef, regression.intercept))
 
+    def is_reduced(self, C: float) -> bool:
+        """Whether the answer is that of another problem, of fewer features, in terms of all of them."""
+        if self._space is not None or self.penalty(C) > 0:
+            return self._space is not None
+        null = self._nulls()
+        return null is None or len(null.pivots) > 0
+
+    def unreduced(self) -> "Problem":
+        """The same with the features as they came, and none of them left out."""
+        made = copy(self)
+        made._design, made._space = self.given, None
+        made._statistics = made._null = made._hessians = None
+        made._null_space = NullSpace.empty(made._design.n_features)
+        return made
+
     @property
     def _columns(self) -> ColumnStatistics:
         """Mean and spread of the features."""
@@ -142,7 +167,7 @@ class Problem:
         """The penalised cross-entropy, in the coordinates of the solver."""
         penalty = self.penalty(C)
         null = self._nulls() if penalty == 0 and not class_rows else None
-        return self._objective(penalty, like, class_rows, null and null.determined)
+        return self._objective(penalty, like, class_rows, None if null is None else null.determined)
 
     def _objective(
         self,
@@ -156,7 +181,7 @@ class Problem:
             self.sample,
             penalty=penalty,
             fit_intercept=self._fit_intercept,
-            single_row=self._layout.n_classes == 2,
+            single_row=self.layout.n_classes == 2,
             columns=self._columns,
             like=like,
             class_rows=class_rows,
@@ -435,11 +460,11 @@ class Problem:
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
         """The coefficients of all classes."""
-        return self._layout.expand(*objective.coefficients(phi))
+        return self.layout.expand(*objective.coefficients(phi))
 
     def _coordinates(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
-        coef, intercept = self._layout.restrict(regression)
+        coef, intercept = self.layout.restrict(regression)
         null = self._nulls() if objective.penalty == 0 and not objective.class_rows else None
         if null is not None:
             eliminated = null.eliminated(coef)

@@ -15,6 +15,7 @@ from optima import logit_rounding
 from problems import STORAGES as LAYOUTS
 from problems import labels, sample
 from scipy import sparse
+from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -566,3 +567,58 @@ def test_an_unpenalised_search_that_was_cut_short_says_so_and_not_that_it_is_sep
         model = SoftmaxRegression(C=INF, max_iter=2).fit(X, y)
 
     assert model.solution_.reason == "max_iter"
+
+
+# -- rounding that is no information
+
+
+def heights_in_two_units(dtype):
+    """Centimetres and inches beside two other features, each rounded by itself."""
+    rng = np.random.default_rng(7)
+    cm, kg, score = (
+        rng.normal(170, 10, 60),
+        rng.normal(70, 12, 60),
+        rng.normal(size=60) + 0.3 * (np.arange(60) % 3),
+    )
+    return np.column_stack([cm, cm / 2.54, kg, score]).astype(dtype), np.arange(60) % 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_rounding_of_collinear_columns_is_not_fitted(dtype):
+    """Both columns say what one of them says: the logits are those without the second.
+
+    It is off by the rounding of 170 cm, times a coefficient below 1; tol=1e-10 is beyond that.
+    """
+    X, y = heights_in_two_units(dtype)
+    both, one = (SoftmaxRegression(C=np.inf, tol=1e-10).fit(Z, y) for Z in (X, X[:, [0, 2, 3]]))
+    rounding = float(np.finfo(dtype).eps) * 2**9  # eight sums of terms up to 30
+
+    assert both.converged_
+    assert both.solution_.objective == pytest.approx(one.solution_.objective, abs=rounding)
+    assert_allclose(both.decision_function(X), one.decision_function(X[:, [0, 2, 3]]), rtol=0, atol=rounding)
+    assert_allclose(both.coef_[:, 0], 2.54 * both.coef_[:, 1], rtol=2**8 * np.finfo(dtype).eps)
+
+
+def test_a_column_that_is_constant_but_for_rounding_tells_nothing():
+    """1e8 and its neighbours in float32, eight apart, given to the classes one by one."""
+    X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    y = np.arange(60) % 3
+    far = np.nextafter(np.float32(1e8), np.where(y == 1, np.inf, 0).astype(np.float32))
+    model = SoftmaxRegression(C=np.inf).fit(np.column_stack([X, far]), y)
+
+    assert model.converged_
+    assert_array_equal(model.coef_[:, 2], 0.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"C": np.inf}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5}], ids=str)
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_told_although_it_was_not_looked_for(number, store, options, wine):
+    """With assume_finite validation does not look: the fit does not begin, and nothing fitted is lost."""
+    X, y = wine
+    model = SoftmaxRegression().fit(X, y).set_params(**options)
+    before, X = model.coef_, X.copy()
+    X[5, 3] = number
+    with config_context(assume_finite=True), pytest.raises(ValueError, match="X must hold finite numbers"):
+        model.fit(store(X), y)
+    assert model.coef_ is before

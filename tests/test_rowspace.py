@@ -7,10 +7,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from optima import UNEQUAL, assert_optimal, optimum
 from problems import labels
 from scipy import linalg, sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, cross_entropy
 from smreg.design import DesignMatrix
+from smreg.objective import Objective
 from smreg.rowspace import RowSpace, is_wide
 
 EPS = np.finfo(np.float64).eps
@@ -378,3 +380,72 @@ def test_callbacks_see_coefficients_of_the_features(store, n_classes, rng):
     assert model.coef_.shape[1] == X.shape[1]
     assert_array_equal(watcher.coefficients[-1][0], model.coef_)
     assert_array_equal(watcher.coefficients[-1][1], model.intercept_)
+
+
+# -- far from zero, without a penalty
+
+
+def far(rng, mean, n=60, p=200):
+    """Three classes of rows far from zero, multiples of 2**-8 so that the sum with the mean is exact."""
+    X = rng.normal(size=(3, p))[np.arange(n) % 3] + rng.normal(size=(n, p))
+    return np.round(X * 2**8) / 2**8 + mean
+
+
+def objective_of(model, X, targets):
+    """The cross-entropy that coefficients give, from their logits in float64."""
+    logits = X.astype(np.float64) @ model.coef_.T.astype(np.float64) + model.intercept_
+    return float(cross_entropy(targets, logits).mean())
+
+
+def size_of_logits(model, X):
+    """The largest sum of the sizes of a logit's terms: what the rounding of coefficients is multiplied by."""
+    return float((np.abs(X) @ np.abs(model.coef_).T + np.abs(model.intercept_)).max())
+
+
+@pytest.mark.parametrize("mean", [0.0, 2.0**4, 2.0**10, 2.0**20])
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+def test_without_a_penalty_wide_rows_far_from_zero_are_fitted_as_near_to_it(store, mean, rng):
+    """Soft targets are met exactly, by least-norm coefficients that no shift changes: the objective is their
+    entropy.
+
+    Sums of 200 terms whose sizes the mean multiplies; the condition of the rows is below 2**4.
+    """
+    X, votes = far(rng, 0.0), rng.dirichlet([2, 2, 2], size=60)
+    near, away = fit(X, votes, C=INF), fit(store(X + mean), votes, C=INF)
+    entropy = -np.mean(np.sum(votes * np.log(votes), axis=1))
+
+    assert away.converged_
+    assert away.solution_.objective == pytest.approx(entropy, rel=1e-12)
+    assert objective_of(away, X + mean, votes) == pytest.approx(
+        entropy, abs=2**4 * EPS * size_of_logits(away, X + mean)
+    )
+    assert_allclose(away.coef_, near.coef_, rtol=0, atol=1e-9 + 2**10 * EPS * mean * np.abs(near.coef_).max())
+
+
+def test_a_reduction_that_is_wrong_is_found_out_and_the_problem_solved_as_given(rng, monkeypatch):
+    """Coefficients that are expanded wrongly give another objective than the record of the fit says."""
+    X, y = wide(rng)
+    right = fit(X, y)
+    expand = RowSpace.expand
+    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
+    repaired = fit(X, y)
+
+    assert repaired.converged_
+    assert_allclose(repaired.decision_function(X), right.decision_function(X), rtol=0, atol=1e-6)
+    assert repaired.solution_.objective == pytest.approx(right.solution_.objective, abs=1e-12)
+    assert repaired.solution_.evaluations > right.solution_.evaluations
+
+
+def test_where_no_way_gives_coefficients_that_are_those_of_the_record_it_says_so(rng, monkeypatch):
+    """The record is then that of the coefficients, and has not converged."""
+    X, y = wide(rng)
+    expand = RowSpace.expand
+    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
+    coefficients = Objective.coefficients
+    monkeypatch.setattr(Objective, "coefficients", lambda at, phi: coefficients(at, 2 * phi))
+    with pytest.warns(ConvergenceWarning, match="floating-point arithmetic"):
+        wrong = fit(X, y)
+
+    objective = objective_of(wrong, X, np.eye(3)[y]) + np.sum(wrong.coef_**2) / 2 / len(y)
+    assert not wrong.converged_
+    assert wrong.solution_.objective == pytest.approx(objective, rel=1e-12)

@@ -1,0 +1,112 @@
+"""What a fit reports is what its coefficients give.
+
+Where a smaller problem was solved in the place of the one as given (see `Problem.is_reduced`), the objective
+is computed once more, from the coefficients in the precision in which they are kept, and the features as
+they came. It must be that of the record up to the rounding of the logits: else the problem is solved as
+given, and where that does not help either the record says what the coefficients give, and that floating
+point did not allow more.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from smreg.design import predictors
+from smreg.layout import Regression
+from smreg.regression import Problem
+from smreg.report import fitted_attributes
+from smreg.solution import Solution
+
+Fit = tuple[Regression, Solution]
+
+ROUNDING = 2.0**-40  # relative, of the sums over rows and features
+
+
+def verified(
+    problem: Problem, fit: Fit, C: float, *, l1_ratio: float, tol: float, max_iter: int, dtype: Any
+) -> Fit:
+    """The fit in terms of the features as they came, with a record that is that of its coefficients.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of all samples.
+    fit : tuple of Regression and Solution
+        What solving it has given.
+    C, l1_ratio, tol, max_iter : float, float, float, int
+        With which it was solved.
+    dtype : dtype
+        That in which the coefficients are kept.
+    """
+    regression, solution = problem.expand(fit[0]), fit[1]
+    if not problem.is_reduced(C) or _agrees(problem, regression, solution, C, l1_ratio, dtype):
+        return regression, solution
+    as_given = problem.unreduced()
+    regression, again = as_given.solve(C, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
+    solution = replace(
+        again,
+        evaluations=solution.evaluations + again.evaluations,
+        refreshes=solution.refreshes + again.refreshes,
+        seconds=solution.seconds + again.seconds,
+    )
+    if _agrees(as_given, regression, solution, C, l1_ratio, dtype):
+        return regression, solution
+    value = objective_of(as_given, _kept(regression, dtype), C, l1_ratio)
+    return regression, replace(solution, objective=value, converged=False, reason="rounding")
+
+
+def _agrees(
+    problem: Problem, regression: Regression, solution: Solution, C: float, l1_ratio: float, dtype: Any
+) -> bool:
+    """Whether the objective of the coefficients, as they are kept, is that of the record."""
+    kept = _kept(regression, dtype)
+    value = objective_of(problem, kept, C, l1_ratio)
+    difference = abs(value - solution.objective)
+    if difference <= ROUNDING * max(1.0, abs(value)):
+        return True
+    return difference <= float(np.finfo(dtype).eps) * _largest_logit(problem, kept)
+
+
+def _kept(regression: Regression, dtype: Any) -> Regression:
+    """The coefficients in the precision in which they are kept."""
+    kept = fitted_attributes(regression, dtype)
+    return Regression(kept["coef_"].astype(np.float64), kept["intercept_"].astype(np.float64))
+
+
+def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
+    """The objective that coefficients give, in one pass over the features as they came."""
+    coef, intercept = problem.layout.restrict(regression)
+    design, sample, penalty = problem.given, problem.sample, problem.penalty(C)
+    n_classes, at_offset = len(sample.priors), intercept + coef @ design.offset
+
+    def loss(rows: slice) -> float:
+        s, target, eta = (
+            sample.weights[rows],
+            sample.target[rows],
+            np.zeros((n_classes, rows.stop - rows.start)),
+        )
+        eta[-len(coef) :] = predictors(design.block(rows), coef) + at_offset[:, np.newaxis]
+        eta[:, s == 0] = 0.0  # whatever X holds there
+        one_hot = target.ndim == 1
+        linear = eta[target, np.arange(len(s))] if one_hot else np.einsum("ki,ik->i", eta, target)
+        return float(s @ (special.logsumexp(eta, axis=0) - linear))
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        ridge = np.sum((np.sqrt(penalty * (1 - l1_ratio) / 2) * coef) ** 2)
+        lasso = np.sum(np.abs(penalty * l1_ratio * coef))
+        return float(ridge + lasso) + sum(design.map(loss, n_classes))
+
+
+def _largest_logit(problem: Problem, regression: Regression) -> float:
+    """The largest sum of the sizes of a logit's terms, which tells how far rounding them goes."""
+    coef, intercept = problem.layout.restrict(regression)
+    design, weights = problem.given, problem.sample.weights
+    at_offset = np.abs(intercept) + np.abs(coef) @ np.abs(design.offset)
+
+    def size(rows: slice) -> float:
+        terms = predictors(abs(design.block(rows)), np.abs(coef)) + at_offset[:, np.newaxis]
+        return float(terms[:, weights[rows] > 0].max(initial=0.0))
+
+    return max(design.map(size, len(problem.sample.priors)))
