@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from smreg import family
 from smreg.design import DesignMatrix
+from smreg.grid import Grid, grid, weakest_of
 from smreg.layout import Regression
 from smreg.metrics import neg_cross_entropy_scorer
 from smreg.metrics.scorers import labelled
@@ -24,7 +25,7 @@ from smreg.regression import Problem
 from smreg.report import PathReport
 from smreg.solution import Solution
 from smreg.threads import IN_TURN
-from smreg.trail import Fit, follow, grid
+from smreg.trail import Fit, follow
 from smreg.validation import Targets, is_soft
 from smreg.verification import verified
 
@@ -211,7 +212,7 @@ class PathSearch:
         Of the samples.
     folds : sequence of Fold
         Each with weight of every class.
-    Cs : int or ndarray of shape (n_Cs,)
+    Cs : int, "auto" or ndarray of shape (n_Cs,)
         The grid, or the size of one that the data set.
     l1_ratios : ndarray of shape (n_l1_ratios,)
         Parts of the penalty that are L1.
@@ -237,7 +238,7 @@ class PathSearch:
         targets: Targets,
         weights: Array,
         folds: Sequence[Fold],
-        Cs: int | Array,
+        Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
     ) -> None:
@@ -246,11 +247,10 @@ class PathSearch:
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
-        largest_C = np.inf if isinstance(Cs, int) else float(Cs[-1])
-        self._problems = {l1: self._problem(l1, largest_C) for l1 in np.unique(l1_ratios > 0).tolist()}
-        self.Cs = (
-            Cs if not isinstance(Cs, int) else grid(self._problems[bool(l1_ratios.any())], Cs, l1_ratios)
-        )
+        self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        if not isinstance(Cs, np.ndarray):
+            Cs = grid([(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()], Cs, model.max_iter)
+        self.Cs = Cs
         n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
         shape = len(l1_ratios), len(self.Cs), len(folds)
         self.wholes: list[list[Fit]] = [[] for _ in l1_ratios]

@@ -72,6 +72,8 @@ SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
 MIN_ROWS = 1024
 
+DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from none
+
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
 
 THREADED_WIDTH = 128  # of blocks that are factorised in threads
@@ -116,10 +118,10 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
-    """Curvature of a coefficient given all others, at the intercept-only model, in the units of X.
+    """Curvature of each coefficient given all others, at the intercept-only model, in the units of X.
 
-    The variance of each feature given the others, times the least eigenvalue of the classes' covariance;
-    features that are constant or that the others determine are left out.
+    The variance of each feature given the others, or where they determine it its own, times the least
+    eigenvalue of the classes' covariance.
     """
     variances = np.atleast_1d(
         covariance.matrix.diagonal() if covariance.matrix.ndim == 2 else covariance.matrix
@@ -127,9 +129,10 @@ def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
     given = variances
     if covariance.matrix.ndim == 2:
         given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
-    free = (variances > 0) & (given > np.sqrt(JITTER) * variances)
+    given = np.where(given > DETERMINED * variances, given, variances)
     least, _ = _null_classes(objective)
-    return np.asarray((given * covariance.scale**2)[free] * least.min())
+    with np.errstate(over="ignore"):
+        return np.asarray(given * covariance.scale**2 * least.min())
 
 
 def _null_classes(objective: Objective) -> tuple[Array, Array]:

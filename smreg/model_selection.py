@@ -1,5 +1,7 @@
 """Choosing C by cross-validation along the regularisation path."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -15,14 +17,16 @@ from sklearn.utils.validation import check_is_fitted
 from smreg import family
 from smreg.cross_validation import PathSearch, Scoring, check_test_classes, make_folds, make_scorer, routed
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.grid import check_grid, check_l1_ratios
 from smreg.layout import Regression
 from smreg.path import warn_of_unconverged
 from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
 from smreg.threads import workers
-from smreg.trail import check_grid, check_l1_ratios
 
 Array = NDArray[np.float64]
+
+FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
 
 
 class SoftmaxRegressionCV(SoftmaxRegression):
@@ -34,9 +38,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     Parameters
     ----------
-    Cs : int or array-like of positive numbers, default=10
+    Cs : int, "auto" or array-like of positive numbers, default="auto"
         Inverse strengths of the penalty to try, taken in increasing order. A number asks for so many between
-        limits that the data set: see `regularization_path`.
+        limits that the data set, "auto" for as many as make steps of half a decade: see
+        `regularization_path`.
     l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
         Parts of the penalty that are L1, to try.
     cv : int, cross-validation splitter or iterable of (train, test), default=None
@@ -123,7 +128,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "Cs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "l1_ratios": ["array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
@@ -138,7 +143,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     def __init__(
         self,
-        Cs: int | ArrayLike = 10,
+        Cs: int | str | ArrayLike = "auto",
         *,
         l1_ratios: ArrayLike = (0.0,),
         cv: Any = None,
@@ -197,6 +202,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         -----
         ConvergenceWarning
             If a fit did not converge.
+        UserWarning
+            If the best C is the end of a grid that the data set, and the score still rises there.
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
@@ -218,6 +225,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
             warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
+            if not isinstance(Cs, np.ndarray):
+                warn_of_an_end(self.scores_, self.best_index_, stacklevel=4)
         return self
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
@@ -315,6 +324,36 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     def _divisor(self, temperature: float | None) -> float:
         check_is_fitted(self)
         return family.check_temperature(self.temperature_ if temperature is None else temperature)
+
+
+def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:
+    """Warn if the best candidate is at the end of a grid that the data set, and the score still rises there.
+
+    By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat.
+    """
+    of_path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
+    if len(of_path) < 2 or best not in (of_path[0], of_path[-1]):
+        return
+    beside = best + 1 if best == of_path[0] else best - 1
+    step = abs(np.log10(scores["C"][best] / scores["C"][beside]))
+    rise = (scores["mean"][best] - scores["mean"][beside]) / step
+    if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
+        which, other = ("smallest", "smaller") if best == of_path[0] else ("largest", "larger")
+        wider = f"Cs=np.logspace({_decades(scores['C'], other)})"
+        warnings.warn(
+            f"The best C, {scores['C'][best]:.3g}, is the {which} of the grid, and the mean score still "
+            f"rises there, by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
+            f"{wider}. Where the classes are all but separated, more C always helps a little.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _decades(Cs: Array, other: str) -> str:
+    """The limits of a wider grid, for `numpy.logspace`."""
+    first, last = math.floor(np.log10(Cs.min())), math.ceil(np.log10(Cs.max()))
+    first, last = (first - 4, last) if other == "smaller" else (first, last + 4)
+    return f"{first}, {last}, {2 * (last - first) + 1}"
 
 
 def choose(scores: Mapping[str, Array]) -> tuple[int, int]:

@@ -12,10 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from smreg.design import DesignMatrix
 from smreg.estimator import SoftmaxRegression
+from smreg.grid import check_grid, grid, weakest_of
 from smreg.regression import Problem
 from smreg.solution import Solution
 from smreg.threads import row_threads
-from smreg.trail import check_grid, follow, grid
+from smreg.trail import follow
 from smreg.verification import verified
 
 Array = NDArray[np.float64]
@@ -100,7 +101,7 @@ def regularization_path(
     X: Any,
     y: Any,
     *,
-    Cs: int | ArrayLike = 10,
+    Cs: int | str | ArrayLike = "auto",
     l1_ratio: float = 0.0,
     fit_intercept: bool = True,
     class_weight: Mapping[Any, float] | str | None = None,
@@ -120,13 +121,15 @@ def regularization_path(
         Features in any units.
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels or soft targets.
-    Cs : int or array-like of positive numbers, default=10
+    Cs : int, "auto" or array-like of positive numbers, default="auto"
         Inverse strengths of the penalty, taken in increasing order. A number asks for so many in equal steps
-        of the logarithm, from where the model is the priors to where the penalty has no say. The smallest C
-        is, for a ridge penalty, one at which at most 1 % of the null deviance is explained, by the bound
-        ``C S ||G||^2`` with the gradient G of the intercept-only model, and with an L1 penalty the
-        largest at which all coefficients are zero, ``l1_ratio / (S max |G|)``. At the largest C the penalty
-        is a thousandth of the least curvature of a coefficient, given the others, at that model.
+        of the logarithm, from where the model is the priors to where the penalty has no say; "auto" for as
+        many as make steps of half a decade, 41 at most. The smallest C is, for a ridge penalty, one at which
+        at most 1 % of the null deviance is explained, by the bound ``C S ||G||^2`` with the gradient G of the
+        intercept-only model, and with an L1 penalty the largest at which all coefficients are zero,
+        ``l1_ratio / (S max |G|)``; less where the features tell no more than chance would. At the largest C
+        the loss falls by 0.001 nats if the penalty is divided by ten, for the last time: fits in decades of C
+        find it first, which `evaluations` does not count. Neither depends on how the model is written.
     l1_ratio : float, default=0.0
         Part of the penalty that is L1, from 0 to 1.
     fit_intercept : bool, default=True
@@ -189,10 +192,11 @@ def regularization_path(
             targets,
             weights,
             fit_intercept=fit_intercept,
-            largest_C=np.inf if isinstance(values, int) else values[-1],
+            largest_C=weakest_of(values),
             l1=l1_ratio > 0,
         )
-        values = grid(problem, values, l1_ratio) if isinstance(values, int) else values
+        if not isinstance(values, np.ndarray):
+            values = grid([(problem, l1_ratio)], values, max_iter)
         steps = follow(problem, values, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
         fits = [whole for whole, _ in steps]
         freedom = [

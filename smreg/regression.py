@@ -206,9 +206,25 @@ class Problem:
         return objective.contrasts @ (by_contrast * objective.scale), value - entropy
 
     def null_curvatures(self) -> Array:
-        """Curvature of each coefficient that the data determine, given all others, at that model."""
+        """Curvature of each coefficient, given all others where these do not determine it, at that model."""
         objective = self.objective(1.0)
-        return fisher.null_curvatures(objective, self._null_covariance(objective))
+        curvatures = fisher.null_curvatures(objective, self._null_covariance(objective))
+        return curvatures[objective.spread > self._columns.rounding]
+
+    def null_information(self) -> Array:
+        """Diagonal of the information at that model, of shape (rows, n_features)."""
+        objective, priors = self.objective(1.0), self.sample.priors
+        if not self._fit_intercept:
+            priors = np.full_like(priors, 1 / len(priors))
+        with np.errstate(over="ignore"):
+            return np.outer((priors * (1 - priors))[-len(objective.contrasts) :], objective.spread**2)
+
+    def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
+        """The part of the objective that is the penalty."""
+        size = np.abs(regression.coef)
+        with np.errstate(over="ignore"):
+            ridge = np.sum((np.sqrt(self.penalty(C) * (1 - l1_ratio) / 2) * size) ** 2)
+            return float(ridge + np.sum(self.penalty(C) * l1_ratio * size))
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""

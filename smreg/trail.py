@@ -1,4 +1,4 @@
-r"""Grids of C from a strong penalty to a weak one, and guesses at the solutions along them.
+r"""Solutions along a grid of C, from a strong penalty to a weak one, and guesses at the next.
 
 **Extrapolation.** Along a grid of C, from strong to weak, the coefficients are a smooth curve in ``log C``:
 at first each step of the grid changes them as much as the last one, and where the penalty has become weak,
@@ -18,14 +18,12 @@ Descent, Journal of Statistical Software 33 (2010). https://doi.org/10.18637/jss
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from smreg.layout import Regression
 from smreg.regression import Problem, Shared
@@ -34,90 +32,7 @@ from smreg.threads import IN_TURN
 
 Array = NDArray[np.float64]
 
-NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
-SHRINKAGE = 0.001  # of the least determined coefficient, by the weakest penalty of a grid
-FEWEST_DECADES = 2  # of a grid
-
 SHARED_COST = 16.0  # evaluations that a metric for all parts may cost
-
-
-def check_grid(Cs: Any) -> int | Array:
-    """A number of values, or the values themselves in increasing order."""
-    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
-        if Cs < 1:
-            raise ValueError(f"Cs must be at least 1 where it is a number of values, got {Cs}.")
-        return int(Cs)
-    values = np.sort(_numbers(Cs, "Cs must be a number of values or a 1-D sequence of positive numbers"))
-    if not (values > 0).all():
-        raise ValueError(f"Cs must be positive (inf for no penalty), got {values[~(values > 0)].tolist()}.")
-    if len(np.unique(values)) < len(values):
-        raise ValueError(f"Cs must be distinct, got {values.tolist()}.")
-    return values
-
-
-def check_l1_ratios(l1_ratios: Any) -> Array:
-    """Distinct numbers from 0 to 1, in the order in which they came."""
-    values = _numbers(l1_ratios, "l1_ratios must be a 1-D sequence of numbers from 0 to 1")
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"l1_ratios must be from 0 to 1, got {values.tolist()}.")
-    if len(np.unique(values)) < len(values):
-        raise ValueError(f"l1_ratios must be distinct, got {values.tolist()}.")
-    return values
-
-
-def _numbers(values: Any, required: str) -> Array:
-    """A sequence of numbers, at least one, as an array; strings and bools are none."""
-    numbers = None
-    with suppress(TypeError, ValueError, OverflowError):
-        array = np.asarray(values)
-        numbers = array.astype(np.float64) if array.ndim and array.dtype.kind in "iufO" else None
-    if numbers is None:
-        raise TypeError(f"{required}, got {values!r}.")
-    if numbers.ndim > 1 or numbers.size == 0:
-        raise ValueError(f"{required}, got an array of shape {numbers.shape}.")
-    return numbers
-
-
-def grid(problem: Problem, n_Cs: int, l1_ratios: ArrayLike) -> Array:
-    """So many values of C, in equal steps of the logarithm, between limits that the data set.
-
-    At the smallest the model is the priors, whatever the l1_ratio, at the largest the penalty has no say: see
-    `strongest` and `weakest`.
-    """
-    if n_Cs == 1:
-        return np.ones(1)
-    first = min(strongest(problem, float(l1_ratio)) for l1_ratio in np.atleast_1d(l1_ratios))
-    last = weakest(problem)
-    return np.geomspace(first, max(last, first * 10.0**FEWEST_DECADES), n_Cs)
-
-
-def strongest(problem: Problem, l1_ratio: float) -> float:
-    """The C below which the model is the priors.
-
-    With the gradient G of the mean cross-entropy in the coefficients at the intercept-only model,
-    ``||W|| <= C S ||G||``, and the cross-entropy falls by at most ``<-G, W> <= C S ||G||^2``: for the ridge
-    penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
-    exactly up to ``C = l1_ratio / (S max |G|)``.
-    """
-    gradient, null_deviance = problem.null_gradient()
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        if l1_ratio > 0:
-            C = l1_ratio / (problem.total_weight * np.abs(gradient).max(initial=0.0))
-        else:
-            C = NULL_FRACTION * null_deviance / (problem.total_weight * np.sum(gradient**2))
-    return float(C) if 0 < C < np.inf else 1.0
-
-
-def weakest(problem: Problem) -> float:
-    """The C beyond which the penalty has no say in the coefficients, and so none in any loss.
-
-    A coefficient whose feature has the variance v, given the other features, has the curvature ``lambda v``
-    at the intercept-only model, with the least eigenvalue lambda of the covariance of the classes. A penalty
-    of a thousandth of that shrinks it by a thousandth.
-    """
-    with np.errstate(over="ignore", divide="ignore"):
-        C = 1.0 / (SHRINKAGE * problem.total_weight * problem.null_curvatures().min(initial=np.inf))
-    return float(C) if 0 < C < np.inf else 1.0
 
 
 @dataclass(frozen=True)

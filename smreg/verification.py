@@ -78,7 +78,7 @@ def _kept(regression: Regression, dtype: Any) -> Regression:
 def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
     """The objective that coefficients give, in one pass over the features as they came."""
     coef, intercept = problem.layout.restrict(regression)
-    design, sample, penalty = problem.given, problem.sample, problem.penalty(C)
+    design, sample = problem.given, problem.sample
     n_classes, at_offset = len(sample.priors), intercept + coef @ design.offset
 
     def loss(rows: slice) -> float:
@@ -94,9 +94,7 @@ def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: f
         return float(s @ (special.logsumexp(eta, axis=0) - linear))
 
     with np.errstate(over="ignore", invalid="ignore"):
-        ridge = np.sum((np.sqrt(penalty * (1 - l1_ratio) / 2) * coef) ** 2)
-        lasso = np.sum(np.abs(penalty * l1_ratio * coef))
-        return float(ridge + lasso) + sum(design.map(loss, n_classes))
+        return problem.penalty_of(regression, C, l1_ratio) + sum(design.map(loss, n_classes))
 
 
 def _largest_logit(problem: Problem, regression: Regression) -> float:

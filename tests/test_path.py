@@ -13,10 +13,11 @@ from scipy import linalg, sparse
 from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning
 
-from smreg import SoftmaxRegression, regularization_path
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
 from smreg import path as path_module
 
-EPS = np.finfo(np.float64).eps
+EPS, INF = np.finfo(np.float64).eps, float("inf")
+FORMS = (np.ascontiguousarray, np.asfortranarray, sparse.csr_array)
 
 
 def models(path):
@@ -162,33 +163,66 @@ def test_the_smallest_c_explains_at_most_a_hundredth_of_the_null_deviance(rng, m
     T, s, p = null_model(y, weights, fit_intercept)
     null, G = mean_divergence(T, s, p), ((p - T) * s[:, np.newaxis]).T @ X
     G = G[1:] if len(p) == 2 else G
+    h = np.outer((p * (1 - p))[-len(G) :], s @ (X - fit_intercept * (s @ X)) ** 2)
     strongest = next(models(path))
+    bounds = 0.01 * null / np.sum(G**2), 0.01 / np.sum(h)
 
-    assert_allclose(path.Cs[0] * weights.sum() * np.sum(G**2), 0.01 * null, rtol=1000 * len(X) * EPS)
+    assert_allclose(path.Cs[0] * weights.sum(), min(bounds), rtol=1000 * len(X) * EPS)
     assert 0 < null - mean_divergence(T, s, strongest.predict_proba(X)) <= 0.01 * null
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-def test_the_largest_c_is_a_thousandth_of_the_least_curvature_at_the_null_model(
-    rng, n_classes, fit_intercept
+def losses(path, X, y):
+    """Cross-entropy along a path."""
+    return np.array([-np.mean(model.predict_log_proba(X)[np.arange(len(y)), y]) for model in models(path)])
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("make", [iris, two_of_wine, cauchy], ids=lambda make: make.__name__)
+def test_beyond_the_largest_c_the_loss_falls_by_no_more_than_a_thousandth_of_a_nat_a_decade(
+    rng, make, l1_ratio
 ):
-    """Of a coefficient given the others: the class's least variance over the covariance's inverse's diagonal.
-
-    Features that others determine have none, nor has a constant one beside an intercept. Jitter in the
-    inverse, 2**-40 of the variances, counts as much as they are correlated, some ten times at most.
+    """And just before it by about as much: in the decade that ends there, less than it does in one between a
+    decade before and after, where it is found by a power of C. Losses are exact to 1e-8 by their tol.
     """
-    X, y = sample(rng, n_classes=n_classes)
-    X[:, 1] += X[:, 0]
-    X *= [1e-3, 1.0, 1e3]
-    redundant = np.column_stack([X, np.full(len(X), 3.0)]) if fit_intercept else X
-    _, s, p = null_model(y, np.ones(len(y)), fit_intercept)
-    centred = X - s @ X if fit_intercept else X
-    given_others = 1 / np.linalg.inv((centred.T * s) @ centred).diagonal()
-    least = p[0] * p[1] if n_classes == 2 else np.linalg.eigvalsh(np.diag(p) - np.outer(p, p))[1]
-    path = regularization_path(redundant, y, Cs=5, fit_intercept=fit_intercept)
+    X, y = make(rng)[:2]
+    end = regularization_path(X, y, Cs=2, l1_ratio=l1_ratio).Cs[-1]
+    path = regularization_path(X, y, Cs=end * 10.0 ** np.arange(-1, 4), l1_ratio=l1_ratio)
+    falls = -np.diff(losses(path, X, y))
 
-    assert_allclose(1 / (path.Cs[-1] * len(y)), 1e-3 * least * given_others.min(), rtol=10 * 2.0**-40)
+    assert 0.5e-3 < falls[0] < 2e-3
+    assert (falls[1:] < 1e-3).all()
+
+
+def in_unlike_units(rng):
+    """A feature of spread 1e3 that tells little, and one of spread 1e-3 that tells the classes."""
+    y = np.arange(200) % 2
+    return np.column_stack([1e3 * (rng.normal(size=200) + 0.3 * y), 1e-3 * (rng.normal(size=200) + 3 * y)]), y
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_fall_that_pauses_before_a_feature_of_small_variance_has_its_say_is_no_end(rng, l1_ratio):
+    """The last C comes within 0.01 nats of no penalty; the first feature by itself stays far from that."""
+    X, y = in_unlike_units(rng)
+    path = regularization_path(X, y, Cs=4, l1_ratio=l1_ratio)
+    last, first_alone = (
+        losses(path, X, y)[-1],
+        losses(regularization_path(X[:, :1], y, Cs=4), X[:, :1], y)[-1],
+    )
+    best = losses(regularization_path(X, y, Cs=[INF]), X, y)[0]
+
+    assert last - best < 0.01
+    assert first_alone - best > 0.3
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_features_that_tell_nothing_in_the_whole_set_no_limit(rng, l1_ratio):
+    """In a balanced design the gradient at the null model is but rounding, which another storage changes."""
+    X, y = np.tile([[1.0, 0.1], [-1.0, 0.3], [1.0, 0.3], [-1.0, 0.1]], (10, 1)), np.repeat([0, 1], 20)
+    here, *others = (regularization_path(form(X), y, Cs=3, l1_ratio=l1_ratio).Cs for form in FORMS)
+
+    assert here[0] < 1e3
+    for there in others:
+        assert_allclose(there, here, rtol=1e-12)
 
 
 def test_the_grid_has_equal_steps_of_the_logarithm_and_as_many_as_asked_for(wine):
@@ -248,6 +282,14 @@ def test_a_grid_is_increasing_positive_and_finite_whatever_the_features(X, y):
     assert Cs[0] > 0
     assert np.isfinite(Cs).all()
     assert Cs[-1] >= 99 * Cs[0]  # two decades, but for the rounding of a logarithm
+
+
+def test_a_grid_by_itself_has_steps_of_half_a_decade_at_most(wine):
+    Cs = regularization_path(*wine).Cs
+    steps = np.diff(np.log10(Cs))
+
+    assert 0.4 < steps.min() <= steps.max() <= 0.5 + 1e-12
+    assert_array_equal(SoftmaxRegressionCV(cv=2).fit(*wine).Cs_, Cs)
 
 
 # -- degrees of freedom

@@ -1,0 +1,162 @@
+r"""Grids of C from a strong penalty to a weak one, between limits that the data set.
+
+**The strongest penalty** leaves nothing but the priors: see `strongest`.
+
+**The weakest** is found by going there. From the strongest on, the model is fitted in decades of C, and the
+loss falls, at first by more from decade to decade, in the end by less. The grid ends where it falls by
+`NEGLIGIBLE_FALL` a decade for the last time: more C changes what the model says by less. (Classes that are
+separated end there too, where more C always helps a little.) A fall that is as small in between, before
+features of small variance have had their say, is no end: see `_heard`.
+
+Nothing of this depends on how the model is written: on the order or the storage of X, constants added to
+its columns, a weight in the place of repetitions. In other units of all features the grid is another by
+their square, for the lasso by themselves.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.regression import Problem
+
+Array = NDArray[np.float64]
+Grid = int | Literal["auto"] | Array
+
+NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
+NULL_FREEDOM = 0.01  # degrees of freedom that it may have
+
+NEGLIGIBLE_FALL = 1e-3  # nats a decade
+FEWEST_DECADES = 2.0  # of a grid
+LEAST_FALL = 1e-4  # that is told from none, for the place between two decades where it has become negligible
+EXPLORED_TO = 1e-4  # `tol` of the fits that tell, whose loss is then exact to 1e-8
+STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
+
+
+def check_grid(Cs: Any) -> Grid:
+    """A number of values, "auto", or the values themselves in increasing order."""
+    if isinstance(Cs, str) and Cs == "auto":
+        return "auto"
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"Cs must be at least 1 where it is a number of values, got {Cs}.")
+        return int(Cs)
+    required = 'Cs must be a number of values or "auto" or a 1-D sequence of positive numbers'
+    values = np.sort(_numbers(Cs, required))
+    if not (values > 0).all():
+        raise ValueError(f"Cs must be positive (inf for no penalty), got {values[~(values > 0)].tolist()}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"Cs must be distinct, got {values.tolist()}.")
+    return values
+
+
+def check_l1_ratios(l1_ratios: Any) -> Array:
+    """Distinct numbers from 0 to 1, in the order in which they came."""
+    values = _numbers(l1_ratios, "l1_ratios must be a 1-D sequence of numbers from 0 to 1")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"l1_ratios must be from 0 to 1, got {values.tolist()}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"l1_ratios must be distinct, got {values.tolist()}.")
+    return values
+
+
+def _numbers(values: Any, required: str) -> Array:
+    """A sequence of numbers, at least one, as an array; strings and bools are none."""
+    numbers = None
+    with suppress(TypeError, ValueError, OverflowError):
+        array = np.asarray(values)
+        numbers = array.astype(np.float64) if array.ndim and array.dtype.kind in "iufO" else None
+    if numbers is None:
+        raise TypeError(f"{required}, got {values!r}.")
+    if numbers.ndim > 1 or numbers.size == 0:
+        raise ValueError(f"{required}, got an array of shape {numbers.shape}.")
+    return numbers
+
+
+def weakest_of(Cs: Grid) -> float:
+    """The weakest penalty that a grid may have."""
+    return float(Cs[-1]) if isinstance(Cs, np.ndarray) else math.inf
+
+
+def grid(paths: Sequence[tuple[Problem, float]], size: int | Literal["auto"], max_iter: int) -> Array:
+    """Values of C in equal steps of the logarithm, between limits that the data set.
+
+    Parameters
+    ----------
+    paths : sequence of tuples of Problem and float
+        The problem for each l1_ratio, and that: the grid reaches from the strongest penalty that one of them
+        needs to the weakest.
+    size : int or "auto"
+        How many; "auto" is as many as make steps of half a decade at most, up to 41.
+    max_iter : int
+        Most steps of the fits that tell where the grid ends.
+    """
+    if size == 1:
+        return np.ones(1)
+    first = min(strongest(problem, l1_ratio) for problem, l1_ratio in paths)
+    last = max(weakest(problem, l1_ratio, first, max_iter) for problem, l1_ratio in paths)
+    if size == "auto":
+        size = min(math.ceil(math.log10(last / first) / STEP) + 1, MOST)
+    return np.geomspace(first, last, int(size))
+
+
+def strongest(problem: Problem, l1_ratio: float) -> float:
+    """The C below which the model is the priors.
+
+    With the gradient G of the mean cross-entropy in the coefficients at the intercept-only model,
+    ``||W|| <= C S ||G||``, and the cross-entropy falls by at most ``<-G, W> <= C S ||G||^2``: for the ridge
+    penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
+    exactly up to ``C = l1_ratio / (S max |G|)``.
+
+    Where the features tell next to nothing, G is that of chance, and a fold has another one: it must not be
+    too small to set a limit. With the information's diagonal h at that model, the fit has at most
+    ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NULL_FREEDOM`; and with an L1
+    penalty |G| counts as no less than the root of as large a part of the largest h.
+    """
+    gradient, null_deviance = problem.null_gradient()
+    h, S = problem.null_information(), problem.total_weight
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if l1_ratio > 0:
+            by_chance = np.sqrt(NULL_FREEDOM * h.max(initial=0.0))
+            C = l1_ratio / (S * max(np.abs(gradient).max(initial=0.0), by_chance))
+        else:
+            bounds = NULL_FRACTION * null_deviance / np.sum(gradient**2), NULL_FREEDOM / h.sum()
+            C = np.fmin(*bounds) / S
+    return float(C) if 0 < C < np.inf else 1.0
+
+
+def weakest(problem: Problem, l1_ratio: float, first: float, max_iter: int) -> float:
+    """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade.
+
+    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is like a power of C.
+    """
+    heard, C, losses, regression = _heard(problem, l1_ratio), first, list[float](), None
+    while len(losses) < 2 or heard > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
+        C = first * 10.0 ** len(losses)
+        regression, solution = problem.solve(
+            C, l1_ratio=l1_ratio, tol=EXPLORED_TO, max_iter=max_iter, start=regression
+        )
+        losses.append(solution.objective - problem.penalty_of(regression, C, l1_ratio))
+    falls = -np.diff(losses)
+    steps = np.log(np.maximum(falls, LEAST_FALL) / NEGLIGIBLE_FALL)
+    last = int(np.flatnonzero(steps > 0).max(initial=-1))
+    decades = 0.0 if last < 0 else last + 1 + steps[last] / (steps[last] - steps[last + 1])
+    return float(first * 10.0 ** max(decades, FEWEST_DECADES))
+
+
+def _heard(problem: Problem, l1_ratio: float) -> float:
+    """The C at which the penalty has let every feature have its say, if it tells anything.
+
+    A coefficient with the curvature h, given all others, at the intercept-only model is shrunk to half by a
+    ridge of as much, and can lower the loss by `NEGLIGIBLE_FALL` only if its gradient is above
+    ``sqrt(2 h NEGLIGIBLE_FALL)``, which an L1 penalty below that lets pass.
+    """
+    least = problem.null_curvatures().min(initial=np.inf)
+    with np.errstate(over="ignore", divide="ignore"):
+        lasso = l1_ratio / np.sqrt(2 * least * NEGLIGIBLE_FALL)
+        C = max((1 - l1_ratio) / least, lasso) / problem.total_weight
+    return float(C) if 0 < C < np.inf else 0.0
