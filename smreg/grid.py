@@ -30,10 +30,10 @@ Grid = int | Literal["auto"] | Array
 NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
 NULL_FREEDOM = 0.01  # degrees of freedom that it may have
 
-NEGLIGIBLE_FALL = 1e-3  # nats a decade
+NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
-LEAST_FALL = 1e-4  # that is told from none, for the place between two decades where it has become negligible
-EXPLORED_TO = 1e-4  # `tol` of the fits that tell, whose loss is then exact to 1e-8
+LEAST_FALL = 3e-6  # that is told from none, for the place between two decades where it has become negligible
+EXPLORED_TO = 3e-5  # `tol` of the fits that tell, whose loss is then exact to 5e-10
 STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
 
 

@@ -128,7 +128,7 @@ def regularization_path(
         at most 1 % of the null deviance is explained, by the bound ``C S ||G||^2`` with the gradient G of the
         intercept-only model, and with an L1 penalty the largest at which all coefficients are zero,
         ``l1_ratio / (S max |G|)``; less where the features tell no more than chance would. At the largest C
-        the loss falls by 0.001 nats if the penalty is divided by ten, for the last time: fits in decades of C
+        the loss falls by 3e-5 nats if the penalty is divided by ten, for the last time: fits in decades of C
         find it first, which `evaluations` does not count. Neither depends on how the model is written.
     l1_ratio : float, default=0.0
         Part of the penalty that is L1, from 0 to 1.

@@ -178,19 +178,19 @@ def losses(path, X, y):
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("make", [iris, two_of_wine, cauchy], ids=lambda make: make.__name__)
-def test_beyond_the_largest_c_the_loss_falls_by_no_more_than_a_thousandth_of_a_nat_a_decade(
+def test_beyond_the_largest_c_the_loss_falls_by_next_to_nothing_a_decade(
     rng, make, l1_ratio
 ):
     """And just before it by about as much: in the decade that ends there, less than it does in one between a
-    decade before and after, where it is found by a power of C. Losses are exact to 1e-8 by their tol.
+    decade before and after, where it is found by a power of C. Losses are exact to 5e-9 by their tol.
     """
     X, y = make(rng)[:2]
     end = regularization_path(X, y, Cs=2, l1_ratio=l1_ratio).Cs[-1]
     path = regularization_path(X, y, Cs=end * 10.0 ** np.arange(-1, 4), l1_ratio=l1_ratio)
     falls = -np.diff(losses(path, X, y))
 
-    assert 0.5e-3 < falls[0] < 2e-3
-    assert (falls[1:] < 1e-3).all()
+    assert 1.5e-5 < falls[0] < 6e-5
+    assert (falls[1:] < 3e-5).all()
 
 
 def in_unlike_units(rng):
