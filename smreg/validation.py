@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-3  # share of a sum of weights that were computed in half precision, or printed
-CHANCE = 3.0  # standard deviations by which a sum of random weights falls short once in a thousand times
+CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever falls short
 
 
 @dataclass(frozen=True)
