@@ -18,8 +18,8 @@ from smreg import family
 from smreg.cross_validation import is_routing, make_folds
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.logits import Logits, all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
-from smreg.temperature import fit_temperature
-from smreg.validation import check_sample_weight, check_targets
+from smreg.temperature import STATISTICS, fit_to_classifier
+from smreg.validation import check_sample_weight, check_targets, warn_of_sampling_weights
 
 Array = NDArray[np.floating[Any]]
 
@@ -180,7 +180,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Warns
         -----
         UserWarning
-            If the temperature is at a limit, see `fit_temperature`; or if the classifier takes no weights.
+            If the temperature is at a limit, or weights are no frequencies, by which its interval counts
+            samples, see `fit_temperature`; or if the classifier takes no weights.
         """
         with unchanged_on_failure(self):
             estimator = self._classifier()
@@ -344,12 +345,10 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     def _fit_temperature(self, logits: Logits, y: Any, weights: NDArray[np.float64]) -> None:
         rows = logits.rows
         share = weights[rows] / np.bincount(rows)[rows]
+        warn_of_sampling_weights(weights[np.unique(rows)], STATISTICS)
         self.log_floor_ = logits.floor(weights)
-        self.temperature_fit_ = fit_temperature(
-            with_floor(logits.values, self.log_floor_),
-            _safe_indexing(y, rows),
-            classes=self.classes_,
-            sample_weight=share,
+        self.temperature_fit_ = fit_to_classifier(
+            with_floor(logits.values, self.log_floor_), _safe_indexing(y, rows), self.classes_, share
         )
         self.temperature_ = self.temperature_fit_.temperature
         self.temperature_interval_ = self.temperature_fit_.confidence_interval

@@ -21,7 +21,7 @@ from smreg.grid import check_grid, check_l1_ratios
 from smreg.layout import Regression
 from smreg.path import warn_of_unconverged
 from smreg.report import PathReport, fitted_attributes
-from smreg.temperature import fit_temperature
+from smreg.temperature import fit_to_classifier
 from smreg.threads import workers
 
 Array = NDArray[np.float64]
@@ -311,7 +311,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ]
         rows = np.concatenate([fold.test for fold in search.folds])
         y, weights = search.targets.values[rows], search.weights[rows]
-        return fit_temperature(np.concatenate(logits), y, sample_weight=weights).temperature
+        codes = np.arange(len(search.targets.classes))  # of which the test parts may lack some
+        return fit_to_classifier(np.concatenate(logits), y, codes, weights).temperature
 
     def _fixed(self, regression: Regression, dtype: Any, classes: NDArray[Any]) -> SoftmaxRegression:
         """A fitted model with these coefficients, to be scored."""

@@ -15,12 +15,13 @@ from sklearn.utils import check_array, check_consistent_length
 
 from smreg.deficits import BLOCK, QUANTILE, Deficits, interval, interval_at_limit, maximum, row_blocks
 from smreg.threads import row_threads
-from smreg.validation import Targets, check_sample_weight, targets_of_columns
+from smreg.validation import Targets, check_sample_weight, targets_of_columns, warn_of_sampling_weights
 
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-3  # of the sum of a row of probabilities, computed in half precision or printed
 LARGEST = 1e100  # magnitude of a logit: cubes of differences are summed
+STATISTICS = "standard error, intervals and test of the temperature"  # which count samples
 EQUAL = 1e-13  # relative difference of two means of deficits that is but the rounding of their sums
 
 
@@ -83,9 +84,11 @@ def fit_temperature(
         Labels, or soft targets with a column for each class.
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the columns of `logits`. None is the sorted labels of y if there are as many
-        as columns, else 0, ..., n_classes - 1, of which y may lack some.
+        as columns; else, where y lacks some, False and True, or 0, ..., n_classes - 1 if 0 is among the
+        labels.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights; an integer weight counts as so many equal samples, also in the standard error.
+        Frequency weights: an integer weight counts as so many equal samples, also in the standard error, the
+        intervals and the test. The temperature itself is that of any weights.
 
     Returns
     -------
@@ -95,18 +98,20 @@ def fit_temperature(
     Raises
     ------
     ValueError
-        If the logits are not finite, y has labels beyond the classes, or only one class has weight, or if
-        shapes disagree.
+        If the logits are not finite, y has labels beyond the classes or does not say which columns they are,
+        or only one class has weight, or if shapes disagree.
 
     Warns
     -----
     UserWarning
-        If the logits look like probabilities; or if the likelihood has no maximum at a positive and finite
-        temperature. Where every target has the largest logit (T -> 0), the temperature is the largest, of at
-        most 1, at which in each sample all lesser classes together have a probability below the rounding of
-        1. Where the targets' logits are no larger than the average (T -> inf) it is the least, of at least 1,
-        at which all classes have equal probabilities to rounding. Where the logits of each sample are all
-        equal it is 1.
+        If the logits look like probabilities: rows that sum to 1, or a single column from 0 to 1. If weights
+        sum to less than the number of samples of positive weight, by more than chance: they are no
+        frequencies, and the intervals are too wide; sampling weights should be scaled to a mean of one. Or if
+        the likelihood has no maximum at a positive and finite temperature. Where every target has the largest
+        logit (T -> 0), the temperature is the largest, of at most 1, at which in each sample all lesser
+        classes together have a probability below the rounding of 1. Where the targets' logits are no larger
+        than the average (T -> inf) it is the least, of at least 1, at which all classes have equal
+        probabilities to rounding. Where the logits of each sample are all equal it is 1.
 
     See Also
     --------
@@ -133,12 +138,18 @@ def fit_temperature(
     """
     eta, targets, weights = _check(logits, y, classes, sample_weight)
     _check_two_classes(targets, weights)
-    _warn_of_probabilities(eta)
-    with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
-        fit, warning = _fit(Deficits(eta, targets.values, weights, map_blocks))
-    if warning:
-        warnings.warn(warning, UserWarning, stacklevel=2)
-    return fit
+    shape = np.shape(logits)
+    _warn_of_probabilities(eta, single=len(shape) == 1 or shape[1] == 1)
+    warn_of_sampling_weights(weights, STATISTICS)
+    return _fit_checked(eta, targets, weights)
+
+
+def fit_to_classifier(logits: NDArray[Any], y: Any, classes: ArrayLike, weights: Array) -> TemperatureFit:
+    """As `fit_temperature`, of a classifier's logits, whose single column is one, and of any weights."""
+    eta, targets, weights = _check(logits, y, classes, weights)
+    _check_two_classes(targets, weights)
+    _warn_of_probabilities(eta, single=False)
+    return _fit_checked(eta, targets, weights)
 
 
 def log_loss_by_temperature(
@@ -181,6 +192,14 @@ def log_loss_by_temperature(
     with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
         family = Deficits(eta, targets.values, weights, map_blocks)
         return np.array([family(1 / T).loss for T in grid])
+
+
+def _fit_checked(eta: NDArray[Any], targets: Targets, weights: Array) -> TemperatureFit:
+    with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
+        fit, warning = _fit(Deficits(eta, targets.values, weights, map_blocks))
+    if warning:
+        warnings.warn(warning, UserWarning, stacklevel=3)
+    return fit
 
 
 def _fit(family: Deficits) -> tuple[TemperatureFit, str]:
@@ -319,12 +338,23 @@ def _check_two_classes(targets: Targets, weights: Array) -> None:
         )
 
 
-def _warn_of_probabilities(logits: NDArray[Any]) -> None:
-    blocks = (logits[rows] for rows in row_blocks(logits))
-    if all(block.min() >= 0 and (np.abs(block.sum(axis=1) - 1) <= ROUNDING).all() for block in blocks):
-        warnings.warn(
-            "logits look like probabilities: no number is negative and each row sums to 1. If they are, pass "
-            "their logarithm, with zeros replaced by a small number first.",
-            UserWarning,
-            stacklevel=3,
+def _warn_of_probabilities(eta: NDArray[Any], single: bool) -> None:
+    """Warn of rows on the simplex, or of probabilities in the single column that was given."""
+    if single:
+        column = eta[:, 1]
+        alike = column.min() >= 0 and 0 < column.max() <= 1  # all zeros are another matter
+        what = (
+            "one column of numbers from 0 to 1. If they are, pass log(p / (1 - p)), with zeros and ones "
+            "moved inwards"
         )
+    else:
+        blocks = (eta[rows] for rows in row_blocks(eta))
+        alike = all(
+            block.min() >= 0 and (np.abs(block.sum(axis=1) - 1) <= ROUNDING).all() for block in blocks
+        )
+        what = (
+            "no number is negative and each row sums to 1. If they are, pass their logarithm, with zeros "
+            "replaced by a small number"
+        )
+    if alike:
+        warnings.warn(f"logits look like probabilities: {what} first.", UserWarning, stacklevel=3)

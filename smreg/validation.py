@@ -6,6 +6,7 @@ class weight ``c_k`` turns weight ``w_i`` and target ``t_i`` into ``w_i sum_k c_
 normalised ``c_k t_ik``, which leaves the objective's terms ``w_i c_k t_ik`` as they should be.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -18,6 +19,9 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 Array = NDArray[np.float64]
+
+ROUNDING = 1e-3  # share of a sum of weights that were computed in half precision, or printed
+CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever falls short
 
 
 @dataclass(frozen=True)
@@ -165,30 +169,39 @@ def check_targets(y: Any) -> tuple[Any, Targets]:
 def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets:
     """Targets whose classes are the columns of what `of` names, in that order.
 
-    Without `classes` the columns are the sorted labels if y has as many, else 0, ..., K - 1.
+    Without `classes` the columns are the sorted labels if y has as many, else what `_columns_of_some` says.
     """
     names = None if classes is None else _names_of_columns(classes, n_classes, of)
     if is_soft(y):
         return _soft_of_columns(check_soft_targets(y), hasattr(y, "columns"), names, n_classes, of)
     labels = column_or_1d(y, warn=True)
-    if names is None and labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < n_classes:
+    if names is None and labels.dtype.kind in "iu" and labels.min() == 0 and labels.max() < n_classes:
         return Targets(np.arange(n_classes), labels.astype(np.int64))
     targets = _encode(labels)
     if names is None:
         if len(targets.classes) == n_classes:
             return targets
-        names = np.arange(n_classes)
-        if not np.isin(targets.classes, names).all():
-            raise ValueError(
-                f"y has the classes {targets.classes.tolist()}, but {of} have {n_classes} columns. If y "
-                "lacks some of their classes, pass the labels of all columns as classes."
-            )
+        names = _columns_of_some(targets.classes, n_classes, of)
     column = {name: number for number, name in enumerate(names.tolist())}
     unknown = [label for label in targets.classes.tolist() if label not in column]
     if unknown:
         raise ValueError(f"y has the labels {unknown}, which are not among the classes {names.tolist()}.")
     codes = np.array([column[label] for label in targets.classes.tolist()])
     return Targets(names, codes[targets.values])
+
+
+def _columns_of_some(labels: NDArray[Any], n_classes: int, of: str) -> NDArray[Any]:
+    """Labels of all columns, of which y has some: False and True, or numbers from 0, which y has."""
+    boolean = all(isinstance(label, bool | np.bool_) for label in labels)
+    if boolean and n_classes == 2:
+        return np.array([False, True])
+    some = set(labels.tolist()) if labels.dtype.kind in "iufO" and not boolean else set()
+    if 0 in some and some <= set(range(n_classes)):
+        return np.arange(n_classes)
+    raise ValueError(
+        f"y has the classes {labels.tolist()}, but {of} have {n_classes} columns. If y lacks some of their "
+        "classes, pass the labels of all columns, in their order, as classes=."
+    )
 
 
 def _names_of_columns(classes: Any, n_classes: int, of: str) -> NDArray[Any]:
@@ -243,6 +256,25 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     if not weights.any():
         raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)
+
+
+def warn_of_sampling_weights(weights: Array, results: str) -> None:
+    """Warn whoever called the caller if weights, by which `results` count samples, cannot count them.
+
+    A frequency is at least one, or zero. Weights that are one in the mean, drawn or normalised, fall short of
+    the number of samples by chance alone, and some are above one.
+    """
+    counted = weights[weights > 0]
+    n, total = len(counted), float(counted.sum())
+    short = n - total
+    if short > ROUNDING * n and (counted.max() < 1 or short > CHANCE * np.sqrt(n) * counted.std()):
+        warnings.warn(
+            f"sample_weight sums to {total:.6g} over {n} samples of positive weight, but {results} take it "
+            "for frequency weights, which say how many samples each is. Scale sampling weights to a mean of "
+            "one.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def class_weight_vector(

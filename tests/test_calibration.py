@@ -18,6 +18,8 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    RepeatedKFold,
+    ShuffleSplit,
     StratifiedKFold,
     cross_val_predict,
     cross_validate,
@@ -285,7 +287,7 @@ def test_an_integer_weight_is_so_many_equal_samples(data, rng):
 
 def test_weights_go_to_all_fits(data, rng):
     X, y = data
-    weights, names = rng.uniform(size=len(y)), np.array(["a", "b", "c"])
+    weights, names = rng.uniform(1, 2, size=len(y)), np.array(["a", "b", "c"])
     folds = list(StratifiedKFold(3).split(X, y))
     model = TemperatureScaling(LogisticRegression(), cv=folds).fit(X, names[y], sample_weight=weights)
     logits = np.empty((len(y), 3))
@@ -297,6 +299,27 @@ def test_weights_go_to_all_fits(data, rng):
 
     assert_allclose(model.temperature_, expected.temperature, rtol=1e-9)  # sums in another order
     assert_array_equal(model.decision_function(X), whole.decision_function(X))
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [3, RepeatedKFold(n_splits=3, n_repeats=4, random_state=0), ShuffleSplit(3, random_state=0)],
+)
+def test_weights_that_count_samples_are_shared_out_in_silence(data, rng, cv):
+    """Warnings are errors: of a sample that is in several test parts each counts for a part of it."""
+    X, y = data
+    for weights in (None, np.ones(len(y)), np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))):
+        TemperatureScaling(GaussianNB(), cv=cv).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_interval_by_weights_that_count_no_samples_is_warned_of_once(data, frozen):
+    X, y = data
+    model = FrozenEstimator(GaussianNB().fit(X, y)) if frozen else GaussianNB()
+    cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
+    with pytest.warns(UserWarning, match=f"sample_weight sums to 1 over {len(y)} samples") as told:
+        TemperatureScaling(model, cv=cv).fit(X, y, sample_weight=np.full(len(y), 1 / len(y)))
+    assert len(told) == 1
 
 
 def test_one_weight_for_all_changes_no_temperature(data):
@@ -391,7 +414,7 @@ def test_groups_go_to_the_splitter(data):
 
 def test_metadata_routing_gives_each_what_it_asks_for(data, rng):
     X, y = data
-    groups, weights = np.arange(len(y)) % 5, rng.uniform(size=len(y))
+    groups, weights = np.arange(len(y)) % 5, rng.uniform(1, 2, size=len(y))
     given = list(GroupKFold(5).split(X, y, groups))
     plain = TemperatureScaling(LogisticRegression(), cv=given).fit(X, y, sample_weight=weights)
     with config_context(enable_metadata_routing=True):

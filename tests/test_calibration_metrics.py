@@ -134,13 +134,59 @@ def test_equal_mass_agrees_with_scikit_learn_where_bins_divide_the_samples(rng, 
     assert_allclose(second["confidence"], mean, rtol=ROUNDING)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_bins", [3, 7, 11])
-def test_bins_of_equal_mass_differ_by_at_most_one_sample(rng, kind, n_bins):
-    y, p = predictions(rng, n=100)
-    table = reliability_table(y, p, kind=kind, n_bins=n_bins, strategy="quantile")
+def distinct(rng, n):
+    """Two columns of n distinct probabilities, all exact."""
+    p = rng.choice(2**20, size=n, replace=False) / 2**20
+    return np.column_stack([1 - p, p])
 
-    assert np.ptp(table["count"]) <= 1
+
+@given(
+    n=st.integers(2, 60),
+    n_bins=st.integers(1, 70),
+    weight=st.sampled_from([None, 1.0, 7.0, 1 / 3, 0.1, 1e-30]),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 99),
+)
+@example(n=10, n_bins=5, weight=None, kind="classwise", seed=0)  # 3 / 5 times 10 is rounded up to more than 6
+@pytest.mark.filterwarnings("ignore:sample_weight sums to")
+def test_bins_of_equal_mass_differ_by_at_most_one_sample(n, n_bins, weight, kind, seed):
+    """Where weights are equal. Counts are sums of weights, rounded by far less than a sixtieth of one."""
+    p = distinct(np.random.default_rng(seed), n)
+    y, weights = np.arange(n) % 2, None if weight is None else np.full(n, weight)
+    table = reliability_table(y, p, kind=kind, n_bins=n_bins, strategy="quantile", sample_weight=weights)
+    counts = table["count"].to_numpy().reshape(-1, n_bins) / (weight or 1)
+
+    assert (np.ptp(counts, axis=1) < 1 + 1 / 60).all()
+
+
+def test_the_bins_of_equal_mass_of_ten_samples_are_pairs():
+    p = np.linspace(0.05, 0.95, 10)
+    table = reliability_table([0, 1] * 5, p, kind="classwise", n_bins=5, strategy="quantile")
+
+    assert table["count"].tolist() == [2] * 10
+
+
+@given(
+    p=hnp.arrays(int, 30, elements=st.integers(0, 8)),
+    weights=hnp.arrays(int, 30, elements=st.integers(0, 3)).filter(np.any),
+    n_bins=st.integers(1, 20),
+    scale=st.sampled_from([1, 4, 1 / 3, 0.1]),
+)
+@pytest.mark.filterwarnings("ignore:sample_weight sums to")
+def test_bins_of_equal_mass_are_the_inverse_of_the_distribution_function(p, weights, n_bins, scale):
+    """An edge is the least probability that b / B of the weight do not exceed, in fractions of integers:
+    ties are in one bin, whatever weights are multiplied by."""
+    y, f = np.arange(30) % 2, p / 8
+    table = reliability_table(
+        y, f, kind="classwise", n_bins=n_bins, strategy="quantile", sample_weight=scale * weights
+    )
+    table = table[table["class"] == 1]
+    total = int(weights.sum())
+    edges = [min(v for v in f if n_bins * int(weights[f <= v].sum()) >= b * total) for b in range(1, n_bins)]
+
+    assert table["right"].tolist() == [*edges, 1.0]
+    inside = [weights[np.searchsorted(edges, f) == b].sum() for b in range(n_bins)]
+    assert_allclose(table["count"], np.multiply(inside, scale), rtol=ROUNDING)
 
 
 def test_bins_of_equal_mass_and_equal_probabilities_may_be_empty():
@@ -176,6 +222,19 @@ def test_targets_that_are_the_probabilities_have_no_error(rng, measure, kind):
     assert measure(p, p, kind=kind) == pytest.approx(0, abs=ROUNDING)
 
 
+@given(seed=st.integers(0, 1000), kind=st.sampled_from(KINDS), norm=st.sampled_from([1, 2, np.inf]))
+@example(seed=68, kind="classwise", norm=1)  # shares that sum to more than one
+def test_certainty_that_is_wrong_has_an_error_of_one_and_no_more(seed, kind, norm):
+    """Shares of random weights sum to one but for rounding."""
+    predicted, weights = np.arange(30) % 2, np.random.default_rng(seed).uniform(size=30)
+    error = calibration_error(
+        1 - predicted, np.eye(2)[predicted], kind=kind, norm=norm, sample_weight=weights
+    )
+
+    assert error <= 1
+    assert error == pytest.approx(1, abs=ROUNDING)
+
+
 @pytest.mark.parametrize("norm", [1, 2, np.inf])
 def test_a_known_shift_is_the_error(rng, norm):
     """The second class is predicted by 0.1 too seldom everywhere: so in each bin of either class."""
@@ -206,7 +265,8 @@ def test_the_debiased_square_has_the_true_square_as_its_expectation(q):
     expectation = 0.0
     for wrong in itertools.product([0, 1], repeat=5):
         probability = (1 - q) ** sum(wrong) * q ** (5 - sum(wrong))
-        expectation += probability * calibration_error(wrong, p, norm=2, debias=True) ** 2
+        error = calibration_error(wrong, p, norm=2, debias=True, classes=[0, 1])
+        expectation += probability * error**2
 
     assert expectation == pytest.approx((1 - q) ** 2, abs=ROUNDING)
 
@@ -296,6 +356,148 @@ def test_labels_may_lack_classes(rng, kind):
     assert calibration_error(names[y], p, kind=kind, classes=names) == pytest.approx(expected, abs=ROUNDING)
 
 
+NUMBERED = {  # labels of columns 0 to 3, of which a sample of the second is left out
+    "0": [np.array([0, 1, 2, 3]), True],
+    "unsigned": [np.array([0, 1, 2, 3], dtype=np.uint8), True],
+    "integers in float": [np.array([0.0, 1.0, 2.0, 3.0]), True],
+    "1": [np.array([1, 2, 3, 4]), False],
+    "1, unsigned": [np.array([1, 2, 3, 4], dtype=np.uint64), False],
+    "1, in float": [np.array([1.0, 2.0, 3.0, 4.0]), False],
+    "around zero": [np.array([-1, 0, 1, 2]), False],
+    "names": [np.array(["a", "b", "c", "d"]), False],
+    "digits": [np.array(["0", "1", "2", "3"]), False],
+}
+
+
+@all_measures
+@pytest.mark.parametrize(("names", "numbers"), NUMBERED.values(), ids=NUMBERED)
+def test_only_numbers_from_zero_say_their_column_where_one_has_no_label(rng, measure, names, numbers):
+    """Where all columns have one, sorted labels are the columns."""
+    y, p = predictions(rng)
+    some = y != 1
+    expected = measure(y[some], p[some], classes=range(4))
+
+    assert measure(names[y], p) == measure(y, p)
+    assert measure(names[y[some]], p[some], classes=names) == expected
+    if numbers:
+        assert measure(names[y[some]], p[some]) == expected
+    else:
+        with pytest.raises(ValueError, match=r"have 4 columns.*classes="):
+            measure(names[y[some]], p[some])
+
+
+@all_measures
+def test_without_zero_among_the_labels_columns_are_not_guessed(rng, measure):
+    """They may be 1, 2, 3 of 0 to 3, or three of 1 to 4."""
+    y, p = predictions(rng)
+    for lacking in (y[y != 0], np.ones(5, dtype=int)):
+        with pytest.raises(ValueError, match=r"y has the classes .*have 4 columns.*classes="):
+            measure(lacking, p[: len(lacking)])
+
+
+@all_measures
+def test_booleans_are_the_columns_of_two_and_of_no_more(rng, measure):
+    y, p = predictions(rng, n_classes=2)
+    for only in (0, 1):
+        some = y == only
+        expected = measure(y[some], p[some], classes=[0, 1])
+        assert measure(y[some] == 1, p[some]) == expected
+        assert measure(y[some] == 1, p[some], classes=[False, True]) == expected
+    y, p = predictions(rng, n_classes=3)
+    with pytest.raises(ValueError, match=r"have 3 columns.*classes="):
+        measure(y == 1, p)
+
+
+COUNTING = {
+    "debiased": lambda y, p, s: calibration_error(y, p, norm=2, debias=True, sample_weight=s),
+    "debiased, as scorer": lambda y, p, s: clone(neg_calibration_error_scorer).set_params(
+        options={"norm": 2, "debias": True}
+    )(Given(p), p, y, s),
+    "intervals": lambda y, p, s: reliability_table(y, p, sample_weight=s),
+    "debiased, in the bootstrap": lambda y, p, s: bootstrap_interval(
+        calibration_error, y, p, n_resamples=5, norm=2, debias=True, sample_weight=s
+    ),
+}
+counting = pytest.mark.parametrize("measure", COUNTING.values(), ids=COUNTING)
+
+
+class Given:
+    """A classifier whose probabilities are given."""
+
+    def __init__(self, p):
+        self.p, self.classes_ = p, np.arange(p.shape[1])
+
+    def predict_proba(self, X):
+        """Whatever X is."""
+        return self.p
+
+
+NO_FREQUENCIES = {
+    "sum to one": lambda rng: np.full(300, 1 / 300),
+    "sum to one, unequal": lambda rng: rng.dirichlet(np.ones(300)),
+    "below one": lambda rng: rng.uniform(size=300),
+    "a few, that sum to one": lambda rng: np.append([0.9, 0.1], np.zeros(298)),
+    "almost ones": lambda rng: np.full(300, 0.99),
+    "classes": lambda rng: rng.choice([0.1, 1.0], size=300),
+}
+FREQUENCIES = {
+    "none": lambda rng: None,
+    "ones": lambda rng: np.ones(300),
+    "integers": lambda rng: rng.integers(0, 4, 300),
+    "bootstrap": lambda rng: np.bincount(rng.integers(0, 300, 300), minlength=300),
+    "mask": lambda rng: rng.integers(0, 2, 300) == 1,
+    "of mean one": lambda rng: rng.exponential(size=300),
+    "mean one, normalised": lambda rng: 300 * rng.dirichlet(np.ones(300)),
+    "mean one, in single precision": lambda rng: (300 * rng.dirichlet(np.ones(300))).astype(np.float32),
+    "larger": lambda rng: rng.uniform(1, 3, size=300),
+    "one of almost none": lambda rng: np.append(np.ones(299), 1e-200),
+}
+
+
+@counting
+@pytest.mark.parametrize("weights", NO_FREQUENCIES.values(), ids=NO_FREQUENCIES)
+def test_weights_that_count_no_samples_are_warned_of_once(rng, measure, weights):
+    y, p = predictions(rng)
+    with pytest.warns(UserWarning, match=r"sample_weight sums to .*frequency.*sampling") as told:
+        measure(y, p, weights(rng))
+
+    assert len(told) == 1
+
+
+@counting
+@pytest.mark.parametrize("weights", FREQUENCIES.values(), ids=FREQUENCIES)
+def test_weights_that_may_count_samples_are_taken_in_silence(rng, measure, weights):
+    """Warnings are errors. Weights of mean one fall short of the samples by chance alone."""
+    y, p = predictions(rng)
+
+    measure(y, p, weights(rng))
+
+
+def test_the_advice_on_weights_that_count_no_samples_helps(rng):
+    """Equal weights are then ones, but for rounding."""
+    y, p = predictions(rng)
+    weights = np.full(300, 0.1) / np.full(300, 0.1).mean()
+
+    assert COUNTING["debiased"](y, p, weights) == pytest.approx(COUNTING["debiased"](y, p, None), abs=1e-9)
+    pd.testing.assert_frame_equal(
+        COUNTING["intervals"](y, p, weights),
+        COUNTING["intervals"](y, p, None),
+        check_dtype=False,
+        rtol=ROUNDING,
+    )
+
+
+@all_measures
+def test_where_nothing_counts_samples_all_weights_are_taken_in_silence(rng, measure):
+    """But for the debiased error, which counts; multiples are equal but for rounding."""
+    y, p = predictions(rng)
+    if measure is not MEASURES["debiased"]:
+        weights = rng.dirichlet(np.ones(len(y)))
+        assert measure(y, p, sample_weight=weights) == pytest.approx(
+            measure(y, p, sample_weight=1000 * weights), abs=1e-9
+        )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table_has_the_sums_that_make_the_error(rng, kind):
     y, p = predictions(rng)
@@ -366,6 +568,31 @@ def test_the_smooth_error_of_one_prediction_is_its_distance_from_the_truth(p, q)
 
     missing = 2 * np.exp(-((np.pi * distance * 2**14) ** 2) / 2)
     assert error == pytest.approx(distance, abs=1e-9 + missing * distance)
+
+
+@pytest.mark.parametrize("n", [1, 7, 20, 40, 50, 100, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("right", [0, 1])
+def test_the_smooth_error_of_certainty_is_zero_or_one(n, kind, right):
+    """Weights of 1 / n sum to one but for rounding, which may be to more than one."""
+    y, p = np.full(n, right), np.tile([0.0, 1.0], (n, 1))
+
+    assert smooth_calibration_error(y, p, kind=kind, classes=[0, 1]) == pytest.approx(1 - right, abs=1e-9)
+    assert smooth_calibration_error(y, p, kind=kind, classes=[0, 1]) <= 1
+
+
+@given(
+    p=hnp.arrays(float, (9, 2), elements=st.sampled_from([0.0, 1e-300, 1e-9, 0.5, 1 - 2.0**-53, 1.0])),
+    seed=st.integers(0, 99),
+    weight=st.sampled_from([1e-320, 1.0, 1e308]),
+    kind=st.sampled_from(KINDS),
+)
+def test_the_smooth_error_is_from_zero_to_one(p, seed, weight, kind):
+    p[:, 1] = 1 - p[:, 0]
+    y = np.random.default_rng(seed).integers(0, 2, 9)
+    error = smooth_calibration_error(y, p, kind=kind, classes=[0, 1], sample_weight=np.full(9, weight))
+
+    assert 0 <= error <= 1
 
 
 def test_the_smooth_error_is_continuous_where_the_error_in_bins_is_not():

@@ -362,6 +362,29 @@ def test_a_temperature_from_soft_targets_and_from_samples_tested_more_than_once(
     assert_allclose(model.temperature_, fit.temperature, rtol=100 * CLOSE)
 
 
+def test_a_temperature_from_test_parts_without_the_first_class(iris):
+    """Out-of-fold logits have a column for it as well."""
+    X, y = iris
+    tested = np.flatnonzero(y > 0)
+    cv = [(np.setdiff1d(np.arange(len(y)), tested[k::3]), tested[k::3]) for k in range(3)]
+    model = SoftmaxRegressionCV([0.1], cv=cv, temperature="cv", tol=TIGHT).fit(X, y)
+    logits = [SoftmaxRegression(C=0.1, tol=TIGHT).fit(X[a], y[a]).decision_function(X[b]) for a, b in cv]
+
+    fit = fit_temperature(np.concatenate(logits), np.concatenate([y[b] for _, b in cv]), classes=[0, 1, 2])
+    assert_allclose(model.temperature_, fit.temperature, rtol=100 * CLOSE)
+
+
+def test_no_word_on_weights_or_logits_where_the_temperature_alone_is_wanted(rng):
+    """Warnings are errors: weights sum to one, and logits of two classes lie between zero and one."""
+    X, y = rng.normal(size=(60, 1)), np.arange(60) % 5 > 1
+    X[y] += 0.3
+    model = SoftmaxRegressionCV([1e-1], temperature="cv").fit(X, y, sample_weight=np.full(60, 1 / 60))
+    logits = model.decision_function(X)
+
+    assert logits.min() > 0
+    assert logits.max() < 1
+
+
 # -- what it keeps
 
 

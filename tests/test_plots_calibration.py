@@ -196,7 +196,11 @@ def test_several_models_share_axes_scales_and_one_legend():
 
 def test_every_count_is_within_the_strip():
     y, p = predictions()
-    display = ReliabilityDisplay.from_predictions(y, p, kind="classwise", sample_weight=np.full(len(y), 0.25))
+    with pytest.warns(UserWarning, match="sample_weight sums to 75 over 300 samples") as told:
+        display = ReliabilityDisplay.from_predictions(
+            y, p, kind="classwise", sample_weight=np.full(len(y), 0.25), n_resamples=5
+        )
+    assert len(told) == 1
     for panel, counts in zip(display.ax_, display.counts_, strict=True):
         low, high = panel.child_axes[0].get_ylim()
         values = counts.get_data().values
@@ -292,6 +296,13 @@ def test_weights_are_repetitions_in_both_displays():
     np.testing.assert_allclose(weighted.line_.get_xydata(), repeated.line_.get_xydata(), rtol=1e-5)
     # sums of 80 numbers in another order
     np.testing.assert_allclose(*(display.lines_[0].get_xydata() for display in diagrams), rtol=1e-13)
+
+
+def test_the_interval_of_a_temperature_is_not_drawn_in_silence_for_weights_that_count_no_samples():
+    z, y = sample()
+    with pytest.warns(UserWarning, match="sample_weight sums to 1 over 300 samples") as told:
+        TemperatureDisplay.from_predictions(z, y, sample_weight=np.full(300, 1 / 300))
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Targets that are distributions over the classes, and the scorer that takes them."""
 
+import itertools
 import pickle
 
 import matplotlib.pyplot as plt
@@ -23,9 +24,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import smreg
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, log_softmax
 from smreg.family import entropy, fisher_information
-from smreg.metrics import neg_cross_entropy_scorer
+from smreg.metrics import calibration_error, neg_calibration_error_scorer, neg_cross_entropy_scorer
 
 EPS = np.finfo(np.float64).eps
 TIGHT = 1e-10  # a tol that is far above rounding, and far below anything that a mistake would do
@@ -317,6 +318,58 @@ def test_one_hot_targets_score_as_their_labels(wine):
         neg_cross_entropy_scorer(model, X, y),
         rtol=len(X) * EPS,
     )
+
+
+class _Unsorted:
+    """A classifier whose classes are in any order, with the log-probabilities given as X."""
+
+    def __init__(self, classes):
+        self.classes_ = np.asarray(classes)
+
+    def predict_log_proba(self, X):
+        return X
+
+    def predict_proba(self, X):
+        return np.exp(X)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("names", [["a", "b", "c"], [0, 1, 2], [-1, 5, 7], [0.0, 1.0, 2.0]])
+def test_the_score_takes_the_columns_in_the_classifiers_order(rng, order, names):
+    """Also in those of other measures, which are computed in another order of sums."""
+    log_p, codes, order = log_softmax(rng.normal(size=(40, 3))), rng.integers(0, 3, 40), list(order)
+    names, inverse = np.array(names), np.argsort(order)
+    model, t = _Unsorted(names[order]), pd.DataFrame(np.eye(3)[codes][:, inverse], columns=names)
+
+    for target in (names[order][codes], t):
+        assert_allclose(
+            neg_cross_entropy_scorer(model, log_p, target),
+            log_p[np.arange(40), codes].mean(),
+            rtol=40 * EPS,
+        )
+        assert neg_calibration_error_scorer(model, log_p, target) == pytest.approx(
+            -calibration_error(codes, np.exp(log_p), classes=range(3)), abs=40 * EPS
+        )
+
+
+def test_the_score_of_two_unsorted_classes_is_no_error(rng):
+    """Here a label is larger than all before the last."""
+    log_p = log_softmax(rng.normal(size=(6, 2)))
+    score = neg_cross_entropy_scorer(_Unsorted(["b", "a"]), log_p, ["a", "b"] * 3)
+
+    assert_allclose(score, log_p[np.arange(6), [1, 0] * 3].mean(), rtol=6 * EPS)
+
+
+@pytest.mark.parametrize("y", [["1", "2", "1"], [1, 3, 2], [1.5, 1.0, 2.0]])
+def test_a_label_that_is_no_class_is_not_taken_for_one(rng, y):
+    with pytest.raises(ValueError, match="not among"):
+        neg_cross_entropy_scorer(_Unsorted([2, 1]), log_softmax(rng.normal(size=(3, 2))), y)
+
+
+def test_unnamed_columns_of_soft_targets_are_those_of_numbered_classes(rng):
+    log_p = log_softmax(rng.normal(size=(6, 3)))
+    with pytest.raises(ValueError, match=r"must be the classes \[2, 0, 1\], got \[0, 1, 2\]"):
+        neg_cross_entropy_scorer(_Unsorted([2, 0, 1]), log_p, np.eye(3)[[0, 1, 2] * 2])
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])

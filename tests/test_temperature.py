@@ -6,6 +6,7 @@ import warnings
 import mpmath
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,6 +222,17 @@ def test_labels_are_names(rng, names):
     assert fit_temperature(z, renamed, classes=names) == fit_temperature(z, y)
 
 
+def test_labels_that_are_no_numbers_from_zero_do_not_say_which_column_has_none(rng):
+    z, y = scaled(rng)
+    z, y = z[y != 1], y[y != 1]
+
+    for labels_of_three in (y + 1, y[y > 0], y == 2, (y + 1).astype(float)):
+        with pytest.raises(ValueError, match=r"logits have 4 columns.*classes="):
+            fit_temperature(z[: len(labels_of_three)], labels_of_three)
+    assert fit_temperature(z, y + 1, classes=[1, 2, 3, 4]) == fit_temperature(z, y)
+    assert fit_temperature(z, y.astype(float)) == fit_temperature(z, y)
+
+
 def test_a_class_without_labels_is_found_by_its_number_or_its_name(rng):
     z, y = scaled(rng)
     z, y = z[y != 1], y[y != 1]
@@ -254,14 +266,27 @@ def test_integer_weights_are_repetitions(rng):
 
 
 def test_soft_targets_weigh_labels(rng):
-    """A soft target is each label with its probability as weight: rounding."""
+    """A soft target is each label with its probability as weight, that counts no samples: rounding."""
     z, _ = scaled(rng, n=100)
     t = softmax(rng.normal(size=(100, 4)))
     each = np.repeat(np.arange(100), 4)
 
     soft = fit_temperature(z, t)
-    labelled = fit_temperature(z[each], np.tile(np.arange(4), 100), sample_weight=t.ravel())
+    with pytest.warns(UserWarning, match="sums to 100 over 400 samples"):
+        labelled = fit_temperature(z[each], np.tile(np.arange(4), 100), sample_weight=t.ravel())
     assert_same_fit(soft, labelled, rtol=1e-11)
+
+
+@pytest.mark.parametrize("weights", [np.full(400, 1 / 400), np.linspace(0.01, 0.99, 400)])
+def test_weights_that_count_no_samples_are_warned_of_and_change_no_temperature(rng, weights):
+    """But by the rounding of weights that are multiplied to a mean of one, as the warning says."""
+    z, y = scaled(rng)
+    with pytest.warns(UserWarning, match=r"sample_weight sums to .* over 400 samples.*frequency.*sampling"):
+        warned = fit_temperature(z, y, sample_weight=weights)
+    told = fit_temperature(z, y, sample_weight=weights / weights.mean())
+
+    assert warned.temperature == pytest.approx(told.temperature, rel=4e-9)
+    assert np.ptp(warned.confidence_interval) > np.ptp(told.confidence_interval)
 
 
 def test_soft_targets_of_a_temperature_give_it_back(rng):
@@ -421,6 +446,33 @@ def test_probabilities_in_place_of_logits_are_warned_of(rng):
         fit_temperature(softmax(z), y)
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+@pytest.mark.parametrize("container", [np.asarray, np.float32, np.ndarray.tolist, pd.DataFrame, pl.DataFrame])
+def test_so_are_probabilities_of_one_column(rng, shape, container):
+    z, y = scaled(rng, n_classes=2)
+    p = container(softmax(z)[:, 1].reshape(shape))
+    with pytest.warns(UserWarning, match="logits look like probabilities.*one column"):
+        fit_temperature(p, y)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_one_column_beyond_zero_and_one_is_no_probability(rng, shape):
+    """Warnings are errors."""
+    z, y = scaled(rng, n_classes=2)
+    p = softmax(z)[:, 1]
+
+    fit_temperature(np.log(p / (1 - p)).reshape(shape), y)
+    fit_temperature(np.append(p, 1.5).reshape(shape), np.append(y, 1))
+    fit_temperature(np.append(p, -0.5).reshape(shape), np.append(y, 1))
+
+
+def test_logits_of_zero_in_one_column_say_nothing_and_look_like_nothing():
+    with pytest.warns(UserWarning, match="all equal") as told:
+        fit_temperature(np.zeros(6), [0, 1] * 3)
+
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize(
     "kept",
     [lambda p: p.astype(np.float32).astype(float), lambda p: p.round(6), lambda p: p.astype(np.float16)],
@@ -470,7 +522,8 @@ Y = np.array([0, 2, 1, 2])
         (Z, ["a", "b", "b", "d"], {"classes": list("abc")}, r"labels \['d'\].*not among the classes"),
         (Z, Y, {"classes": [0, 1]}, "classes must be the distinct labels of the 3 columns"),
         (Z, Y, {"classes": [0, 1, 1]}, "classes must be the distinct labels of the 3 columns"),
-        (Z, [1, 1, 1, 1], {}, "at least 2 classes with positive sample_weight, got only the class 1"),
+        (Z, [0, 0, 0, 0], {}, "at least 2 classes with positive sample_weight, got only the class 0"),
+        (Z, [1, 1, 1, 1], {}, r"y has the classes \[1\], but logits have 3 columns.*classes=\."),
         (Z, ["a"] * 4, {"classes": list("abc")}, "got only the class 'a'"),
         (Z, [1, 1, 1, 0], {"sample_weight": [1, 1, 1, 0]}, "got only the class 1"),
         (Z, Y, {"sample_weight": np.zeros(4)}, "sample_weight must have a positive weight"),

@@ -2,8 +2,9 @@
 
 Bins are closed on the right, ``(e_b, e_(b+1)]``, and the first one on both sides. *Equal width*
 ("uniform") has the edges ``b / B``. *Equal mass* ("quantile") has the inverse of the empirical distribution
-function at ``b / B`` as its inner edges, for each column its own: without ties the counts differ by at most
-one, and an integer weight is as good as a repeated sample.
+function at ``b / B`` as its inner edges, for each column its own: equal probabilities are in one bin, without
+ties the counts of samples of equal weight differ by at most one, and an integer weight is as good as a
+repeated sample.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from smreg.metrics.predictions import Events
 Array = NDArray[np.floating[Any]]
 
 BLOCK = 2**16  # probabilities of a block of rows, which stay in a processor's cache
+REACHED = 1 - 2.0**-40  # share of a weight that a rounded sum must reach; integers below 2^40 are exact
 BELOW = 1 - 2.0**-50  # takes a product that is rounded up to an edge below it, and none past another edge
 
 
@@ -98,7 +100,7 @@ class Binning:
         """Edges for a column of probabilities, and the number of the bin of each."""
         edges = self.edges.copy()
         if self.equal_mass:
-            edges[1:-1] = np.quantile(p, edges[1:-1], method="inverted_cdf", weights=weights)
+            edges[1:-1] = _quantiles(p, weights, self.n_bins)
         return edges, np.searchsorted(edges[1:-1], p)
 
     def _add_rows(self, sums: Array, events: Events, weights: NDArray[np.float64]) -> None:
@@ -131,6 +133,22 @@ class Binning:
         """Number of the bin of equal width: truncation finds it, or next to an edge the one before it."""
         number = (p * (self.n_bins * BELOW)).astype(np.intp)
         return number + (p > self.edges[number + 1])
+
+
+def _quantiles(p: Array, weights: NDArray[np.float64], n_bins: int) -> Array:
+    """Inverse of the empirical distribution function at ``b / n_bins``, b = 1, ..., n_bins - 1.
+
+    That is the least p up to which ``n_bins`` times the weight is ``b`` times the whole: a comparison of
+    integers if weights are, or if they are equal, which are counted. Sums of others are rounded.
+    """
+    order = np.argsort(p, kind="stable")
+    ordered = weights[order]
+    positive = ordered > 0
+    equal = ordered.max() == ordered.min(initial=np.inf, where=positive)
+    cumulative = np.cumsum(positive if equal else ordered, dtype=np.float64)
+    goals = np.arange(1, n_bins) * cumulative[-1]
+    reached = np.searchsorted(n_bins * cumulative, goals * REACHED)
+    return np.asarray(p[order[reached]])
 
 
 def _check_edges(edges: ArrayLike) -> Array:

@@ -1,5 +1,6 @@
 """Intervals for any measure of predictions, by resampling the samples."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
@@ -115,14 +116,16 @@ def bootstrap_interval(
         )
 
     estimate = measure(y, probabilities, sample_weight=sample_weight, **parameters)
-    result = stats.bootstrap(
-        (np.flatnonzero(weights),),
-        of_resample,
-        n_resamples=int(n_resamples),
-        batch=1,
-        vectorized=False,
-        method="basic",
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings():  # what there is to say of the weights has been said by now
+        warnings.filterwarnings("ignore", "sample_weight sums to")
+        result = stats.bootstrap(
+            (np.flatnonzero(weights),),
+            of_resample,
+            n_resamples=int(n_resamples),
+            batch=1,
+            vectorized=False,
+            method="basic",
+            rng=np.random.default_rng(seed),
+        )
     low, high = result.confidence_interval
     return BootstrapInterval(float(estimate), float(low), float(high), float(result.standard_error))

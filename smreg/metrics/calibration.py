@@ -9,6 +9,7 @@ from scipy import stats
 
 from smreg.metrics.bins import Binned, Binning
 from smreg.metrics.predictions import Kind, Predictions, check_kind, check_predictions
+from smreg.validation import warn_of_sampling_weights
 
 Array = NDArray[np.floating[Any]]
 Strategy = Literal["uniform", "quantile"]
@@ -58,10 +59,11 @@ def calibration_error(
         ``acc_b (1 - acc_b) / (n_b - 1)``, for norm 2 alone. Bins of a single sample then count as zero, and
         so does a negative sum.
     classes : array-like of shape (n_classes,), default=None
-        Labels in the order of the columns. None is the sorted labels of y if there are as many as columns,
-        else 0, ..., n_classes - 1, of which y may lack some.
+        Labels in the order of the columns. None is the sorted labels of y if there are as many as columns;
+        else, where y lacks some, False and True, or 0, ..., n_classes - 1 if 0 is among the labels.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights; an integer weight counts as so many equal samples.
+        Weights; an integer weight counts as so many equal samples. `debias` needs frequency weights, which
+        say how many samples each is.
 
     Returns
     -------
@@ -71,8 +73,15 @@ def calibration_error(
     Raises
     ------
     ValueError
-        If the probabilities are no distributions, y has labels beyond the classes, or an argument is none of
-        those above.
+        If the probabilities are no distributions, y has labels beyond the classes or does not say which
+        columns they are, or an argument is none of those above.
+
+    Warns
+    -----
+    UserWarning
+        If `debias` is given weights that sum to less than the number of samples of positive weight, by more
+        than chance: they are no frequencies, and what is subtracted is too much. Sampling weights should be
+        scaled to a mean of one.
 
     See Also
     --------
@@ -108,14 +117,18 @@ def calibration_error(
     _check_norm(norm, debias)
     check_kind(kind)
     predictions = check_predictions(y, probabilities, classes, sample_weight)
+    if debias:
+        warn_of_sampling_weights(predictions.weights, "the terms of debias=True")
     binned = binning.means(predictions.events(kind), predictions.weights)
     gap, share = np.abs(binned.gap), binned.share
     if norm == np.inf:
-        return float(gap.max())
-    if norm == 1:
-        return float((share * gap).sum())
-    square = gap**2 - _chance(binned) if debias else gap**2
-    return float(np.sqrt(max(0.0, (share * square).sum())))
+        error = gap.max()
+    elif norm == 1:
+        error = (share * gap).sum()
+    else:
+        square = gap**2 - _chance(binned) if debias else gap**2
+        error = np.sqrt(max(0.0, (share * square).sum()))
+    return min(1.0, float(error))  # shares sum to one but for rounding
 
 
 def reliability_table(
@@ -146,7 +159,7 @@ def reliability_table(
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the columns, as in `calibration_error`.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights; an integer weight counts as so many equal samples, also in the intervals.
+        Frequency weights: an integer weight counts as so many equal samples, also in the intervals.
 
     Returns
     -------
@@ -168,6 +181,12 @@ def reliability_table(
     ValueError
         As `calibration_error`.
 
+    Warns
+    -----
+    UserWarning
+        If weights sum to less than the number of samples of positive weight, by more than chance: they are
+        no frequencies, and the intervals are too wide. Sampling weights should be scaled to a mean of one.
+
     References
     ----------
     J. Bröcker and L. A. Smith, Increasing the Reliability of Reliability Diagrams, Weather and Forecasting
@@ -187,6 +206,7 @@ def reliability_table(
     binning = Binning(n_bins, strategy, edges)
     check_kind(kind)
     predictions = check_predictions(y, probabilities, classes, sample_weight)
+    warn_of_sampling_weights(predictions.weights, "Wilson's intervals")
     binned = binning.means(predictions.events(kind), predictions.weights)
     return _table(binned, predictions, classwise=kind == "classwise")
 

@@ -90,7 +90,7 @@ class _NegativeCrossEntropy(_Scorer):
                 log_p = np.log(estimator.predict_proba(X))
         check_consistent_length(log_p, y)
         weights = check_sample_weight(sample_weight, len(log_p))
-        per_sample = (_soft if is_soft(y) else labelled)(y, log_p, estimator.classes_)
+        per_sample = (_soft if is_soft(y) else labelled)(y, log_p, np.asarray(estimator.classes_))
         return float(np.average(per_sample, weights=weights))
 
 
@@ -132,22 +132,28 @@ class _NegativeMeasure(_Scorer):
 def labelled(y: Any, p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
     """Probability, or log-probability, of each label."""
     labels = column_or_1d(y, warn=True)
-    known, codes = np.isin(labels, classes), np.searchsorted(classes, labels)
-    if not known.all():
-        unseen = np.unique(labels[~known]).tolist()
+    found, codes = np.unique(labels, return_inverse=True)
+    column = {label: number for number, label in enumerate(classes.tolist())}
+    unseen = [label for label in found.tolist() if label not in column]
+    if unseen:
         raise ValueError(f"y has the classes {unseen}, not among {classes.tolist()}.")
-    return np.asarray(p[np.arange(len(labels)), codes])
+    columns = np.array([column[label] for label in found.tolist()])
+    return np.asarray(p[np.arange(len(labels)), columns[codes]])
 
 
 def _soft(y: Any, log_p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Expected log-probability under each soft target; ``0 log 0 = 0``."""
+    """Expected log-probability under each soft target; ``0 log 0 = 0``.
+
+    Columns without names are those of classes 0, ..., K - 1.
+    """
     targets = check_soft_targets(y)
-    if not np.array_equal(targets.classes, classes):
+    known = np.sort(classes) if hasattr(y, "columns") else classes
+    if not np.array_equal(targets.classes, known):
         raise ValueError(
             f"The columns of soft targets y must be the classes {classes.tolist()}, "
             f"got {targets.classes.tolist()}."
         )
-    t = np.asarray(targets.values)
+    t = np.asarray(targets.values)[:, np.searchsorted(targets.classes, classes)]
     return np.asarray((t * np.where(t == 0, 0.0, log_p)).sum(axis=1))
 
 

@@ -91,7 +91,8 @@ def smooth_calibration_error(
     check_kind(kind)
     predictions = check_predictions(y, probabilities, classes, sample_weight)
     events = predictions.events(kind)
-    weights = predictions.weights / predictions.weights.sum()
+    weights = predictions.weights / predictions.weights.max()  # whose sum neither over- nor underflows
+    weights /= weights.sum()
     columns = range(events.probability.shape[1])
     return float(np.mean([_error(events.probability[:, k], events.hits(k), weights) for k in columns]))
 
@@ -108,6 +109,8 @@ def _error(f: Array, outcome: Array, weights: Array) -> float:
 
     if excess(0.0) <= 0:
         return 0.0
+    if excess(1.0) >= 0:  # all residuals are one, but for the rounding of the sum of their weights
+        return 1.0
     return float(optimize.brentq(excess, 0.0, 1.0, xtol=1e-10))
 
 

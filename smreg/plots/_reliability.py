@@ -181,6 +181,11 @@ class ReliabilityDisplay:
         ------
         TypeError, ValueError
             As `reliability_table`, `bootstrap_interval` and `plot`.
+
+        Warns
+        -----
+        UserWarning
+            As `reliability_table`, if weights are no frequencies.
         """
         how: dict[str, Any] = {"kind": kind, "n_bins": n_bins, "strategy": strategy, "classes": classes}
         how["sample_weight"] = sample_weight
@@ -237,6 +242,11 @@ class ReliabilityDisplay:
             If the estimator is not fitted.
         TypeError, ValueError
             If it has no ``predict_proba``, and as `from_predictions`.
+
+        Warns
+        -----
+        UserWarning
+            As `from_predictions`.
         """
         check_predicting(estimator, ["predict_proba"])
         return cls.from_predictions(
