@@ -33,7 +33,7 @@ NULL_FREEDOM = 0.01  # degrees of freedom that it may have
 NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
 LEAST_FALL = 3e-6  # that is told from none, for the place between two decades where it has become negligible
-EXPLORED_TO = 3e-5  # `tol` of the fits that tell, whose loss is then exact to 5e-10
+EXPLORED_TO = 1e-6  # `tol` of the fits that tell, whose loss is then exact to 1e-12
 STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from optima import UNEQUAL, logit_rounding, optimum
-from problems import more_columns_than_rows, sample, wide_and_sparse
+from problems import more_columns_than_rows, one_hot_blocks, sample, wide_and_sparse
 from scipy import linalg, sparse
 from sklearn import datasets
 from sklearn.base import clone
@@ -37,7 +37,7 @@ from sklearn.preprocessing import StandardScaler
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
 from smreg.metrics import neg_cross_entropy_scorer
-from smreg.model_selection import choose
+from smreg.model_selection import choose, warn_of_an_end
 from smreg.temperature import fit_temperature
 
 TIGHT, CLOSE = 1e-9, 6e-9
@@ -596,3 +596,106 @@ def test_l1_ratios_and_cs_are_searched_as_grid_search_does(wine):
     assert {"C": model.C_, "l1_ratio": model.l1_ratio_} == search.best_params_
     assert model.coefs_paths_.shape == (3, 3, 3, 3, 14)
     assert model.path_evaluations_.shape == (3, 3)
+
+
+# -- the grid by itself
+
+
+def wide_and_far(rng, n=80, p=300):
+    """Classes that a tenth of the labels belie, in rows eight spreads from zero, more columns than rows."""
+    y = np.arange(n) % 3
+    X = 0.25 * rng.normal(size=(3, p))[y] + rng.normal(size=(n, p)) + 8
+    return X, np.where(rng.random(n) < 0.1, (y + 1) % 3, y)
+
+
+def shares(rng, n=300):
+    """Five parts of a whole, which sum to one."""
+    y = np.arange(n) % 3
+    parts = rng.gamma(4 * np.array([[2, 1, 1, 1, 1], [1, 2, 1, 1, 1], [1, 1, 2, 1, 1.0]])[y])
+    return parts / parts.sum(axis=1, keepdims=True), y
+
+
+def months(rng):
+    """The month of every day of a leap year, by its number and one that says nothing."""
+    days = np.arange(366)
+    month = np.searchsorted(np.cumsum([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30]), days, side="right")
+    return np.column_stack([days + 1.0, rng.permutation(366)]), month
+
+
+def full_one_hot_block(rng):
+    X, y, _ = one_hot_blocks(rng)
+    return X, y
+
+
+def as_many_columns_as_rows(rng):
+    X, y = sample(rng, n=40, p=40)
+    return X + 5, y
+
+
+def best(model):
+    return float(model.scores_["mean"].max())
+
+
+@pytest.mark.parametrize("make", [wide_and_far, as_many_columns_as_rows], ids=lambda make: make.__name__)
+def test_centring_changes_neither_the_grid_nor_the_scores(rng, make):
+    """The limits are found to 1e-6 of their logarithm; scores are within 2 tol of the ones at an optimum."""
+    X, y = make(rng)
+    here, there = (SoftmaxRegressionCV(cv=3).fit(Z, y) for Z in (X, X - X.mean(axis=0)))
+
+    assert_allclose(there.Cs_, here.Cs_, rtol=1e-5)
+    assert_allclose(there.scores_["mean"], here.scores_["mean"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("unit", [2.0**-10, 2.0**7])
+def test_the_grid_follows_the_units_where_features_determine_each_other(rng, unit, l1_ratio):
+    """By their square for ridge, by themselves for the lasso: powers of two round nothing."""
+    X, y = shares(rng)
+    here, there = (SoftmaxRegressionCV(l1_ratios=[l1_ratio], cv=3).fit(Z, y) for Z in (X, unit * X))
+
+    assert_allclose(there.Cs_ * unit ** (2 - l1_ratio), here.Cs_, rtol=1e-5)
+    assert_allclose(there.scores_["mean"], here.scores_["mean"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [wide_and_far, shares, months, full_one_hot_block, as_many_columns_as_rows],
+    ids=lambda make: make.__name__,
+)
+def test_a_grid_ten_decades_wider_has_no_better_score(rng, make):
+    """By more than 0.003 nats, or a fifth of a standard error: half a decade from the best C costs less."""
+    X, y = make(rng)
+    model = SoftmaxRegressionCV(cv=3).fit(X, y)
+    ends = np.log10(model.Cs_[[0, -1]]) + [-4, 6]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # where next to no penalty is left
+        wider = SoftmaxRegressionCV(np.logspace(*ends, int(2 * np.ptp(ends))), cv=3, max_iter=100).fit(X, y)
+
+    error = wider.scores_["standard_error"][wider.best_index_]
+    assert best(wider) - best(model) <= max(3e-3, 0.2 * error)
+
+
+def ends_at(means, errors=0.0):
+    """Scores of four candidates a factor of a hundred apart."""
+    scores = {"C": np.logspace(-2, 4, 4), "l1_ratio": np.zeros(4), "mean": np.array(means)}
+    scores["standard_error"] = np.full(4, errors)
+    warn_of_an_end(scores, int(np.argmax(means)), stacklevel=1)
+
+
+def test_a_score_that_still_rises_at_the_end_of_the_grid_is_told():
+    with pytest.warns(UserWarning, match=r"1e\+04, is the largest .* by 0.05 .*logspace\(-2, 8, 21\)"):
+        ends_at([-0.5, -0.4, -0.3, -0.2])
+    with pytest.warns(UserWarning, match=r"0.01, is the smallest .* by 0.05 .*logspace\(-6, 4, 21\)"):
+        ends_at([-0.2, -0.3, -0.4, -0.5])
+
+
+def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_not_told():
+    """Nor where the best is inside: warnings are errors here."""
+    ends_at([-0.5, -0.4, -0.3, -0.2982])
+    ends_at([-0.5, -0.4, -0.3, -0.2], errors=0.51)
+    ends_at([-0.5, -0.2, -0.3, -0.4])
+
+
+def test_a_grid_of_ones_own_ends_where_it_ends(wine):
+    """Without a word: warnings are errors here."""
+    assert SoftmaxRegressionCV([1e-6, 1e-5], cv=3).fit(*wine).C_ == 1e-5

@@ -178,9 +178,7 @@ def losses(path, X, y):
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("make", [iris, two_of_wine, cauchy], ids=lambda make: make.__name__)
-def test_beyond_the_largest_c_the_loss_falls_by_next_to_nothing_a_decade(
-    rng, make, l1_ratio
-):
+def test_beyond_the_largest_c_the_loss_falls_by_next_to_nothing_a_decade(rng, make, l1_ratio):
     """And just before it by about as much: in the decade that ends there, less than it does in one between a
     decade before and after, where it is found by a power of C. Losses are exact to 5e-9 by their tol.
     """
