@@ -666,7 +666,7 @@ def test_a_grid_ten_decades_wider_has_no_better_score(rng, make):
     """By more than 0.003 nats, or a fifth of a standard error: half a decade from the best C costs less."""
     X, y = make(rng)
     model = SoftmaxRegressionCV(cv=3).fit(X, y)
-    ends = np.log10(model.Cs_[[0, -1]]) + [-4, 6]
+    ends = np.log10(model.Cs_[[0, -1]] * [1e-4, 1e6])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # where next to no penalty is left
         wider = SoftmaxRegressionCV(np.logspace(*ends, int(2 * np.ptp(ends))), cv=3, max_iter=100).fit(X, y)
