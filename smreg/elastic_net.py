@@ -76,6 +76,7 @@ GOOD = 0.4
 
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more
 PROGRESS = 0.75  # part of the norm that a step may leave there
+PATIENCE = 50  # steps in which F or the lowest norm must fall by as much as is of account
 ROUNDING = 2.0**-50  # of F, and of a gap
 SURELY = 2.0**-6  # part of `tol` at which the norm is enough, whatever the gap
 GAP_EVALUATIONS = 2  # passes over the rows for the duality gap
@@ -213,8 +214,10 @@ def minimize(
             reason = "callback"
         elif iterations >= max_iter:
             reason = "max_iter"
-        elif not step.norm < math.inf or (
-            search.is_blind(point, previous) and step.norm > PROGRESS * previous
+        elif (
+            not step.norm < math.inf
+            or (search.is_blind(point, previous) and step.norm > PROGRESS * previous)
+            or search.is_idle(point, step, iterations)
         ):
             reason = "rounding"
         following = None if reason else search.follow(point, step)
@@ -230,6 +233,20 @@ class _Search:
         self.net, self.tol = net, tol
         self.norm, self.softening, self.gap = math.inf, 0.0, math.inf
         self.evaluations, self.refreshes = 1, 0
+        self.value_before = self.lowest_before = self.lowest = math.inf
+
+    def is_idle(self, point: Point, step: Step, iterations: int) -> bool:
+        """Whether neither F, by what `tol` leaves of it, nor the norm has fallen in so many steps.
+
+        Differences drown where the terms of a logit are far larger than the logit itself.
+        """
+        self.lowest = min(self.lowest, step.norm)
+        if iterations % PATIENCE:
+            return False
+        falls = self.value_before - point.value > self.tol**2 / 2
+        idle = not falls and self.lowest > PROGRESS * self.lowest_before
+        self.value_before, self.lowest_before = point.value, self.lowest
+        return idle
 
     def is_blind(self, point: Point, norm: float) -> bool:
         """Whether a step of that norm changes F by less than its rounding."""
@@ -312,7 +329,7 @@ class _Search:
             if blind or change <= SUFFICIENT * slope:
                 self.adapt(length, change, slope)
                 return Point(net.canonical(theta), trial.value, trial.gradient)
-            shorter = 0.5 * slope / (slope - change) if math.isfinite(change) else 0.0
+            shorter = 0.5 * slope / (slope - change) if slope < change < math.inf else 0.0
             length *= min(max(shorter, SHORTEST), SHORTER)
         return None
 

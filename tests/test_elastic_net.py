@@ -591,3 +591,29 @@ def test_probabilities_are_those_of_the_logits(four_classes):
 
     assert_allclose(model.predict_proba(X), special.softmax(symmetric_logits(model, X), axis=1), rtol=1e-12)
     assert model.intercept_.sum() == pytest.approx(0, abs=1e-12)
+
+
+# -- rounding
+
+
+def wide_columns_far_from_zero(seed):
+    """Small integers, most of them some 2**22 away from zero, in units from 2**-6 to 2**6."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-5, 6, (6, 21)) + 2.0**22 * rng.choice([-1, 0, 1], 21)
+    return X * 2.0 ** rng.integers(-6, 7, 21), np.array([1, 0, 0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("seed", [11, 16])
+def test_steps_that_drown_in_the_rounding_of_logits_come_to_an_end(seed):
+    """A sparse X is not shifted, so that its logits carry 2**22 times their rounding, and the gradient's norm
+    stays above tol: the search would go on until max_iter.
+    """
+    X, y = wide_columns_far_from_zero(seed)
+    dense = SoftmaxRegression(l1_ratio=1.0, tol=1e-6).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        stored = SoftmaxRegression(l1_ratio=1.0, tol=1e-6).fit(sparse.csr_array(X), y)
+
+    assert stored.solution_.reason in ("converged", "rounding")
+    assert stored.n_iter_ <= 200
+    assert stored.solution_.objective == pytest.approx(dense.solution_.objective, abs=2**22 * 21 * 2.0**-52)
