@@ -541,7 +541,7 @@ def test_any_classifier_must_know_a_class_of_a_single_sample_which_a_frozen_one_
     names = np.append(np.array(["ale", "beer", "cider"])[Y], "mead")
     data = np.append(X, X[:1], axis=0)
     with pytest.raises(ValueError, match=r"class 'mead' has 1 sample, .*leave .* out, or .*FrozenEstimator"):
-        TemperatureScaling(SoftmaxRegression()).fit(data, names)
+        TemperatureScaling(SoftmaxRegression(), cv=StratifiedKFold(3)).fit(data, names)
 
     frozen = FrozenEstimator(SoftmaxRegression().fit(data, names))
     assert TemperatureScaling(frozen).fit(data, names).temperature_ > 0
