@@ -9,28 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import process_routing
 
-from smreg import family
 from smreg.design import DesignMatrix
 from smreg.grid import Grid, grid, weakest_of
 from smreg.layout import Regression
-from smreg.metrics import neg_cross_entropy_scorer
-from smreg.metrics.scorers import labelled
 from smreg.regression import Problem
 from smreg.report import PathReport
 from smreg.solution import Solution
 from smreg.threads import IN_TURN
 from smreg.trail import Fit, follow
-from smreg.validation import Targets, is_soft
+from smreg.validation import Targets
 from smreg.verification import verified
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+Score = Callable[[Any, "Fold", float, int], float]  # of a model, on a fold, for C, which is that many
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,10 @@ def routed(
 
     Without metadata routing the splitter gets the groups, and the scorer the weights.
     """
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     if is_routing():
-        parts = process_routing(estimator, method, sample_weight=sample_weight, **params)
+        given = {name: value for name, value in params.items() if value is not None}
+        parts = process_routing(estimator, method, **weights, **given)
         return parts.splitter.split if method == "fit" else {}, parts.scorer.score
     unknown = sorted(set(params) - ({"groups"} if method == "fit" else set()))
     if unknown:
@@ -62,32 +60,104 @@ def routed(
             f"{method} got the parameters {unknown}, which need metadata routing: call "
             "sklearn.set_config(enable_metadata_routing=True)."
         )
-    return params, {} if sample_weight is None else {"sample_weight": sample_weight}
+    return params, weights
+
+
+FROZEN = "give the classifier, fitted to other samples, in a sklearn.frozen.FrozenEstimator"
 
 
 def make_folds(
+    cv: Any,
+    X: Any,
+    y: Any,
+    targets: Targets,
+    weights: Array,
+    params: Mapping[str, Any],
+    instead: str | None = FROZEN,
+) -> list[Fold]:
+    """Folds for any classifier: with every class in their training parts, or an error.
+
+    For a class of one sample the error says what can be done `instead`.
+    """
+    folds = divide(cv, X, y, targets, weights, params)
+    check_training_classes(folds, targets, weights, instead)
+    return folds
+
+
+def divide(
     cv: Any, X: Any, y: Any, targets: Targets, weights: Array, params: Mapping[str, Any]
 ) -> list[Fold]:
-    """The folds, each with weight in its test part, and of every class in its training part."""
-    splits = check_cv(cv, y, classifier=True).split(X, y, **params)
+    """The folds, each with weight in its test part."""
+    if isinstance(cv, str):
+        raise ValueError(
+            f"cv must be a number of folds, a splitter or an iterable of (train, test), got {cv!r}. A "
+            "classifier that is not to be fitted again belongs in a sklearn.frozen.FrozenEstimator."
+        )
+    splitter = check_cv(cv, y, classifier=True)
+    _check_strata(splitter, targets)
     folds = [
         Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
-        for number, split in enumerate(splits)
+        for number, split in enumerate(splitter.split(X, y, **params))
     ]
     if not folds:
         raise ValueError("cv must have at least one fold, got none.")
-    has_weight = targets.mass(weights) > 0
     for number, fold in enumerate(folds):
-        mass = targets.take(fold.train).mass(weights[fold.train])
-        missing = targets.classes[has_weight & ~(mass > 0)].tolist()
-        if missing:
-            raise ValueError(
-                f"The training part of fold {number} has no sample of the classes {missing}, so that a model "
-                "fitted to it cannot know them. Use fewer folds, a stratified cv, or leave these classes out."
-            )
         if not weights[fold.test].sum() > 0:
             raise ValueError(f"The test part of fold {number} has no samples of positive weight to score.")
     return folds
+
+
+def _check_strata(splitter: Any, targets: Targets) -> None:
+    """Raise a ValueError if no class has a sample for each fold: scikit-learn's names no class."""
+    if not isinstance(splitter, StratifiedKFold | StratifiedGroupKFold) or targets.values.ndim > 1:
+        return
+    counts = np.bincount(targets.values)
+    if splitter.n_splits > counts.max():
+        raise ValueError(
+            f"cv with n_splits={splitter.n_splits} needs a class of so many samples, but the largest, "
+            f"{targets.classes.tolist()[counts.argmax()]!r}, has {counts.max()}. Use fewer folds."
+        )
+
+
+def missing_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> dict[int, list[Any]]:
+    """For each fold whose training part lacks classes that have weight: these classes."""
+    has_weight = targets.mass(weights) > 0
+    masses = (targets.take(fold.train).mass(weights[fold.train]) for fold in folds)
+    missing = (targets.classes[has_weight & ~(mass > 0)].tolist() for mass in masses)
+    return {number: classes for number, classes in enumerate(missing) if classes}
+
+
+def training_part(model: Any, fold: Fold, targets: Targets, weights: Array) -> tuple[Targets, Array]:
+    """Targets and weights of the samples to fit to, with class weights merged in.
+
+    The other samples have no weight, but say which classes there are.
+    """
+    counts = np.bincount(fold.train, minlength=len(weights))
+    targets, weights = model._weigh(targets, weights * counts)
+    return targets.take(fold.train), (weights / np.maximum(counts, 1))[fold.train]
+
+
+def check_training_classes(
+    folds: Sequence[Fold], targets: Targets, weights: Array, instead: str | None
+) -> None:
+    """Raise a ValueError if the training part of a fold lacks a class that has weight."""
+    for number, missing in missing_classes(folds, targets, weights).items():
+        raise ValueError(
+            f"The training part of fold {number} has no sample of the classes {missing}, so that a model "
+            f"fitted to it cannot know them. {advice(missing, targets, weights, instead)}"
+        )
+
+
+def advice(missing: list[Any], targets: Targets, weights: Array, instead: str | None = None) -> str:
+    """What helps, by the numbers of samples that the missing classes have in all."""
+    values = targets.values if targets.values.ndim == 1 else (targets.values > 0).astype(np.float64)
+    counts = Targets(targets.classes, values).mass((weights > 0).astype(np.float64)).astype(int).tolist()
+    sizes = {label: n for label, n in zip(targets.classes.tolist(), counts, strict=True) if label in missing}
+    said = ", ".join(f"class {label!r} has {n} sample{'s' * (n > 1)}" for label, n in sizes.items())
+    if min(sizes.values()) > 1:
+        return f"In all, {said}: use fewer folds, a stratified cv, or leave these classes out."
+    leave = "leave such a class out" + (f", or {instead}" if instead else "")
+    return f"In all, {said}, and one sample is never both fitted to and predicted: {leave}."
 
 
 def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
@@ -123,80 +193,6 @@ def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str,
     }
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """A scorer with the data of the folds.
-
-    Attributes
-    ----------
-    scorer : callable
-        ``scorer(estimator, X, y, **params)``.
-    X, y : array-like
-        All samples.
-    targets : Targets
-        What y is encoded as.
-    params : mapping
-        What else the scorer is given: whatever has an entry for each sample is divided as they are.
-    """
-
-    scorer: Callable[..., float]
-    X: Any
-    y: Any
-    targets: Targets
-    params: Mapping[str, Any]
-
-    def __call__(self, model: Any, fold: Fold, C: float, number: int) -> float:
-        """Score a model on the test part of a fold."""
-        params = of_rows(self.params, fold.test, self.X.shape[0])
-        if self.scorer is _neg_log_loss:  # whose checks take longer than a fit to a small table
-            p = model._logits_of_checked(self.X[fold.test], lambda z: family.softmax(z, model.temperature))
-            score = _mean_log(p[np.arange(len(p)), self.targets.values[fold.test]], **params)
-        else:
-            score = float(self.scorer(model, self.X[fold.test], _safe_indexing(self.y, fold.test), **params))
-        if not np.isfinite(score):
-            raise ValueError(
-                f"scoring gave {score} for fold {number} and C={C:g}: candidates can only be compared by "
-                "finite scores."
-            )
-        return score
-
-
-def make_scorer(scoring: Any, estimator: BaseEstimator, y: Any) -> Callable[..., float]:
-    """The scorer that `scoring` stands for, with labels or soft targets."""
-    scoring = "accuracy" if scoring is None else scoring
-    if isinstance(scoring, str) and is_soft(y):
-        if scoring == "neg_log_loss":
-            return neg_cross_entropy_scorer
-        raise ValueError(
-            f"scoring={scoring!r} needs labels, but y of shape {np.shape(y)} holds soft targets. Use "
-            'scoring="neg_log_loss", or a callable (estimator, X, y) that takes them.'
-        )
-    if scoring == "neg_log_loss":
-        return _neg_log_loss
-    return partial(_scored, check_scoring(estimator, scoring))
-
-
-def _scored(scorer: Callable[..., Any], *args: Any, **params: Any) -> float:
-    score = scorer(*args, **params)
-    if np.ndim(score) != 0 or isinstance(score, Mapping):
-        raise ValueError(f"scoring must give a single number, got {score!r}.")
-    return float(score)
-
-
-def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-    """scikit-learn's scorer of that name, also where y lacks some of the classes."""
-    p = estimator.predict_proba(X)
-    check_consistent_length(p, y, sample_weight)
-    return _mean_log(labelled(y, p, estimator.classes_), sample_weight)
-
-
-def _mean_log(p: NDArray[Any], sample_weight: ArrayLike | None = None) -> float:
-    """Mean logarithm of the probabilities of the labels, clipped as in scikit-learn's `log_loss`."""
-    eps = np.finfo(p.dtype).eps
-    weights = None if sample_weight is None else np.asarray(sample_weight)
-    return float(np.average(np.log(np.clip(p, eps, 1 - eps)), weights=weights))
-
-
 class PathSearch:
     """Fits along the path of each l1_ratio, to all data and to the folds, with the folds' scores.
 
@@ -211,7 +207,7 @@ class PathSearch:
     weights : ndarray of shape (n_samples,)
         Of the samples.
     folds : sequence of Fold
-        Each with weight of every class.
+        Each with weight in its training part.
     Cs : int, "auto" or ndarray of shape (n_Cs,)
         The grid, or the size of one that the data set.
     l1_ratios : ndarray of shape (n_l1_ratios,)
@@ -258,7 +254,7 @@ class PathSearch:
         width = X.shape[1] + model.fit_intercept
         self.coefs = np.empty((len(folds), *shape[:2], n_rows, width), dtype=X.dtype)
 
-    def run(self, scoring: Scoring, report: PathReport) -> None:
+    def run(self, scoring: Score, report: PathReport) -> None:
         """Fit and score everything."""
         for i, l1_ratio in enumerate(self.l1_ratios):
             problem = self._problems[bool(l1_ratio > 0)]
@@ -343,7 +339,7 @@ class PathSearch:
         """With threads for the fits, or for each block of rows where there is but one fold."""
         parts = []
         for fold in self.folds:
-            targets, weights = self.model._weigh(self.targets.take(fold.train), self.weights[fold.train])
+            targets, weights = training_part(self.model, fold, self.targets, self.weights)
             parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
         return follow(
             problem,

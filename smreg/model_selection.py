@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -11,18 +11,30 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
-from smreg.cross_validation import PathSearch, Scoring, check_test_classes, make_folds, make_scorer, routed
+from smreg.cross_validation import (
+    Fold,
+    PathSearch,
+    advice,
+    check_test_classes,
+    check_training_classes,
+    divide,
+    missing_classes,
+    routed,
+    training_part,
+)
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.grid import check_grid, check_l1_ratios
-from smreg.layout import Regression
+from smreg.layout import ABSENT, Regression
 from smreg.path import warn_of_unconverged
 from smreg.report import PathReport, fitted_attributes
+from smreg.scoring import Scoring, accepted, make_scorer
 from smreg.temperature import fit_to_classifier
 from smreg.threads import workers
+from smreg.validation import Targets
 
 Array = NDArray[np.float64]
 
@@ -48,8 +60,11 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
-        for which a fold's test part may lack classes, and for soft targets the cross-entropy
-        (`smreg.metrics.neg_cross_entropy_scorer`), which is not clipped.
+        and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
+        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is told all classes, so that a
+        fold's test part may lack some where the score is defined nevertheless; of two classes the second is
+        the positive one where neither metric nor scorer names one. A callable gets the rows of a DataFrame
+        as a DataFrame.
     rule : {"best", "one_standard_error"}, default="best"
         Whether to take the candidate with the best mean score, or the smallest C, with the best one's
         l1_ratio, whose mean is within one standard error of it.
@@ -127,6 +142,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     array([-0.29 , -0.144, -0.093, -0.088])
     """
 
+    __metadata_request__score: ClassVar[dict[str, str]] = {"sample_weight": UNUSED}  # it is the scorer's
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "l1_ratios": ["array-like"],
@@ -195,26 +212,29 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If an argument is not as above, a class has no weight in the training part of a fold, or a score
-            is not finite. The estimator is then as it was before.
+            If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
+            or ``refit=False`` also if a training part lacks a class. The estimator is then as it was before.
 
         Warns
         -----
         ConvergenceWarning
             If a fit did not converge.
         UserWarning
-            If the best C is the end of a grid that the data set, and the score still rises there.
+            If the best C is the end of a grid that the data set, and the score still rises there. If the
+            training part of a fold lacks a class: the fold's model has for it what `SoftmaxRegression` has
+            for a class without weight, see `intercept_` there. Or if weights are given and the scorer takes
+            none: its scores are then without weights.
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
             X_checked, targets, weights = self._check(X, y, sample_weight)
             score_weight = None if sample_weight is None else weights
             split_params, score_params = routed(self, "fit", score_weight, params)
-            folds = make_folds(self.cv, X, y, targets, weights, split_params)
-            if self.temperature == "cv":
-                check_test_classes(folds, targets, weights)
+            folds = divide(self.cv, X, y, targets, weights, split_params)
+            self._check_folds(folds, targets, weights)
             y = y if hasattr(y, "shape") else np.asarray(y)
-            scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, targets, score_params)
+            scorer = make_scorer(self.scoring, self, y, targets.classes)
+            scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=4))
             self.classes_ = targets.classes
             with workers(self.n_jobs) as pool:
                 search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
@@ -251,7 +271,13 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, or the scorer does not take this y.
+            If X has other features than in `fit`, the scorer does not take this y, or its score is not
+            defined for want of some classes in y.
+
+        Warns
+        -----
+        UserWarning
+            If weights are given and the scorer takes none: the score is then without weights.
 
         Examples
         --------
@@ -264,7 +290,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         check_is_fitted(self)
         _, score_params = routed(self, "score", sample_weight, params)
-        return float(make_scorer(self.scoring, self, y)(self, X, y, **score_params))
+        scorer = make_scorer(self.scoring, self, y, self.classes_)
+        return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
@@ -281,6 +308,38 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
             .add(scorer=get_scorer(self.scoring or "accuracy"), method_mapping=to_scorer)
         )
+
+    def _check_folds(self, folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
+        """Raise a ValueError if a fold cannot serve, and warn of classes that its model does not know."""
+        if self.temperature == "cv":
+            check_test_classes(folds, targets, weights)
+            check_training_classes(folds, targets, weights, 'choose another temperature than "cv"')
+        if not self.refit:
+            check_training_classes(folds, targets, weights, "choose refit=True")
+        missing = missing_classes(folds, targets, weights)
+        for number, fold in enumerate(folds):
+            self._check_training_part(fold, number, missing.get(number, []), targets, weights)
+        for number, classes in missing.items():
+            given = f"an intercept {-ABSENT:g} nats below the mean of the others"
+            warnings.warn(
+                f"The training part of fold {number} has no sample of the classes {classes}. Its model gives "
+                f"them {given if self.fit_intercept else 'what the penalty leaves of their probability'}, "
+                f"which counts in the score. {advice(classes, targets, weights)}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _check_training_part(
+        self, fold: Fold, number: int, missing: list[Any], targets: Targets, weights: Array
+    ) -> None:
+        """Raise a ValueError if there is nothing to fit to."""
+        lacks = f"The training part of fold {number} has no sample of the classes {missing}"
+        if not weights[fold.train].sum() > 0:
+            raise ValueError(f"{lacks}: there is nothing to fit to.")
+        try:
+            training_part(self, fold, targets, weights)
+        except ValueError as error:
+            raise ValueError(f"{lacks}. {error}") from error
 
     def _keep(self, search: PathSearch) -> None:
         """Choose, and set the attributes."""
@@ -306,7 +365,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         if self.temperature != "cv":
             return float(self.temperature)
         logits = [
-            search.fold_model(i, j, k).decision_function(search.X[fold.test])
+            search.fold_model(i, j, k)._logits_of_checked(search.X[fold.test], lambda logits: logits)
             for k, fold in enumerate(search.folds)
         ]
         rows = np.concatenate([fold.test for fold in search.folds])
@@ -320,6 +379,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         for name, value in fitted_attributes(regression, dtype).items():
             setattr(model, name, value)
         model.classes_, model.n_features_in_ = classes, regression.coef.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
         return model
 
     def _divisor(self, temperature: float | None) -> float:

@@ -114,7 +114,7 @@ class Problem:
     ) -> "Problem":
         """The same with some of the rows alone, and with other weights for them.
 
-        The classes that have weight must be the same.
+        Where it lacks classes it has fewer coordinates, and no metric is shared with it.
         """
         began = perf_counter()
         part = copy(self)
@@ -306,7 +306,7 @@ class Problem:
         """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
         began = perf_counter()
         objective = self.objective(C)  # which shifts far columns, whatever the coordinates are
-        if shared is not None and _is_narrower(objective, shared.objective):
+        if shared is not None and _is_apart(objective, shared.objective):
             shared = None
         elif shared is not None:
             objective = self.objective(C, shared.objective)
@@ -519,11 +519,13 @@ class _Remembering:
         return self._last[1]
 
 
-def _is_narrower(part: Objective, whole: Objective) -> bool:
-    """Whether some feature has so much less spread than in the whole that it needs coordinates of its own.
+def _is_apart(part: Objective, whole: Objective) -> bool:
+    """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
 
-    Or whether, without a penalty, other features determine others.
+    Or, without a penalty, since other features determine others.
     """
+    if len(part.sample.priors) < len(whole.sample.priors):
+        return True
     if part.penalty == 0 and ((part.spread > 0) != (whole.spread > 0)).any():
         return True
     return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())

@@ -22,7 +22,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from smreg import family
 from smreg.calibrators import check_methods
-from smreg.cross_validation import Fold, make_folds
+from smreg.cross_validation import FROZEN, Fold, make_folds
 from smreg.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.measures import Measure, check_metrics
 from smreg.validation import Targets, check_targets, is_soft
@@ -91,9 +91,9 @@ def calibration_study(
     """Compare classifiers and methods of calibration by cross-validation.
 
     In each fold every classifier is fitted to the training part, and so is every calibrator: to logits that
-    clones of the classifier, fitted to parts of the training part, give to the rest of it. The test part is
-    for nothing but to be predicted. A classifier in a ``FrozenEstimator`` is taken as it is, and the
-    calibrators are fitted to its logits of the training part.
+    clones of the classifier, fitted to parts of the training part, give to the rest of it, so that every
+    class needs three samples at least. The test part is for nothing but to be predicted. A classifier in a
+    ``FrozenEstimator`` is taken as it is, and the calibrators are fitted to its logits of the training part.
 
     Parameters
     ----------
@@ -199,7 +199,8 @@ def calibration_study(
     measures = check_metrics(metrics)
     y, targets = check_targets(y)
     X, y, groups = indexable(X, y, groups)
-    plan = _plan(X, y, targets, 5 if cv is None else cv, groups)
+    again = not all(isinstance(member, FrozenEstimator) for member in members.values())
+    plan = _plan(X, y, targets, 5 if cv is None else cv, groups, again)
     tasks = [(name, number) for name in members for number in range(len(plan))]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_run)(clone(members[name]), calibrators, X, y, targets.classes, *plan[number], number)
@@ -215,7 +216,7 @@ def calibration_study(
 
 
 class _Part(NamedTuple):
-    """A fold, and the folds into which its training part is divided."""
+    """A fold, and the folds into which its training part is divided where clones are fitted to them."""
 
     fold: Fold
     inner: list[Fold]
@@ -228,13 +229,13 @@ class _Outcome(NamedTuple):
     calibrators: dict[str, Any]
 
 
-def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any) -> list[_Part]:
+def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any, twice: bool = True) -> list[_Part]:
     """All divisions, made once: the same for all classifiers and in whatever order they are fitted."""
 
-    def divide(cv: Any, rows: NDArray[np.intp]) -> list[Fold]:
+    def divide(cv: Any, rows: NDArray[np.intp], instead: str | None = None) -> list[Fold]:
         params = {} if groups is None else {"groups": _safe_indexing(groups, rows)}
         data = _safe_indexing(X, rows), _safe_indexing(y, rows), targets.take(rows)
-        return make_folds(cv, *data, np.ones(len(rows)), params)
+        return make_folds(cv, *data, np.ones(len(rows)), params, instead)
 
     standard = partial(_splitter, grouped=groups is not None, soft=is_soft(y))
     splitter = standard(cv) if isinstance(cv, Integral) else cv
@@ -243,7 +244,7 @@ def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any) -> list[_Part]
     plan = []
     for number, fold in enumerate(divide(splitter, np.arange(len(y)))):
         try:
-            plan.append(_Part(fold, divide(again, fold.train)))
+            plan.append(_Part(fold, divide(again, fold.train, FROZEN) if twice else []))
         except ValueError as error:
             raise ValueError(f"Within the training part of fold {number}: {error}") from error
     return plan

@@ -1,5 +1,7 @@
 """What a search is given besides the data, what it tells, and what it refuses."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +11,14 @@ from sklearn import config_context, datasets
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
-from sklearn.metrics import accuracy_score, get_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer, rand_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling
 from smreg import model_selection as module
 from smreg.metrics import neg_cross_entropy_scorer
 
@@ -107,6 +111,125 @@ def test_a_single_weight_for_all_changes_neither_scores_nor_choice():
 
     assert_allclose(two.cv_results_["score"], one.cv_results_["score"], rtol=1e-12)
     assert 2 * two.C_ == one.C_
+
+
+ROUTED = {
+    "asks": (lambda: weighted_log_loss(), {"sample_weight"}),
+    "declines": (lambda: weighted_log_loss(False), {"sample_weight"}),
+    "unset": (lambda: get_scorer("neg_log_loss"), {"sample_weight"}),
+    "a name": (lambda: "neg_log_loss", {"sample_weight"}),
+    "alias": (lambda: weighted_log_loss("importance"), {"importance"}),
+    "alias by the metric's name": (lambda: weighted_log_loss("importance"), {"sample_weight"}),
+    "alias and none": (lambda: weighted_log_loss("importance"), {"importance", "none"}),
+    "ours asks": (lambda: ours("neg_log_loss"), {"sample_weight"}),
+    "ours alias": (lambda: ours("importance"), {"importance"}),
+    "function": (lambda: lambda estimator, X, y: estimator.predict_proba(X).max(), {"sample_weight"}),
+}
+
+
+def ours(alias):
+    request = True if alias == "neg_log_loss" else alias
+    return clone(neg_cross_entropy_scorer).set_score_request(sample_weight=request)
+
+
+def outcome(call):
+    """What a call gives, or of which kind its error is."""
+    try:
+        return call()
+    except (TypeError, ValueError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize(("scorer", "names"), ROUTED.values(), ids=ROUTED.keys())
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline], ids=["alone", "pipeline"])
+@pytest.mark.parametrize("method", ["fit", "score"])
+def test_with_routing_weights_go_the_way_they_go_in_logistic_regression_cv(
+    weights, scorer, names, wrap, method
+):
+    """The scorer alone says what `score` takes. Two fits at their tolerances differ by less than 1e-3."""
+    params = {name: None if name == "none" else weights for name in names}
+    params = {"sample_weight" if name == "none" else name: value for name, value in params.items()}
+    found = []
+    with config_context(enable_metadata_routing=True):
+        for make in (
+            search,
+            partial(
+                LogisticRegressionCV,
+                Cs=CS,
+                cv=3,
+                l1_ratios=(0.0,),
+                use_legacy_attributes=False,
+                tol=1e-8,
+                max_iter=1000,
+            ),
+        ):
+            model = make(scoring=scorer()).set_fit_request(sample_weight=True)
+            pipeline = wrap(model)
+            if method == "fit":
+                found.append(outcome(lambda: fold_scores(pipeline.fit(X, Y, **params), model)))  # noqa: B023
+            else:
+                model.fit(X, Y)
+                found.append(outcome(lambda: pipeline.score(X, Y, **params)))  # noqa: B023
+
+    if isinstance(found[1], type):
+        assert found[0] is found[1]
+    else:
+        assert_allclose(found[0], found[1], rtol=0, atol=1e-3)
+
+
+def fold_scores(_, model):
+    """Scores by fold, then C."""
+    if isinstance(model, SoftmaxRegressionCV):
+        return model.cv_results_["score"].reshape(len(CS), 3).T
+    return model.scores_[:, 0]
+
+
+def test_without_routing_a_weight_of_none_is_not_passed_on():
+    model = search(scoring=lambda estimator, X, y: 1.0).fit(X, Y, sample_weight=None)
+
+    assert model.score(X, Y, sample_weight=None) == 1
+
+
+def weightless(estimator, X, y):
+    """The mean probability of the first class, a scorer without weights."""
+    return float(estimator.predict_proba(X)[:, 0].mean())
+
+
+@pytest.mark.parametrize(
+    "scoring", [weightless, "adjusted_rand_score", make_scorer(rand_score), partial(weightless)], ids=repr
+)
+def test_a_scorer_that_takes_no_weights_gets_none_with_a_warning(weights, scoring):
+    """The fits are weighted, as those of a scorer with weights are."""
+    with pytest.warns(UserWarning, match="takes no sample_weight") as caught:
+        model = search(scoring=scoring).fit(X, Y, sample_weight=weights)
+    plain, function = search().fit(X, Y, sample_weight=weights), get_scorer(scoring)
+    fold = SoftmaxRegression()
+    fold.coef_, fold.intercept_ = np.split(model.coefs_paths_[0, 0, 0], [4], axis=1)
+    fold.intercept_, fold.classes_, fold.n_features_in_ = fold.intercept_[:, 0], model.classes_, 4
+    _, test = next(StratifiedKFold(3).split(X, Y))
+
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_array_equal(model.coefs_paths_, plain.coefs_paths_)
+    assert model.cv_results_["score"][0] == function(fold, X[test], Y[test])
+    with pytest.warns(UserWarning, match="takes no sample_weight") as caught:
+        assert model.score(X, Y, sample_weight=weights) == function(model, X, Y)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        lambda estimator, X, y, **params: get_scorer("accuracy")(estimator, X, y, **params),
+        make_scorer(lambda y, predicted, **params: accuracy_score(y, predicted, **params)),
+    ],
+    ids=["scorer", "metric"],
+)
+def test_a_scorer_that_takes_any_parameters_takes_weights(weights, scoring):
+    plain = search(scoring="accuracy").fit(X, Y, sample_weight=weights)
+    model = search(scoring=scoring).fit(X, Y, sample_weight=weights)
+
+    assert_array_equal(model.cv_results_["score"], plain.cv_results_["score"])
+    assert model.score(X, Y, sample_weight=weights) == plain.score(X, Y, sample_weight=weights)
 
 
 # -- callbacks
@@ -322,7 +445,12 @@ BAD = [
         {"cv": [(ORDER, [0]), ([], ORDER)]},
         r"training part of fold 1 has no sample of the classes \[0, 1, 2\]",
     ),
-    ({"cv": KFold(3)}, r"The training part of fold 0 has no sample of the classes \[0\]"),
+    (
+        {"cv": KFold(3), "temperature": "cv"},
+        r"The training part of fold 0 has no sample of the classes \[0\], .*class 0 has 50 samples: use",
+    ),
+    ({"cv": KFold(3), "refit": False}, r"The training part of fold 0 has no sample of the classes \[0\]"),
+    ({"cv": StratifiedKFold(60)}, "n_splits=60 needs a class of so many samples, but the largest, 0, has 50"),
     (
         {"cv": [(ORDER, ORDER[:50])], "temperature": "cv"},
         "at least 2 classes in the test parts .* the class 0",
@@ -369,33 +497,54 @@ def test_a_score_that_is_not_a_number_is_an_error(value):
         search(scoring=lambda estimator, X, y: value).fit(X, Y)
 
 
-def test_a_fold_without_a_class_is_named_with_the_class_as_it_is_called():
-    names = np.array(["ale", "beer", "cider"])[Y]
-    with pytest.raises(ValueError, match=r"training part of fold 2 has no sample of the classes \['cider'\]"):
-        search(cv=[(ORDER, ORDER), (ORDER, ORDER), (ORDER[:100], ORDER[100:])]).fit(X, names)
-    weights = np.where((Y == 2) & (ORDER < 130), 0.0, 1.0)
-    with pytest.raises(ValueError, match=r"training part of fold 0 has no sample of the classes \[2\]"):
-        search(cv=[(ORDER[:130], ORDER[130:])]).fit(X, Y, sample_weight=weights)
-    T = pd.DataFrame(np.eye(3)[Y], columns=list("acb"))
-    with pytest.raises(ValueError, match=r"training part of fold 0 has no sample of the classes \['b'\]"):
-        search(cv=[(ORDER[:100], ORDER[100:])]).fit(X, T)
+@pytest.mark.parametrize(
+    ("y", "train", "weights", "fold"),
+    [
+        (np.array(["ale", "beer", "cider"])[Y], ORDER[:100], None, r"\['cider'\]"),
+        (Y, ORDER[:130], np.where((Y == 2) & (ORDER < 130), 0.0, 1.0), r"\[2\]"),
+        (pd.DataFrame(np.eye(3)[Y], columns=list("acb")), ORDER[:100], None, r"\['b'\]"),
+    ],
+    ids=["labels", "weights", "soft targets"],
+)
+def test_a_training_part_without_a_class_is_named_with_the_class_as_it_is_called(y, train, weights, fold):
+    """And refused where logits or coefficients of all folds are brought together."""
+    options = {"cv": [(ORDER, ORDER), (train, ORDER[130:])], "fit_intercept": False}
+    lacks = rf"training part of fold 1 has no sample of the classes {fold}"
+    with pytest.warns(UserWarning, match=lacks) as caught:
+        search(**options).fit(X, y, sample_weight=weights)
+
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.raises(ValueError, match=lacks):
+        search(**options, refit=False).fit(X, y, sample_weight=weights)
+    whole = [(ORDER, ORDER), (train, ORDER)]
+    with pytest.raises(ValueError, match=lacks):
+        search(**options | {"cv": whole}, temperature="cv").fit(X, y, sample_weight=weights)
 
 
-def test_a_class_of_fewer_samples_than_folds_is_warned_of_and_a_single_one_refused():
-    """With two samples every training part has one at least, and the log loss knows the class."""
-    rare = Y.copy()
-    rare[:2] = 3
-    with pytest.warns(UserWarning, match="The least populated class in y has only 2 members"):
-        model = search(cv=5).fit(X, rare)
-    assert_array_equal(model.classes_, [0, 1, 2, 3])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_class_of_fewer_samples_than_folds_is_warned_of(n):
+    """From two samples on every training part has one at least; of a single one the class is told."""
+    rare = np.append(np.array(["ale", "beer", "cider"])[Y], n * ["mead"])
+    with pytest.warns(UserWarning, match=r"least populated|training part") as caught:
+        model = search(cv=5).fit(np.append(X, X[:n], axis=0), rare)
+    others = [str(warning.message) for warning in caught if "least populated" not in str(warning.message)]
+
     assert np.isfinite(model.cv_results_["score"]).all()
+    assert len(caught) - len(others) == 1
+    assert len(others) == (n == 1)
+    assert all("no sample of the classes ['mead']" in words for words in others)
+    assert all("class 'mead' has 1 sample," in words for words in others)
 
-    rare[1] = 0
-    with (
-        pytest.warns(UserWarning, match="The least populated class in y has only 1 members"),
-        pytest.raises(ValueError, match=r"has no sample of the classes \[3\]"),
-    ):
-        search(cv=5).fit(X, rare)
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_any_classifier_must_know_a_class_of_a_single_sample_which_a_frozen_one_may():
+    names = np.append(np.array(["ale", "beer", "cider"])[Y], "mead")
+    data = np.append(X, X[:1], axis=0)
+    with pytest.raises(ValueError, match=r"class 'mead' has 1 sample, .*leave .* out, or .*FrozenEstimator"):
+        TemperatureScaling(SoftmaxRegression(), cv=StratifiedKFold(3)).fit(data, names)
+
+    frozen = FrozenEstimator(SoftmaxRegression().fit(data, names))
+    assert TemperatureScaling(frozen).fit(data, names).temperature_ > 0
 
 
 def test_a_metric_in_place_of_a_scorer_is_refused():

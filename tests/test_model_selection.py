@@ -7,11 +7,14 @@ between them by at most ``2 sqrt(2 UNEQUAL) tol ||g||_{M^-1}``, to first order: 
 is below 2, so that `TIGHT` keeps these scores within `CLOSE`.
 """
 
+import inspect
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from optima import UNEQUAL, logit_rounding, optimum
@@ -21,7 +24,14 @@ from sklearn import datasets
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer, log_loss
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    get_scorer,
+    get_scorer_names,
+    log_loss,
+    make_scorer,
+)
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -36,7 +46,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
-from smreg.metrics import neg_cross_entropy_scorer
+from smreg.metrics import calibration_error, neg_cross_entropy_scorer
 from smreg.model_selection import choose, warn_of_an_end
 from smreg.temperature import fit_temperature
 
@@ -263,6 +273,187 @@ def test_a_test_part_without_some_of_the_classes_has_the_right_log_loss(wine):
         rtol=0,
         atol=CLOSE,
     )
+
+
+TAKES_LABELS = [
+    name
+    for name in get_scorer_names()
+    if "labels" in inspect.signature(get_scorer(name)._score_func).parameters
+]
+OF_TWO_CLASSES = ["f1", "precision", "recall", "jaccard"]
+OF_SETS = ["f1_samples", "precision_samples", "recall_samples", "jaccard_samples"]
+NOT_DEFINED = ["roc_auc", "roc_auc_ovr"]
+IN_PROBABILITIES = ["neg_brier_score", "d2_log_loss_score", "d2_brier_score", "top_k_accuracy"]
+OWN = {
+    "metric's options": make_scorer(log_loss, greater_is_better=False, response_method="predict_proba"),
+    "labels of its own": make_scorer(f1_score, average="macro", labels=[0, 1]),
+    "labels in a partial": make_scorer(partial(f1_score, average="macro", labels=[0, 1])),
+    "classes": make_scorer(calibration_error, greater_is_better=False, response_method="predict_proba"),
+    "y named labels": make_scorer(lambda labels, predicted: np.mean(labels == predicted)),
+}
+
+
+def value_with_labels(scorer, model, X, y):
+    """What scikit-learn's metric says if it is called with all classes."""
+    metric, options, method = scorer._score_func, scorer._kwargs, scorer._response_method
+    (method,) = {method} if isinstance(method, str) else {"decision_function"}
+    names = list(inspect.signature(metric).parameters)[2:]
+    told = {name: model.classes_ for name in ("labels", "classes") if name in names and name not in options}
+    if isinstance(metric, partial):
+        told = {}
+    return scorer._sign * metric(y, getattr(model, method)(X), **told, **options)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize(
+    "scoring",
+    [*sorted(set(TAKES_LABELS) - {*OF_TWO_CLASSES, *OF_SETS, *NOT_DEFINED}), *OWN.values()],
+    ids=lambda scoring: scoring if isinstance(scoring, str) else repr(scoring)[:40],
+)
+def test_a_test_part_without_a_class_has_the_score_of_the_metric_that_is_told_all_classes(wine, scoring):
+    """Those of scikit-learn that are not defined on some class count it as zero, and say so."""
+    X, y = wine
+    test = np.flatnonzero(y < 2)[::4]
+    train = np.setdiff1d(np.arange(len(y)), test)
+    model = SoftmaxRegressionCV(FEW, cv=[(train, test)], scoring=scoring).fit(X, y)
+
+    for j, C in enumerate(FEW):
+        expected = value_with_labels(get_scorer(scoring), fold_model(model, 0, j, C), X[test], y[test])
+        assert_allclose(model.cv_results_["score"][j], expected, rtol=1e-12)
+    expected = value_with_labels(get_scorer(scoring), model, X[test], y[test])
+    assert_allclose(model.score(X[test], y[test]), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scoring", IN_PROBABILITIES)
+def test_so_has_a_fold_of_a_rare_class(scoring):
+    """Digits with two samples of nine: of three folds one has none to test. All folds give finite scores."""
+    X, y = datasets.load_digits(return_X_y=True)
+    rows = np.append(np.flatnonzero(y < 9)[:400], np.flatnonzero(y == 9)[:2])
+    X, y = X[rows], y[rows]
+    with pytest.warns(UserWarning, match="least populated class"):
+        model = SoftmaxRegressionCV(FEW, cv=3, scoring=scoring).fit(X, y)
+    with pytest.warns(UserWarning, match="least populated class"):
+        parts = [test for _, test in StratifiedKFold(3).split(X, y)]
+
+    assert sorted(9 in y[test] for test in parts) == [False, True, True]
+    for k, test in enumerate(parts):
+        expected = value_with_labels(get_scorer(scoring), fold_model(model, k, 0, FEW[0]), X[test], y[test])
+        assert_allclose(model.cv_results_["score"][k], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("names", [["n", "y"], [0, 1], [-1, 1], [1, 2], [False, True]], ids=str)
+@pytest.mark.parametrize(
+    "scoring", [*OF_TWO_CLASSES, "f1_macro", "average_precision", "neg_brier_score", "d2_brier_score"]
+)
+def test_of_two_classes_the_second_is_the_positive_one_unless_the_metric_names_one(wine, scoring, names):
+    X, y = wine[0], np.array(names)[np.minimum(wine[1], 1)]
+    model = SoftmaxRegressionCV([0.01], cv=3, scoring=scoring).fit(X, y)
+    fold, (_, test) = fold_model(model, 0, 0, 0.01), next(StratifiedKFold(3).split(X, y))
+    scorer, positive = get_scorer(scoring), {"pos_label": 1 if 1 in names else names[1]}
+    options = ({} if scoring == "f1_macro" else positive) | scorer._kwargs
+    if scoring in OF_TWO_CLASSES or scoring == "f1_macro":
+        response = fold.predict(X[test])
+    elif scoring == "average_precision":
+        response = fold.decision_function(X[test]) * (1 if positive["pos_label"] == names[1] else -1)
+    else:
+        response, options = fold.predict_proba(X[test])[:, 1], {"pos_label": names[1]}
+
+    expected = scorer._sign * scorer._score_func(y[test], response, **options)
+    assert_allclose(model.cv_results_["score"][0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        ("roc_auc_ovr", "'roc_auc_ovr'"),
+        ("average_precision", "'average_precision'"),
+        (get_scorer("roc_auc_ovr"), r"make_scorer\(roc_auc_score"),
+        (make_scorer(lambda y, p: np.nan if len(np.unique(y)) < 3 else 1.0), r"make_scorer\(<lambda>"),
+    ],
+    ids=str,
+)
+def test_where_a_score_is_not_defined_for_want_of_a_class_scorer_class_and_fold_are_named(
+    wine, scoring, name
+):
+    X, y = wine[0], np.array(["ale", "beer", "cider"])[wine[1]]
+    test = np.flatnonzero(y != "beer")[::4]
+    splits = [*StratifiedKFold(2).split(X, y), (np.setdiff1d(np.arange(len(y)), test), test)]
+    reason = rf"no sample of the classes \['beer'\].* {name}"
+    with pytest.raises(ValueError, match=f"for fold 2 and C=0.01.*{reason}"):
+        SoftmaxRegressionCV(FEW, cv=splits, scoring=scoring).fit(X, y)
+
+    model = SoftmaxRegressionCV(FEW, cv=splits[:2], scoring=scoring).fit(X, y)
+    assert 0 < model.score(X, y) <= 1
+    with pytest.raises(ValueError, match=reason):
+        model.score(X[test], y[test])
+
+
+# -- training parts without a class
+
+
+def lacking(y):
+    """Three folds: one of all classes to fit to, one without the class 2, one without the class 0."""
+    rows = np.arange(len(y))
+    parts = [np.flatnonzero(y == 2), np.flatnonzero(y == 0)]
+    return [(rows[::2], rows[1::2]), *((np.setdiff1d(rows, part)[::2], rows[::3]) for part in parts)]
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("shape", ["tall", "wide", "soft", "weighted"])
+def test_a_training_part_without_a_class_is_fitted_as_the_same_samples_with_weight(
+    wine, rng, shape, fit_intercept, l1_ratio
+):
+    """All samples outside the part have no weight in a fit of their own. Both are within tol of one optimum,
+    so that by Pinsker's inequality the mean square of a probability's difference is bounded as below.
+    """
+    X, y = StandardScaler().fit_transform(wine[0]), wine[1]
+    X = np.column_stack([X, rng.normal(size=(len(y), 400))]) if shape == "wide" else X
+    weights = rng.integers(1, 4, len(y)) if shape == "weighted" else np.ones(len(y))
+    target = np.eye(3)[y] if shape == "soft" else y
+    folds, tol = lacking(y), 1e-7
+    options = {"fit_intercept": fit_intercept, "tol": tol}
+    model = SoftmaxRegressionCV(FEW, cv=folds, l1_ratios=[l1_ratio], **options)
+    with pytest.warns(UserWarning, match="training part") as caught:
+        model.fit(X, target, sample_weight=weights)
+
+    told = [str(warning.message) for warning in caught]
+    assert [words[:73] for words in told] == [
+        f"The training part of fold {k} has no sample of the classes [{c}]. Its model gi"[:73]
+        for k, c in ((1, 2), (2, 0))
+    ]
+    assert all(("300 nats" in words) == fit_intercept for words in told)
+    assert model.cv_results_["converged"].all()
+    for k, (train, test) in enumerate(folds):
+        inside = np.isin(np.arange(len(y)), train)
+        for j, C in enumerate(FEW):
+            alone = SoftmaxRegression(C=C, l1_ratio=l1_ratio, **options).fit(X, target, weights * inside)
+            fold = SoftmaxRegression()
+            coef, p = model.coefs_paths_[k, 0, j], X.shape[1]
+            fold.coef_, fold.intercept_ = coef[:, :p], coef[:, p] if fit_intercept else np.zeros(3)
+            fold.classes_, fold.n_features_in_ = model.classes_, p
+            off = np.abs(fold.predict_proba(X[train]) - alone.predict_proba(X[train])).max(axis=1)
+            assert np.sqrt(np.average(off**2, weights=weights[train])) <= 2 * np.sqrt(UNEQUAL) * tol
+            lost = {1: 2, 2: 0}.get(k)
+            if fit_intercept and lost is not None:
+                others = np.delete(fold.intercept_, lost).mean()
+                assert_allclose(fold.intercept_[lost] - others, -300, rtol=1e-12)
+                assert_array_equal(fold.coef_[lost], 0)
+            score = neg_cross_entropy_scorer if shape == "soft" else get_scorer("neg_log_loss")
+            expected = score(fold, X[test], target[test], sample_weight=weights[test])
+            assert_allclose(model.cv_results_["score"][3 * j + k], expected, rtol=1e-9)
+
+
+def test_a_training_part_without_a_class_changes_no_other_fold_whatever_the_threads(wine):
+    X, y = wine
+    folds = lacking(y)
+    with pytest.warns(UserWarning, match="training part"):
+        one, two = (SoftmaxRegressionCV(FEW, cv=folds, n_jobs=n).fit(X, y) for n in (1, 3))
+    alone = SoftmaxRegressionCV(FEW, cv=[folds[0], folds[0]]).fit(X, y)
+
+    assert_array_equal(one.coefs_paths_, two.coefs_paths_)
+    assert_array_equal(one.coefs_paths_[0], alone.coefs_paths_[0])
+    assert_array_equal(one.coef_, alone.coef_)
 
 
 # -- the rules
@@ -552,6 +743,40 @@ def test_feature_names_are_kept_and_no_warning_is_given():
     assert_array_equal(model.feature_names_in_, X.columns)
     assert_array_equal(model.classes_, ["ale", "beer", "cider"])
     assert set(predicted) == set(names)
+
+
+@pytest.mark.parametrize("frame", ["pandas", "polars", "numbered"])
+def test_a_scorer_gets_the_rows_of_the_frame(frame):
+    """And the folds' models know the names of the features, so that none of their methods warns."""
+    X, y = datasets.load_wine(return_X_y=True, as_frame=True)
+    X.columns = range(13) if frame == "numbered" else X.columns
+    first = X.columns[0]
+    data = pl.from_pandas(X) if frame == "polars" else X
+
+    def of_the_strong(estimator, X, y):
+        assert type(X) is type(data)
+        rows = np.asarray(X[first]) > 13
+        return accuracy_score(y[rows], estimator.predict(X)[rows])
+
+    def of_the_strong_by_hand(estimator, X, y):
+        rows = X[:, 0] > 13
+        return accuracy_score(y[rows], estimator.predict(X)[rows])
+
+    model = SoftmaxRegressionCV(FEW, scoring=of_the_strong).fit(data, y.to_numpy())
+    by_hand = SoftmaxRegressionCV(FEW, scoring=of_the_strong_by_hand).fit(X.to_numpy(), y.to_numpy())
+
+    assert_array_equal(model.cv_results_["score"], by_hand.cv_results_["score"])
+    assert 0 < model.score(data, y.to_numpy()) < 1
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score", neg_cross_entropy_scorer])
+def test_scores_of_a_frame_are_those_of_its_array(scoring):
+    X, y = datasets.load_wine(return_X_y=True, as_frame=True)
+    options = {"Cs": FEW, "scoring": scoring, "temperature": "cv"}
+    framed, plain = (SoftmaxRegressionCV(**options).fit(Z, y) for Z in (X, X.to_numpy()))
+
+    assert_array_equal(framed.cv_results_["score"], plain.cv_results_["score"])
+    assert framed.temperature_ == plain.temperature_
 
 
 def test_it_can_be_cloned_and_pickled(iris):

@@ -380,6 +380,12 @@ class Narrow(Recorder):
         ({"metrics": []}, ValueError, "metrics must have at least one"),
         ({"cv": 1}, ValueError, "n_splits=1"),
         ({"cv": []}, ValueError, "cv must have at least one fold"),
+        ({"cv": "prefit"}, ValueError, r"cv must be .* got 'prefit'.* sklearn\.frozen\.FrozenEstimator"),
+        (
+            {"cv": 70},
+            ValueError,
+            "n_splits=70 needs a class of so many samples, but the largest, '[abc]', has",
+        ),
         ({"cv": [(np.arange(0, 180, 2), [1, 2])], "y": ["a", "b"] * 90}, ValueError, "fold 0 .*'b'"),
         ({"groups": np.zeros(3)}, ValueError, "inconsistent numbers of samples"),
         ({"y": None}, ValueError, "y.*None"),
@@ -404,3 +410,25 @@ def test_a_class_that_a_part_of_a_training_part_lacks_is_named_with_the_fold(dat
     y = np.where((number >= 40) & (number < 80), "rare", np.where(number % 2, "odd", "even"))
     with pytest.raises(ValueError, match=r"Within the training part of fold 0: .*'rare'"):
         calibration_study({"bayes": GaussianNB()}, X, y, cv=KFold(3))
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_class_needs_three_samples_or_two_for_frozen_classifiers(data, n):
+    """What is wrong is said with the class and the number of its samples, and with what helps."""
+    X, y = data
+    X, y = np.append(X, X[:n], axis=0), np.append(y, n * ["rare"])
+    options = {"cv": StratifiedKFold(3), "metrics": ["log_loss"]}
+    frozen = {"frozen": FrozenEstimator(GaussianNB().fit(X, y))}
+    if n < 3:
+        where = "Within the training part of fold 0: " if n == 2 else "^The training part of fold 0 "
+        instead = "leave such a class out" + (", or .*FrozenEstimator" if n == 2 else r"\.$")
+        with pytest.raises(ValueError, match=rf"{where}.*class 'rare' has 1 sample, .*{instead}"):
+            calibration_study({"bayes": GaussianNB()}, X, y, **options)
+    else:
+        assert np.isfinite(calibration_study({"bayes": GaussianNB()}, X, y, **options).table["value"]).all()
+    if n == 1:
+        with pytest.raises(ValueError, match=r"class 'rare' has 1 sample, .*leave such a class out\."):
+            calibration_study(frozen, X, y, **options)
+    else:
+        assert np.isfinite(calibration_study(frozen, X, y, **options).table["value"]).all()
