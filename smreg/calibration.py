@@ -19,7 +19,7 @@ from smreg.cross_validation import is_routing, make_folds
 from smreg.estimator import SoftmaxRegression, unchanged_on_failure
 from smreg.logits import Logits, all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.temperature import fit_temperature
-from smreg.validation import check_sample_weight, check_targets
+from smreg.validation import check_sample_weight, check_targets, strata
 
 Array = NDArray[np.floating[Any]]
 
@@ -192,7 +192,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
                 self.estimator_ = estimator.fit(X, y)
                 logits = all_logits(estimator, X)
             else:
-                folds = make_folds(self.cv, X, y, targets, weights, split_params)
+                folds = make_folds(self.cv, X, strata(y, targets), targets, weights, split_params)
                 logits = cross_fitted_logits(estimator, X, y, targets.classes, folds, fit_params, self.n_jobs)
                 self.estimator_ = clone(estimator).fit(X, y, **fit_params)
                 check_classes(self.estimator_, targets.classes, "all data")

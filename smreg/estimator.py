@@ -12,21 +12,24 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg.design import DesignMatrix, predictors
+from smreg.features import check_features
+from smreg.labels import as_labels
 from smreg.layout import Regression
 from smreg.regression import Problem
 from smreg.report import Report
 from smreg.threads import row_threads
 from smreg.validation import (
     Targets,
+    as_targets,
     check_sample_weight,
-    check_soft_targets,
+    check_targets,
     class_weight_vector,
-    encode_labels,
     is_soft,
     weigh,
 )
@@ -430,7 +433,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
                 "scoring=neg_cross_entropy_scorer in GridSearchCV."
             )
-        return float(super().score(X, y, sample_weight))
+        labels = as_labels(y)
+        if labels.dtype != object:
+            return float(super().score(X, labels, sample_weight))
+        predicted = self.predict(X)  # objects, which scikit-learn may take for no labels
+        check_consistent_length(predicted, labels)
+        return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
 
     def sparsify(self) -> Self:
         """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
@@ -503,18 +511,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Any, Targets, NDArray[np.float64]]:
         """Features, targets and weights."""
-        layout: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
-        if is_soft(y):
-            targets = check_soft_targets(y)
-            X = validate_data(self, X, **layout)
-            if len(targets.values) != X.shape[0]:
-                raise ValueError(
-                    "X and soft targets y must not have inconsistent numbers of samples, "
-                    f"got {X.shape[0]} and {len(targets.values)}."
-                )
-        else:
-            X, labels = validate_data(self, X, y, **layout)
-            targets = encode_labels(labels)
+        X = check_features(self, X, reset=True)
+        y = as_targets(y)
+        check_consistent_length(X, y)
+        _, targets = check_targets(y)
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
@@ -535,8 +535,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         number that there is.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
-        return self._logits_of_checked(X, of)
+        return self._logits_of_checked(check_features(self, X, reset=False), of)
 
     def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
         """The same of validated features."""

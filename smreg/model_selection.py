@@ -21,6 +21,7 @@ from smreg.report import PathReport, fitted_attributes
 from smreg.temperature import fit_temperature
 from smreg.threads import workers
 from smreg.trail import check_grid, check_l1_ratios
+from smreg.validation import as_targets, strata
 
 Array = NDArray[np.float64]
 
@@ -200,13 +201,13 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
+            y = as_targets(y)
             X_checked, targets, weights = self._check(X, y, sample_weight)
             score_weight = None if sample_weight is None else weights
             split_params, score_params = routed(self, "fit", score_weight, params)
-            folds = make_folds(self.cv, X, y, targets, weights, split_params)
+            folds = make_folds(self.cv, X, strata(y, targets), targets, weights, split_params)
             if self.temperature == "cv":
                 check_test_classes(folds, targets, weights)
-            y = y if hasattr(y, "shape") else np.asarray(y)
             scoring = Scoring(make_scorer(self.scoring, self, y), X_checked, y, targets, score_params)
             self.classes_ = targets.classes
             with workers(self.n_jobs) as pool:
@@ -254,6 +255,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         return float(make_scorer(self.scoring, self, y)(self, X, y, **score_params))
 
