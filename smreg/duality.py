@@ -61,9 +61,11 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
     """
     p, priors = loss.design.n_features, loss.sample.priors
     G, imbalance, at_priors = _residual_sums(loss, theta, direction)
-    if not loss.fit_intercept:  # which alone wants the residuals to sum to zero
+    ratio = 0.0
+    if loss.fit_intercept:  # which alone wants the residuals to sum to zero, and all priors positive
+        ratio = max(float(np.max(imbalance / priors)), 0.0)
+    else:
         imbalance = np.zeros_like(imbalance)
-    ratio = max(float(np.max(imbalance / priors)), 0.0)
     constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
     G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
     w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0

@@ -97,8 +97,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
-        below 1e-12 up to a temperature of 10. (Without intercepts it stays in the model, and the penalty
-        keeps its probability up.)
+        below 1e-12 up to a temperature of 10. Of two classes that leaves -300 or 300, and coefficients of
+        zero. (Without intercepts it stays in the model, and the penalty keeps its probability up.)
     classes_ : ndarray of shape (n_classes,)
         Sorted labels, or for soft targets the names of the columns.
     n_iter_ : int
@@ -223,8 +223,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y or the weights are not as above, or y has fewer than two classes with weight. The
-            estimator is then as it was before.
+            If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
+            of three and more fewer than two with weight. The estimator is then as it was before.
+        TypeError
+            If a column of X holds dates or time spans, or labels are of several kinds.
 
         Warns
         -----

@@ -298,7 +298,8 @@ def class_weight_vector(
 def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
     """Merge class weights into the weights and, where they are soft, the targets.
 
-    Raises a ValueError if fewer than two classes have weight.
+    Raises a ValueError if fewer than two classes have weight, or of two classes none. Of two labels, as a
+    bootstrap sample's counts may leave them, one is enough.
     """
     if targets.values.ndim == 1:
         weighed = targets, weights * class_weights[targets.values]
@@ -310,13 +311,14 @@ def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targe
         values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
         values /= values.sum(axis=1, keepdims=True)
         weighed = Targets(targets.classes, values), weights * total
-    _check_two_classes(*weighed)
+    two_labels = len(targets.classes) == 2 and bool((targets.mass(np.ones(len(weights))) > 0).all())
+    _check_classes(*weighed, fewest=1 if two_labels else 2)
     return weighed
 
 
-def _check_two_classes(targets: Targets, weights: Array) -> None:
+def _check_classes(targets: Targets, weights: Array, fewest: int) -> None:
     live = targets.classes[targets.mass(weights / max(weights.max(), np.finfo(float).tiny)) > 0].tolist()
-    if len(live) < 2:
+    if len(live) < fewest:
         raise ValueError(
             "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "
             f"got {f'only the class {live[0]!r}' if live else 'none'}."

@@ -24,7 +24,6 @@ from smreg import (
 )
 from smreg.features import check_features
 
-
 N = 24
 Y = np.arange(N) % 3
 COUNTS = np.random.default_rng(0).integers(0, 3, size=(N, 3)) + 2 * (Y[:, None] == np.arange(3))
