@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
@@ -442,6 +443,63 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         check_consistent_length(predicted, labels)
         return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
 
+    def coefficients(self, reference: Any = None) -> pd.DataFrame:
+        """Coefficients as a table: a row for the intercept and each feature, a column for each class.
+
+        Parameters
+        ----------
+        reference : label or None, default=None
+            The class, by its label, that the others are compared with, as in statsmodels' ``MNLogit``. None
+            takes none: the coefficients as they were fitted, which but for an L1 penalty sum to zero over
+            the classes. For two classes the single row of ``coef_`` is then shared out as minus and plus its
+            half, which sum to zero as well and have the same probabilities.
+
+        Returns
+        -------
+        DataFrame
+            In nats per unit of the feature, columns in the order of ``classes_``. Against a reference the
+            column of the reference, which would be zero, is left out: for two classes and
+            ``reference=classes_[0]`` the column is ``coef_``. The first row, "intercept", or "(intercept)"
+            where a feature has that name, is missing without `fit_intercept`. Features without names are
+            x0, x1, ...
+
+        Raises
+        ------
+        ValueError
+            If `reference` is none of the classes.
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> iris = load_iris(as_frame=True)
+        >>> model = SoftmaxRegression().fit(iris.data, iris.target_names[iris.target])
+        >>> model.coefficients(reference="versicolor").round(2)
+                           setosa  virginica
+        intercept            7.61     -14.32
+        sepal length (cm)   -0.96      -0.65
+        sepal width (cm)     1.29      -0.32
+        petal length (cm)   -2.31       2.93
+        petal width (cm)    -0.14       2.97
+        """
+        check_is_fitted(self)
+        rows = _dense(self.coef_).T
+        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
+        if self.fit_intercept:
+            intercept = "intercept"
+            while intercept in names:
+                intercept = f"({intercept})"
+            rows, names = np.vstack([self.intercept_, rows]), [intercept, *names]
+        classes = self.classes_
+        if len(classes) == 2:
+            rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
+        if reference is None:
+            return pd.DataFrame(rows, names, classes)
+        place = self._place(reference)
+        return pd.DataFrame(family.to_reference_coding(rows, place), names, np.delete(classes, place))
+
     def sparsify(self) -> Self:
         """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
 
@@ -493,6 +551,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         check_is_fitted(self)
         self.coef_ = _dense(self.coef_)
         return self
+
+    def _place(self, label: Any) -> int:
+        """Position of a class."""
+        if np.ndim(label) == 0:
+            places = [place for place, known in enumerate(self.classes_) if known == label]
+            if places:
+                return places[0]
+        raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
 
     def _coefficients(self) -> tuple[Array, Array]:
         """Dense coefficients, and intercepts, in double precision."""
