@@ -103,7 +103,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     classes_ : ndarray of shape (n_classes,)
         Sorted labels, or for soft targets the names of the columns.
     n_iter_ : int
-        Steps that the solver took.
+        Steps that the solver took: a number, where `LogisticRegression` has an array of shape (1,).
     converged_ : bool
         Whether it converged.
     solution_ : Solution
@@ -561,8 +561,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
 
     def _coefficients(self) -> tuple[Array, Array]:
-        """Dense coefficients, and intercepts, in double precision."""
-        return _dense(self.coef_).astype(np.float64), self.intercept_.astype(np.float64)
+        """Dense coefficients, and intercepts, in double precision.
+
+        Without `fit_intercept` there need be none, as where coefficients are set by hand.
+        """
+        coef = _dense(self.coef_)
+        intercept = getattr(self, "intercept_", None) if not self.fit_intercept else self.intercept_
+        intercept = np.zeros(len(coef)) if intercept is None else intercept
+        return coef.astype(np.float64, copy=False), np.asarray(intercept).astype(np.float64, copy=False)
 
     def _validate(
         self, X: Any, y: Any, sample_weight: ArrayLike | None

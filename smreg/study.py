@@ -25,7 +25,7 @@ from smreg.calibrators import check_methods
 from smreg.cross_validation import Fold, make_folds
 from smreg.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.measures import Measure, check_metrics
-from smreg.validation import Targets, check_targets, is_soft, strata
+from smreg.validation import Targets, check_more_than_one, check_targets, is_soft, strata
 
 Array = NDArray[np.floating[Any]]
 
@@ -199,6 +199,7 @@ def calibration_study(
     measures = check_metrics(metrics)
     y, targets = check_targets(y)
     X, y, groups = indexable(X, y, groups)
+    check_more_than_one(cv, targets, np.ones(len(y)))
     plan = _plan(X, y, targets, 5 if cv is None else cv, groups)
     tasks = [(name, number) for name in members for number in range(len(plan))]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(

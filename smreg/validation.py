@@ -8,7 +8,7 @@ normalised ``c_k t_ik``, which leaves the objective's terms ``w_i c_k t_ik`` as 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -175,6 +175,23 @@ def check_targets(y: Any) -> tuple[Any, Targets]:
     if len(y) == 0:
         raise ValueError("y must have at least one sample, got none.")
     return y, encode_labels(y)
+
+
+def check_more_than_one(cv: Any, targets: Targets, weights: Array) -> None:
+    """Raise a ValueError if a class has a single sample and folds are left to scikit-learn's choice.
+
+    Each sample is then left out once, and of that class nothing is left to be fitted to.
+    """
+    if targets.values.ndim == 2 or not (cv is None or isinstance(cv, Integral)):
+        return
+    counts = np.bincount(targets.values, weights=weights > 0, minlength=len(targets.classes))
+    single = targets.classes[counts == 1].tolist()
+    if single:
+        raise ValueError(
+            f"y must have at least 2 samples of each class, got only 1 sample of each of {single}: in the "
+            "fold that leaves it out the classifier cannot know the class. Add samples, leave the class out, "
+            "or fit the classifier first and pass it in a sklearn.frozen.FrozenEstimator, with other samples."
+        )
 
 
 def strata(y: Any, targets: Targets) -> Any:
