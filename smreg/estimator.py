@@ -18,10 +18,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
-from smreg.design import DesignMatrix, predictors
+from smreg.design import DesignMatrix
 from smreg.features import check_features
 from smreg.labels import as_labels
 from smreg.layout import Regression
+from smreg.prediction import stored_predictors
 from smreg.regression import Problem
 from smreg.report import Report
 from smreg.threads import row_threads
@@ -491,7 +492,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             intercept = "intercept"
             while intercept in names:
                 intercept = f"({intercept})"
-            rows, names = np.vstack([self.intercept_, rows]), [intercept, *names]
+            rows, names = np.vstack([self._intercepts().astype(rows.dtype), rows]), [intercept, *names]
         classes = self.classes_
         if len(classes) == 2:
             rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
@@ -561,14 +562,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
 
     def _coefficients(self) -> tuple[Array, Array]:
-        """Dense coefficients, and intercepts, in double precision.
+        """Dense coefficients, and intercepts, in double precision."""
+        return _dense(self.coef_).astype(np.float64, copy=False), self._intercepts()
 
-        Without `fit_intercept` there need be none, as where coefficients are set by hand.
-        """
-        coef = _dense(self.coef_)
-        intercept = getattr(self, "intercept_", None) if not self.fit_intercept else self.intercept_
-        intercept = np.zeros(len(coef)) if intercept is None else intercept
-        return coef.astype(np.float64, copy=False), np.asarray(intercept).astype(np.float64, copy=False)
+    def _intercepts(self) -> NDArray[np.float64]:
+        """Intercepts in double precision: zeros where coefficients were set by hand, without any."""
+        return np.asarray(getattr(self, "intercept_", np.zeros(self.coef_.shape[0])), dtype=np.float64)
 
     def _validate(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
@@ -593,9 +592,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
-        if not (self.warm_start and hasattr(self, "coef_")):
+        if not (self.warm_start and hasattr(self, "coef_") and hasattr(self, "classes_")):
             return None
-        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape[1] != X.shape[1]:
+        n_classes = len(targets.classes)
+        shape = (1 if n_classes == 2 else n_classes, X.shape[1])
+        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape != shape:
             return None
         return Regression(*self._coefficients())
 
@@ -614,14 +615,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
         """The same of validated features."""
         design, n_classes = DesignMatrix(X), len(self.classes_)
-        coef, intercept = self._coefficients()
+        coef, intercept = self.coef_, self._intercepts()
         result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))
         largest = float(np.finfo(result.dtype).max)
 
         def block(rows: slice) -> None:
             logits = np.zeros((rows.stop - rows.start, n_classes))
             with np.errstate(over="ignore", invalid="ignore"):
-                logits[:, -len(coef) :] = predictors(design.block(rows), coef).T + intercept
+                logits[:, -coef.shape[0] :] = stored_predictors(design.block(rows), coef).T + intercept
             result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
 
         list(design.map(block, n_classes))
