@@ -18,6 +18,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 DTYPES = [np.float64, np.float32]
+NUMBERS = ("b", "i", "u", "f", "c")  # kinds of dtypes
 TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
 
 
@@ -73,7 +74,8 @@ def as_numbers(X: Any, name: str) -> Any:
             raise ValueError(
                 f"Input {name} contains NaN: {missing} entries{where and ' of ' + where} are pandas.NA."
             )
-    if isinstance(X, pd.DataFrame) and X.shape[1] and all(_is_sparse_number(dtype) for dtype in X.dtypes):
+    dtypes = set(X.dtypes) if isinstance(X, pd.DataFrame) else set()
+    if all(_is_sparse_number(dtype) for dtype in dtypes) and not all(_is_readable(dtype) for dtype in dtypes):
         return _with_zeros_between(X)
     return X
 
@@ -89,12 +91,14 @@ def _doubtful_columns(X: Any) -> Iterator[tuple[Any, Any]]:
         return
     frame = hasattr(X, "dtypes")  # that of pandas or polars, or else a table of pyarrow
     names, dtypes = (X.columns, X.dtypes) if frame else (X.schema.names, X.schema.types)
+    if all(getattr(dtype, "kind", "") in NUMBERS for dtype in set(dtypes)):
+        return
     for place, (column, dtype) in enumerate(zip(names, dtypes, strict=True)):
         if isinstance(dtype, pd.CategoricalDtype):
             yield column, np.asarray(dtype.categories)
         elif getattr(dtype, "kind", str(dtype)) in ("O", "Object"):
             yield column, np.asarray(X.iloc[:, place] if isinstance(X, pd.DataFrame) else X[column])
-        elif getattr(dtype, "kind", "") not in ("b", "i", "u", "f", "c"):
+        elif getattr(dtype, "kind", "") not in NUMBERS:
             yield column, dtype
 
 
@@ -118,6 +122,11 @@ def _time(what: Any) -> str:
 
 def _is_sparse_number(dtype: Any) -> bool:
     return isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "fiub"
+
+
+def _is_readable(dtype: pd.SparseDtype) -> bool:
+    """Whether scikit-learn makes floating point of such columns."""
+    return bool(dtype.fill_value == 0 and dtype.subtype.kind != "b" and dtype.subtype != np.float16)
 
 
 def _with_zeros_between(X: pd.DataFrame) -> pd.DataFrame:
