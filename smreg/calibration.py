@@ -1,7 +1,8 @@
 """Temperature scaling of any classifier."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -10,22 +11,41 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, get_tags, indexable
-from sklearn.utils._param_validation import HasMethods
+from sklearn.utils._param_validation import HasMethods, InvalidParameterError
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from smreg import family
 from smreg.cross_validation import is_routing, make_folds
-from smreg.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimator import unchanged_on_failure
 from smreg.logits import Logits, all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.temperature import STATISTICS, fit_to_classifier
-from smreg.validation import check_sample_weight, check_targets, warn_of_sampling_weights
+from smreg.validation import check_sample_weight, check_targets, strata, warn_of_sampling_weights
 
 Array = NDArray[np.floating[Any]]
+
+OF_LOGITS = "If these are logits, use fit_temperature(logits, y)."
+
+
+def _naming_what_takes_logits(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that says more of a missing estimator than Python does."""
+
+    @wraps(init)
+    def named(self: Any, *args: Any, **parameters: Any) -> None:
+        if not args and "estimator" not in parameters:
+            raise TypeError(
+                f"TemperatureScaling needs an estimator, the classifier to be scaled. {OF_LOGITS}"
+            )
+        init(self, *args, **parameters)
+
+    return named
 
 
 class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose logits are divided by one temperature, fitted to samples that it has not seen.
+
+    There are two ways to a temperature. With a classifier and features, it is this class, which needs the
+    classifier. With logits at hand, as those of a network, it is ``fit_temperature(logits, y).temperature``.
 
     Probabilities are ``softmax(z / T)`` with the classifier's logits z and the temperature T that minimises
     their log loss. T is fitted to logits out of fold: a clone is fitted to the training part of each fold and
@@ -35,9 +55,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
 
     Parameters
     ----------
-    estimator : classifier, default=None
-        Any classifier with ``decision_function``, ``predict_log_proba`` or ``predict_proba``. None is
-        `SoftmaxRegression`.
+    estimator : classifier
+        Any classifier with ``decision_function``, ``predict_log_proba`` or ``predict_proba``. There is no
+        default.
     cv : int, cross-validation splitter or iterable of (train, test), default=None
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. A sample that is
         in several test parts counts once, shared out among them.
@@ -116,19 +136,19 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
             HasMethods(["fit", "decision_function"]),
             HasMethods(["fit", "predict_log_proba"]),
             HasMethods(["fit", "predict_proba"]),
-            None,
         ],
         "cv": ["cv_object"],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, estimator: Any = None, *, cv: Any = None, n_jobs: int | None = None) -> None:
+    @_naming_what_takes_logits
+    def __init__(self, estimator: Any, *, cv: Any = None, n_jobs: int | None = None) -> None:
         self.estimator = estimator
         self.cv = cv
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Any:
-        tags, inner = super().__sklearn_tags__(), get_tags(self._classifier())
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
         tags.input_tags = inner.input_tags
         tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
         tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
@@ -174,8 +194,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Raises
         ------
         ValueError
-            If an argument is not as above, a class has no weight in the training part of a fold, or there are
-            no finite logits. The estimator is then as it was before.
+            If an argument is not as above, a label is missing, a class has a single sample or no weight in
+            the training part of a fold, or there are no finite logits. The estimator is then as it was
+            before.
 
         Warns
         -----
@@ -184,7 +205,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
             samples, see `fit_temperature`; or if the classifier takes no weights.
         """
         with unchanged_on_failure(self):
-            estimator = self._classifier()
+            estimator = self.estimator
             y, targets = check_targets(y)
             X, y = indexable(X, y)
             weights = check_sample_weight(sample_weight, len(y))
@@ -193,7 +214,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
                 self.estimator_ = estimator.fit(X, y)
                 logits = all_logits(estimator, X)
             else:
-                folds = make_folds(self.cv, X, y, targets, weights, split_params)
+                folds = make_folds(self.cv, X, strata(y, targets), targets, weights, split_params)
                 logits = cross_fitted_logits(estimator, X, y, targets.classes, folds, fit_params, self.n_jobs)
                 self.estimator_ = clone(estimator).fit(X, y, **fit_params)
                 check_classes(self.estimator_, targets.classes, "all data")
@@ -221,9 +242,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from smreg import TemperatureScaling
+        >>> from smreg import SoftmaxRegression, TemperatureScaling
         >>> X, y = load_iris(return_X_y=True)
-        >>> TemperatureScaling().fit(X, y).predict(X[:3])
+        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).predict(X[:3])
         array([0, 0, 0])
         """
         logits = self._logits(X)
@@ -250,9 +271,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from smreg import TemperatureScaling
+        >>> from smreg import SoftmaxRegression, TemperatureScaling
         >>> X, y = load_iris(return_X_y=True)
-        >>> TemperatureScaling().fit(X, y).predict_proba(X[:1]).round(2)
+        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).predict_proba(X[:1]).round(2)
         array([[1., 0., 0.]])
         """
         return family.softmax(self._logits(X), self.temperature_)
@@ -278,9 +299,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from smreg import TemperatureScaling
+        >>> from smreg import SoftmaxRegression, TemperatureScaling
         >>> X, y = load_iris(return_X_y=True)
-        >>> TemperatureScaling().fit(X, y).predict_log_proba(X[:1]).round(1)
+        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).predict_log_proba(X[:1]).round(1)
         array([[ -0. , -11.6, -52.6]])
         """
         return family.log_softmax(self._logits(X), self.temperature_)
@@ -306,9 +327,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from smreg import TemperatureScaling
+        >>> from smreg import SoftmaxRegression, TemperatureScaling
         >>> X, y = load_iris(return_X_y=True)
-        >>> TemperatureScaling().fit(X, y).decision_function(X[:1]).round(1)
+        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).decision_function(X[:1]).round(1)
         array([[  7.3,   3.4, -10.7]])
         """
         logits = self._logits(X)
@@ -326,17 +347,28 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
             MetadataRouter(owner=self)
             .add_self_request(self)
             .add(
-                estimator=self._classifier(),
+                estimator=self.estimator,
                 method_mapping=MethodMapping().add(caller="fit", callee="fit"),
             )
             .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         )
 
-    def _classifier(self) -> Any:
-        if self.estimator is not None:
-            return self.estimator
-        default = SoftmaxRegression()
-        return default.set_fit_request(sample_weight=True) if is_routing() else default
+    def _validate_params(self) -> None:
+        """Name what was likely meant by an estimator that is none, and by a cv from scikit-learn's past."""
+        if not hasattr(self.estimator, "fit") or isinstance(self.estimator, type):
+            kind = type(self.estimator).__name__
+            raise InvalidParameterError(
+                f"The 'estimator' parameter of TemperatureScaling must be a classifier, got an object of "
+                f"type {kind}. {OF_LOGITS}"
+            )
+        if isinstance(self.cv, str) and self.cv == "prefit":
+            raise InvalidParameterError(
+                "The 'cv' parameter of TemperatureScaling must be an int, a splitter, an iterable or None, "
+                "got 'prefit'. For a classifier that is already fitted use "
+                "TemperatureScaling(FrozenEstimator(classifier)), with sklearn.frozen.FrozenEstimator, and "
+                "samples that it has not seen."
+            )
+        super()._validate_params()
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
@@ -364,7 +396,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         if "groups" in to_fit:
             to_split["groups"] = to_fit.pop("groups")
         if sample_weight is not None:
-            estimator = self._classifier()
+            estimator = self.estimator
             if has_fit_parameter(estimator, "sample_weight"):
                 to_fit["sample_weight"] = sample_weight
             elif not isinstance(estimator, FrozenEstimator):

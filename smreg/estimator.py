@@ -7,26 +7,31 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
-from smreg.design import DesignMatrix, predictors
+from smreg.design import DesignMatrix
+from smreg.features import check_features
+from smreg.labels import as_labels
 from smreg.layout import Regression
+from smreg.prediction import stored_predictors
 from smreg.regression import Problem
 from smreg.report import Report
 from smreg.threads import row_threads
 from smreg.validation import (
     Targets,
+    as_targets,
     check_sample_weight,
-    check_soft_targets,
+    check_targets,
     class_weight_vector,
-    encode_labels,
     is_soft,
     weigh,
 )
@@ -95,12 +100,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
-        below 1e-12 up to a temperature of 10. (Without intercepts it stays in the model, and the penalty
-        keeps its probability up.)
+        below 1e-12 up to a temperature of 10. Of two classes that leaves -300 or 300, and coefficients of
+        zero. (Without intercepts it stays in the model, and the penalty keeps its probability up.)
     classes_ : ndarray of shape (n_classes,)
         Sorted labels, or for soft targets the names of the columns.
     n_iter_ : int
-        Steps that the solver took.
+        Steps that the solver took: a number, where `LogisticRegression` has an array of shape (1,).
     converged_ : bool
         Whether it converged.
     solution_ : Solution
@@ -221,8 +226,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y or the weights are not as above, or y has fewer than two classes with weight. The
-            estimator is then as it was before.
+            If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
+            of three and more fewer than two with weight. The estimator is then as it was before.
+        TypeError
+            If a column of X holds dates or time spans, or labels are of several kinds.
 
         Warns
         -----
@@ -430,7 +437,69 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
                 "scoring=neg_cross_entropy_scorer in GridSearchCV."
             )
-        return float(super().score(X, y, sample_weight))
+        labels = as_labels(y)
+        if labels.dtype != object:
+            return float(super().score(X, labels, sample_weight))
+        predicted = self.predict(X)  # objects, which scikit-learn may take for no labels
+        check_consistent_length(predicted, labels)
+        return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
+
+    def coefficients(self, reference: Any = None) -> pd.DataFrame:
+        """Coefficients as a table: a row for the intercept and each feature, a column for each class.
+
+        Parameters
+        ----------
+        reference : label or None, default=None
+            The class, by its label, that the others are compared with, as in statsmodels' ``MNLogit``. None
+            takes none: the coefficients as they were fitted, which but for an L1 penalty sum to zero over
+            the classes. For two classes the single row of ``coef_`` is then shared out as minus and plus its
+            half, which sum to zero as well and have the same probabilities.
+
+        Returns
+        -------
+        DataFrame
+            In nats per unit of the feature, columns in the order of ``classes_``. Against a reference the
+            column of the reference, which would be zero, is left out: for two classes and
+            ``reference=classes_[0]`` the column is ``coef_``. The first row, "intercept", or "(intercept)"
+            where a feature has that name, is missing without `fit_intercept`. Features without names are
+            x0, x1, ...
+
+        Raises
+        ------
+        ValueError
+            If `reference` is none of the classes.
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> iris = load_iris(as_frame=True)
+        >>> model = SoftmaxRegression().fit(iris.data, iris.target_names[iris.target])
+        >>> model.coefficients(reference="versicolor").round(2)
+                           setosa  virginica
+        intercept            7.61     -14.32
+        sepal length (cm)   -0.96      -0.65
+        sepal width (cm)     1.29      -0.32
+        petal length (cm)   -2.31       2.93
+        petal width (cm)    -0.14       2.97
+        """
+        check_is_fitted(self)
+        rows = _dense(self.coef_).T
+        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
+        if self.fit_intercept:
+            intercept = "intercept"
+            while intercept in names:
+                intercept = f"({intercept})"
+            rows, names = np.vstack([self._intercepts().astype(rows.dtype), rows]), [intercept, *names]
+        classes = self.classes_
+        if len(classes) == 2:
+            rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
+        if reference is None:
+            return pd.DataFrame(rows, names, classes)
+        place = self._place(reference)
+        return pd.DataFrame(family.to_reference_coding(rows, place), names, np.delete(classes, place))
 
     def sparsify(self) -> Self:
         """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
@@ -484,9 +553,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self.coef_ = _dense(self.coef_)
         return self
 
+    def _place(self, label: Any) -> int:
+        """Position of a class."""
+        if np.ndim(label) == 0:
+            places = [place for place, known in enumerate(self.classes_) if known == label]
+            if places:
+                return places[0]
+        raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
+
     def _coefficients(self) -> tuple[Array, Array]:
         """Dense coefficients, and intercepts, in double precision."""
-        return _dense(self.coef_).astype(np.float64), self.intercept_.astype(np.float64)
+        return _dense(self.coef_).astype(np.float64, copy=False), self._intercepts()
+
+    def _intercepts(self) -> NDArray[np.float64]:
+        """Intercepts in double precision: zeros where coefficients were set by hand, without any."""
+        return np.asarray(getattr(self, "intercept_", np.zeros(self.coef_.shape[0])), dtype=np.float64)
 
     def _validate(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
@@ -503,25 +584,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Any, Targets, NDArray[np.float64]]:
         """Features, targets and weights."""
-        layout: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
-        if is_soft(y):
-            targets = check_soft_targets(y)
-            X = validate_data(self, X, **layout)
-            if len(targets.values) != X.shape[0]:
-                raise ValueError(
-                    "X and soft targets y must not have inconsistent numbers of samples, "
-                    f"got {X.shape[0]} and {len(targets.values)}."
-                )
-        else:
-            X, labels = validate_data(self, X, y, **layout)
-            targets = encode_labels(labels)
+        X = check_features(self, X, reset=True)
+        y = as_targets(y)
+        check_consistent_length(X, y)
+        _, targets = check_targets(y)
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
-        if not (self.warm_start and hasattr(self, "coef_")):
+        if not (self.warm_start and hasattr(self, "coef_") and hasattr(self, "classes_")):
             return None
-        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape[1] != X.shape[1]:
+        n_classes = len(targets.classes)
+        shape = (1 if n_classes == 2 else n_classes, X.shape[1])
+        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape != shape:
             return None
         return Regression(*self._coefficients())
 
@@ -535,20 +610,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         number that there is.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
-        return self._logits_of_checked(X, of)
+        return self._logits_of_checked(check_features(self, X, reset=False), of)
 
     def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
         """The same of validated features."""
         design, n_classes = DesignMatrix(X), len(self.classes_)
-        coef, intercept = self._coefficients()
+        coef, intercept = self.coef_, self._intercepts()
         result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))
         largest = float(np.finfo(result.dtype).max)
 
         def block(rows: slice) -> None:
             logits = np.zeros((rows.stop - rows.start, n_classes))
             with np.errstate(over="ignore", invalid="ignore"):
-                logits[:, -len(coef) :] = predictors(design.block(rows), coef).T + intercept
+                logits[:, -coef.shape[0] :] = stored_predictors(design.block(rows), coef).T + intercept
             result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
 
         list(design.map(block, n_classes))

@@ -493,12 +493,16 @@ def fisher_information(logits: ArrayLike) -> Array:
 def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     """Minimal natural parameters ``eta_k - eta_reference`` of the K - 1 other classes.
 
+    Classes lie along the last axis, as in everything here. ``coef_`` of a fitted model has them along the
+    first: it is ``coef_.T`` that is meant here. `smreg.SoftmaxRegression.coefficients` makes that table, with
+    the names of features and classes, and takes the reference by its label.
+
     Parameters
     ----------
     logits : array-like of shape (..., K)
-        Natural parameters of all K classes.
+        Natural parameters of all K classes: logits of samples, or coefficients of features.
     reference : int, default=0
-        Class whose logit becomes zero and is dropped.
+        Position of the class whose logit becomes zero and is dropped; not its label.
 
     Returns
     -------
@@ -509,7 +513,8 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
     ------
     ValueError
         If `reference` is no class, or its logit is -inf, or there are fewer than two classes (the single
-        row of a two-class model is in reference coding already).
+        row of a two-class model is in reference coding already). Or if the classes lie along the first axis:
+        three rows or more that sum to zero, to rounding, as those of ``coef_`` do, while the columns do not.
 
     References
     ----------
@@ -528,6 +533,8 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
         raise ValueError("Reference coding needs at least 2 classes along the last axis, got 1.")
     if not np.isfinite(eta[..., reference]).all():
         raise ValueError("The reference class's logit must be finite: differences from -inf are not.")
+    if np.isfinite(eta).all():
+        _check_class_axis(eta)
     with np.errstate(over="ignore"):
         contrast = eta - eta[..., [reference]]
     return np.asarray(np.delete(contrast, reference, axis=-1))
@@ -536,12 +543,15 @@ def to_reference_coding(logits: ArrayLike, reference: int = 0) -> Array:
 def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     """All K natural parameters, summing to zero, from the K - 1 of reference coding.
 
+    Classes lie along the last axis, as in everything here. The single row of ``coef_`` of a two-class model
+    has the features there: it is ``coef_.T``, of shape (n_features, 1), that is in reference coding.
+
     Parameters
     ----------
     minimal : array-like of shape (..., K - 1)
         Natural parameters against the reference class.
     reference : int, default=0
-        Position at which the reference class stands among the K.
+        Position at which the reference class stands among the K; not its label.
 
     Returns
     -------
@@ -551,7 +561,7 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     Raises
     ------
     ValueError
-        If `reference` is no class, or a parameter is not finite.
+        If `reference` is no class, or a parameter is not finite, or there is none.
 
     References
     ----------
@@ -567,6 +577,10 @@ def to_symmetric_coding(minimal: ArrayLike, reference: int = 0) -> Array:
     contrast = _floating(minimal)
     if contrast.ndim == 0 or not np.isfinite(contrast).all():
         raise ValueError(f"minimal must hold finite numbers, a class along the last axis, got {minimal!r}.")
+    if contrast.shape[-1] == 0:
+        raise ValueError(
+            f"minimal must have a class beside the reference along the last axis, got shape {contrast.shape}."
+        )
     n_classes = contrast.shape[-1] + 1
     _check_reference(reference, n_classes)
     eta = np.insert(contrast, reference % n_classes, 0.0, axis=-1)
@@ -586,17 +600,35 @@ def check_temperature(temperature: float) -> float:
 
 
 def _check_reference(reference: int, n_classes: int) -> None:
-    if not isinstance(reference, Integral) or not -n_classes <= reference < n_classes:
+    is_position = isinstance(reference, Integral) and not isinstance(reference, bool | np.bool_)
+    if not is_position or not -n_classes <= reference < n_classes:
         raise ValueError(
-            f"reference must be the position of a class among {n_classes}, an integer from {-n_classes} to "
-            f"{n_classes - 1}; got {reference!r}."
+            f"reference must be the position of a class among {n_classes}, not its label: an integer from "
+            f"{-n_classes} to {n_classes - 1}; got {reference!r}."
         )
+
+
+def _check_class_axis(eta: Array) -> None:
+    """Raise a ValueError for a matrix in symmetric coding along the wrong axis."""
+    if eta.ndim == 2 and len(eta) > 2 and _sums_to_zero(eta, axis=0) and not _sums_to_zero(eta, axis=1):
+        raise ValueError(
+            f"logits of shape {eta.shape} must have the classes along the last axis, but it is along the "
+            "first that they sum to zero, as coef_ does: pass coef_.T, or use the method coefficients() of "
+            "the model. (If the last is meant, subtract the mean of each row, which changes no result.)"
+        )
+
+
+def _sums_to_zero(eta: Array, axis: int) -> bool:
+    """Whether all sums along an axis are zero, to a few roundings of the largest number."""
+    largest = np.abs(eta).max()
+    means = np.mean(eta / largest if largest > 0 else eta, axis=axis)
+    return bool((np.abs(means) <= 4 * np.finfo(eta.dtype).eps).all())
 
 
 def _floating(values: ArrayLike) -> Array:
     """Real numbers as floating point: half and single precision are kept, all else becomes float64."""
     array = np.asarray(values)
-    if array.dtype.kind == "c":
+    if array.dtype.kind in ("c", "m", "M"):
         raise ValueError(f"logits and probabilities must be real numbers, got dtype {array.dtype}.")
     return array if array.dtype in (np.float16, np.float32) else array.astype(np.float64, copy=False)
 

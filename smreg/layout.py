@@ -31,7 +31,8 @@ class Layout:
     """Which classes take part: with an intercept, those that have weight.
 
     The intercept of a class without weight would go to minus infinity, and its coefficients to zero,
-    without any effect on the others: it is left out, and put back with the logit `ABSENT`.
+    without any effect on the others: it is left out, and put back with the logit `ABSENT`. Of two classes
+    that leaves one, and nothing to be fitted.
     """
 
     n_classes: int
@@ -43,6 +44,11 @@ class Layout:
         mass = targets.mass(weights)
         live = np.flatnonzero(mass > 0)
         return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether there is but one class."""
+        return len(self.live) == 1
 
     def sample(self, targets: Targets, weights: Array) -> tuple[Sample, float]:
         """Targets among the live classes, with normalised weights, and the sum of the weights."""
@@ -59,12 +65,14 @@ class Layout:
         return Sample(values, weights / total, priors), total
 
     def expand(self, coef: Array, intercept: Array) -> Regression:
-        """Rows for all classes, with intercepts that sum to zero."""
+        """Rows for all classes, with intercepts that sum to zero, or the difference of two."""
         if len(self.live) == self.n_classes:
             return Regression(coef, intercept)
         full_coef = np.zeros((self.n_classes, coef.shape[1]))
         full_intercept = np.full(self.n_classes, ABSENT)
         full_coef[self.live], full_intercept[self.live] = coef, intercept
+        if self.n_classes == 2:
+            return Regression(full_coef[1:], np.diff(full_intercept))
         return Regression(full_coef, full_intercept - full_intercept.mean())
 
     def restrict(self, start: Regression) -> tuple[Array, Array]:

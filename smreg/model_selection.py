@@ -34,7 +34,7 @@ from smreg.report import PathReport, fitted_attributes
 from smreg.scoring import Scoring, accepted, make_scorer
 from smreg.temperature import fit_to_classifier
 from smreg.threads import workers
-from smreg.validation import Targets
+from smreg.validation import Targets, as_targets, strata
 
 Array = NDArray[np.float64]
 
@@ -227,12 +227,12 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
+            y = as_targets(y)
             X_checked, targets, weights = self._check(X, y, sample_weight)
             score_weight = None if sample_weight is None else weights
             split_params, score_params = routed(self, "fit", score_weight, params)
-            folds = divide(self.cv, X, y, targets, weights, split_params)
+            folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
             self._check_folds(folds, targets, weights)
-            y = y if hasattr(y, "shape") else np.asarray(y)
             scorer = make_scorer(self.scoring, self, y, targets.classes)
             scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=4))
             self.classes_ = targets.classes
@@ -289,6 +289,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
         return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))

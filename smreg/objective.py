@@ -50,7 +50,7 @@ class Sample:
     weights : ndarray of shape (n,)
         Non-negative, summing to one.
     priors : ndarray of shape (K,)
-        Weighted mean of the target, all positive.
+        Weighted mean of the target: positive, but for classes without weight where there are no intercepts.
     """
 
     target: NDArray[np.int64] | Array

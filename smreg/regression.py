@@ -51,7 +51,7 @@ class Problem:
     targets : Targets
         Labels or soft targets, with class weights already merged in.
     weights : ndarray of shape (n_samples,)
-        Positive in at least two classes.
+        Positive in at least two classes, or one of two.
     fit_intercept : bool
         Whether there are intercepts; they are not penalised.
     largest_C : float
@@ -138,6 +138,8 @@ class Problem:
 
     def is_reduced(self, C: float) -> bool:
         """Whether the answer is that of another problem, of fewer features, in terms of all of them."""
+        if self.layout.is_certain:
+            return False
         if self._space is not None or self.penalty(C) > 0:
             return self._space is not None
         null = self._nulls()
@@ -199,6 +201,8 @@ class Problem:
 
         That is its mean divergence from the targets: without the entropy that soft targets have.
         """
+        if self.layout.is_certain:
+            return np.zeros((1, self._design.n_features)), 0.0
         objective, target = self.objective(1.0), self.sample.target
         value, gradient = objective(objective.start())
         entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
@@ -207,12 +211,16 @@ class Problem:
 
     def null_curvatures(self) -> Array:
         """Curvature of each coefficient, given all others where these do not determine it, at that model."""
+        if self.layout.is_certain:
+            return np.empty(0)
         objective = self.objective(1.0)
         curvatures = fisher.null_curvatures(objective, self._null_covariance(objective))
         return curvatures[objective.spread > self._columns.rounding]
 
     def null_information(self) -> Array:
         """Diagonal of the information at that model, of shape (rows, n_features)."""
+        if self.layout.is_certain:
+            return np.zeros((1, self._design.n_features))
         objective, priors = self.objective(1.0), self.sample.priors
         if not self._fit_intercept:
             priors = np.full_like(priors, 1 / len(priors))
@@ -228,6 +236,8 @@ class Problem:
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
+        if self.layout.is_certain:
+            return 0.0
         if l1_ratio > 0 and np.inf > C:
             free = (len(self.sample.priors) - 1) * self._fit_intercept
             return float(np.count_nonzero(regression.coef) + free)
@@ -270,6 +280,8 @@ class Problem:
         Regression, Solution
             The coefficients and the record of how they were found.
         """
+        if self.layout.is_certain:
+            return self._certain()
         if l1_ratio > 0 and self.penalty(C) > 0:
             return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
         regression, solution, _ = self._solve_smooth(C, tol, max_iter, start, shared, on_iteration)
@@ -283,8 +295,28 @@ class Problem:
         That is the last one of the solver, if it was made in the most exact way, or else one made at the
         solution, in the most exact way that costs no more than `allowance` evaluations.
         """
+        if self.layout.is_certain:
+            return self._certain(), None
         regression, solution, shared = self._solve_smooth(C, tol, max_iter, start, None, None)
         return (regression, solution), shared or self._shared(C, regression, allowance)
+
+    def _certain(self) -> tuple[Regression, Solution]:
+        """The model of a single class, which no feature makes more probable."""
+        seconds, self._seconds = self._seconds, 0.0
+        solution = Solution(
+            objective=0.0,
+            gradient_norm=0.0,
+            suboptimality=0.0,
+            suboptimality_bound=0.0,
+            distance=0.0,
+            evaluations=0,
+            iterations=0,
+            refreshes=0,
+            seconds=seconds,
+            converged=True,
+            reason="converged",
+        )
+        return self.layout.expand(np.zeros((1, self._design.n_features)), np.zeros(1)), solution
 
     def _shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
         """The most exact metric at a solution that costs no more than that."""

@@ -25,7 +25,7 @@ from smreg.calibrators import check_methods
 from smreg.cross_validation import FROZEN, Fold, make_folds
 from smreg.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.measures import Measure, check_metrics
-from smreg.validation import Targets, check_targets, is_soft
+from smreg.validation import Targets, check_targets, is_soft, strata
 
 Array = NDArray[np.floating[Any]]
 
@@ -234,7 +234,8 @@ def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any, twice: bool = 
 
     def divide(cv: Any, rows: NDArray[np.intp], instead: str | None = None) -> list[Fold]:
         params = {} if groups is None else {"groups": _safe_indexing(groups, rows)}
-        data = _safe_indexing(X, rows), _safe_indexing(y, rows), targets.take(rows)
+        some, labels = targets.take(rows), _safe_indexing(y, rows)
+        data = _safe_indexing(X, rows), strata(labels, some), some
         return make_folds(cv, *data, np.ones(len(rows)), params, instead)
 
     standard = partial(_splitter, grouped=groups is not None, soft=is_soft(y))

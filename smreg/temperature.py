@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 
 from smreg.deficits import BLOCK, QUANTILE, Deficits, interval, interval_at_limit, maximum, row_blocks
+from smreg.features import check_logits
 from smreg.threads import row_threads
 from smreg.validation import Targets, check_sample_weight, targets_of_columns, warn_of_sampling_weights
 
@@ -320,14 +321,14 @@ def _check(
 
 def _check_logits(logits: Any) -> NDArray[Any]:
     """Finite float32 or float64 logits of shape (n, K), K >= 2."""
-    eta = check_array(logits, dtype=[np.float64, np.float32], ensure_2d=False, input_name="logits")
+    eta = check_logits(logits)
     if eta.ndim == 1 or eta.shape[1] == 1:
         eta = np.column_stack([np.zeros_like(eta.ravel()), eta.ravel()])
     if max(float(eta.max()), -float(eta.min())) > LARGEST:
         raise ValueError(
             f"logits must lie between -{LARGEST} and {LARGEST}, got {eta.min()} and {eta.max()}."
         )
-    return np.asarray(eta)
+    return eta
 
 
 def _check_two_classes(targets: Targets, weights: Array) -> None:

@@ -13,10 +13,14 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import assert_all_finite, check_array, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+
+from smreg.features import as_numbers
+from smreg.labels import as_labels, is_text
 
 Array = NDArray[np.float64]
 
@@ -75,7 +79,10 @@ def encode_labels(y: NDArray[Any]) -> Targets:
 
 def _encode(y: NDArray[Any]) -> Targets:
     try:
-        check_classification_targets(y)
+        if y.dtype != object or is_text(y):
+            check_classification_targets(y)
+        elif any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
+            raise TypeError("bool")
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
         if isinstance(y[0], bytes):  # of which scikit-learn says what to do
@@ -92,9 +99,11 @@ def check_soft_targets(y: Any) -> Targets:
     values = np.asarray(y)
     if values.shape[1] == 0:
         raise ValueError(f"Soft targets y must have a column for each class, got shape {values.shape}.")
-    if values.dtype.kind == "c":
+    if values.dtype.kind in "cmM":
         raise ValueError(f"Soft targets y must be real numbers, got dtype {values.dtype}.")
     precision = _precision(y, values)
+    if values.dtype == object:
+        values = np.where(pd.isna(values), np.nan, values)
     try:
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -153,17 +162,28 @@ def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def check_targets(y: Any) -> tuple[Any, Targets]:
-    """Labels as a 1-D array, or soft targets as an array or DataFrame, and what they say of the classes."""
+def as_targets(y: Any) -> Any:
+    """Labels as a 1-D array, see `as_labels`, or soft targets as an array or DataFrame."""
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
     if is_soft(y):
-        return y if hasattr(y, "shape") else np.asarray(y), check_soft_targets(y)
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
+        return y if hasattr(y, "shape") else np.asarray(y)
+    return as_labels(y)
+
+
+def check_targets(y: Any) -> tuple[Any, Targets]:
+    """Targets as `as_targets` gives them, and what they say of the classes."""
+    y = as_targets(y)
+    if is_soft(y):
+        return y, check_soft_targets(y)
     if len(y) == 0:
         raise ValueError("y must have at least one sample, got none.")
     return y, encode_labels(y)
+
+
+def strata(y: Any, targets: Targets) -> Any:
+    """Targets for a splitter: codes in place of objects that scikit-learn does not take for labels."""
+    return y if is_soft(y) or y.dtype != object or is_text(y) else targets.values
 
 
 def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets:
@@ -174,7 +194,7 @@ def targets_of_columns(y: Any, classes: Any, n_classes: int, of: str) -> Targets
     names = None if classes is None else _names_of_columns(classes, n_classes, of)
     if is_soft(y):
         return _soft_of_columns(check_soft_targets(y), hasattr(y, "columns"), names, n_classes, of)
-    labels = column_or_1d(y, warn=True)
+    labels = as_labels(y)
     if names is None and labels.dtype.kind in "iu" and labels.min() == 0 and labels.max() < n_classes:
         return Targets(np.arange(n_classes), labels.astype(np.int64))
     targets = _encode(labels)
@@ -239,6 +259,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         return np.ones(n_samples)
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
+    sample_weight = as_numbers(sample_weight, "sample_weight")
     if np.asarray(sample_weight).dtype.kind in "US":
         raise ValueError(f"sample_weight must hold numbers, got {np.asarray(sample_weight).dtype}.")
     weights = check_array(
@@ -309,7 +330,8 @@ def class_weight_vector(
 def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
     """Merge class weights into the weights and, where they are soft, the targets.
 
-    Raises a ValueError if fewer than two classes have weight.
+    Raises a ValueError if fewer than two classes have weight, or of two classes none. Of two labels, as a
+    bootstrap sample's counts may leave them, one is enough.
     """
     if targets.values.ndim == 1:
         weighed = targets, weights * class_weights[targets.values]
@@ -321,13 +343,14 @@ def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targe
         values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
         values /= values.sum(axis=1, keepdims=True)
         weighed = Targets(targets.classes, values), weights * total
-    _check_two_classes(*weighed)
+    two_labels = len(targets.classes) == 2 and bool((targets.mass(np.ones(len(weights))) > 0).all())
+    _check_classes(*weighed, fewest=1 if two_labels else 2)
     return weighed
 
 
-def _check_two_classes(targets: Targets, weights: Array) -> None:
+def _check_classes(targets: Targets, weights: Array, fewest: int) -> None:
     live = targets.classes[targets.mass(weights / max(weights.max(), np.finfo(float).tiny)) > 0].tolist()
-    if len(live) < 2:
+    if len(live) < fewest:
         raise ValueError(
             "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "
             f"got {f'only the class {live[0]!r}' if live else 'none'}."

@@ -1,6 +1,7 @@
 """TemperatureScaling: one temperature for the logits of any classifier, whatever its labels are called."""
 
 import pickle
+from inspect import Parameter, signature
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,10 @@ def data(rng):
 
 
 @parametrize_with_checks(
-    [TemperatureScaling(cv=2), TemperatureScaling(DecisionTreeClassifier(max_depth=3, random_state=0), cv=3)]
+    [
+        TemperatureScaling(SoftmaxRegression(), cv=2),
+        TemperatureScaling(DecisionTreeClassifier(max_depth=3, random_state=0), cv=3),
+    ]
 )
 @pytest.mark.filterwarnings(
     "ignore:.*likelihood has its maximum at T"
@@ -118,8 +122,8 @@ def test_other_names_for_the_classes_change_nothing(data, names):
 def test_so_it_is_for_two_classes(data, names):
     X, y = data
     y = (y > 0).astype(int)
-    ours = TemperatureScaling().fit(X, y)
-    renamed = TemperatureScaling().fit(X, np.array(names)[y])
+    ours = TemperatureScaling(SoftmaxRegression()).fit(X, y)
+    renamed = TemperatureScaling(SoftmaxRegression()).fit(X, np.array(names)[y])
 
     assert renamed.temperature_fit_ == ours.temperature_fit_
     assert_array_equal(renamed.predict_proba(X), ours.predict_proba(X))
@@ -347,8 +351,8 @@ def test_soft_targets_of_zeros_and_ones_are_labels(data):
     X, y = data
     cv = KFold(4)
     names = np.array(["b", "a", "c"])
-    hard = TemperatureScaling(cv=cv).fit(X, names[y])
-    soft = TemperatureScaling(cv=cv).fit(X, pd.DataFrame(np.eye(3)[y], columns=names))
+    hard = TemperatureScaling(SoftmaxRegression(), cv=cv).fit(X, names[y])
+    soft = TemperatureScaling(SoftmaxRegression(), cv=cv).fit(X, pd.DataFrame(np.eye(3)[y], columns=names))
 
     assert_array_equal(soft.classes_, hard.classes_)
     assert_allclose(soft.temperature_, hard.temperature_, rtol=NEWTON)
@@ -426,7 +430,8 @@ def test_metadata_routing_gives_each_what_it_asks_for(data, rng):
         model.fit(X, y, sample_weight=weights, groups=groups)
         assert model.temperature_fit_ == plain.temperature_fit_
 
-        default = TemperatureScaling().set_fit_request(sample_weight=True)
+        classifier = SoftmaxRegression().set_fit_request(sample_weight=True)
+        default = TemperatureScaling(classifier).set_fit_request(sample_weight=True)
         default.set_score_request(sample_weight=False)
         result = cross_validate(default, X, y, params={"sample_weight": weights}, return_estimator=True, cv=2)
         assert all(each.temperature_ > 0 for each in result["estimator"])
@@ -453,7 +458,7 @@ def test_so_is_a_class_without_weight_that_a_training_part_lacks(data):
     weights = np.append(0.0, np.ones(len(y) - 1))
 
     with pytest.raises(ValueError, match=r"training part of fold 0 has the classes \['a', 'b', 'c'\]"):
-        TemperatureScaling(cv=KFold(3)).fit(X, y, sample_weight=weights)
+        TemperatureScaling(SoftmaxRegression(), cv=KFold(3)).fit(X, y, sample_weight=weights)
 
 
 def test_a_failed_fit_leaves_everything_as_it_was(data):
@@ -491,7 +496,11 @@ class Broken(GaussianNB):
         ({"estimator": StandardScaler()}, ValueError, "'estimator' parameter"),
         ({"estimator": Broken()}, ValueError, "decision_function of Broken.*must give numbers"),
         ({"estimator": FrozenEstimator(GaussianNB())}, NotFittedError, "not fitted"),
-        ({"cv": "prefit"}, ValueError, "'cv' parameter"),
+        ({"cv": "prefit"}, ValueError, r"'cv' parameter .*'prefit'.*FrozenEstimator\(classifier\)"),
+        ({"estimator": None}, ValueError, r"'estimator' parameter.*NoneType.*logits, use fit_temperature"),
+        ({"estimator": np.zeros((240, 3))}, TypeError, r"ndarray\. If these are logits, use fit_temperature"),
+        ({"estimator": SoftmaxRegression}, TypeError, "'estimator' parameter"),
+        ({"y": np.append(np.arange(239) % 2, 2)}, ValueError, r"only 1 sample of each of \[2\]: .*FrozenEst"),
         ({"cv": 500}, ValueError, "n_splits=500"),
         ({"n_jobs": 1.5}, ValueError, "'n_jobs' parameter"),
     ],
@@ -506,6 +515,27 @@ def test_bad_input_is_named(data, change, error, words):
         TemperatureScaling(**parameters).fit(X, y, sample_weight=sample_weight)
 
 
+def test_a_classifier_has_to_be_given():
+    """Logits taken for features would be fitted by some default, without a word."""
+    with pytest.raises(TypeError, match=r"needs an estimator.*If these are logits, use fit_temperature"):
+        TemperatureScaling()
+    with pytest.raises(TypeError, match=r"needs an estimator"):
+        TemperatureScaling(cv=3)
+    given = TemperatureScaling(estimator=GaussianNB(), cv=3)
+    assert list(signature(TemperatureScaling).parameters) == ["estimator", "cv", "n_jobs"]
+    assert signature(TemperatureScaling).parameters["estimator"].default is Parameter.empty
+    assert repr(clone(pickle.loads(pickle.dumps(given)))) == repr(given)
+
+
+def test_folds_of_one_s_own_may_leave_a_class_of_one_sample_where_it_is(data):
+    X, y = data
+    y = np.where(np.arange(len(y)) == 5, "rare", np.array(["a", "b", "c"])[y])
+    folds = [(np.setdiff1d(np.arange(240), part), part) for part in np.array_split(np.arange(6, 240), 3)]
+    model = TemperatureScaling(GaussianNB(var_smoothing=0.1), cv=folds).fit(X, y)
+
+    assert "rare" in model.classes_
+
+
 def test_labels_that_a_frozen_classifier_does_not_know_are_named(data):
     X, y = data
     frozen = FrozenEstimator(GaussianNB().fit(X, np.array(["a", "b", "c"])[y]))
@@ -517,7 +547,7 @@ def test_labels_that_a_frozen_classifier_does_not_know_are_named(data):
 def test_where_all_are_right_the_temperature_is_at_its_limit_and_says_so(rng):
     X = rng.normal(size=(60, 2)) + 20 * np.eye(3, 2)[np.arange(60) % 3]
     with pytest.warns(UserWarning, match="T -> 0"):
-        model = TemperatureScaling(cv=2).fit(X, np.arange(60) % 3)
+        model = TemperatureScaling(SoftmaxRegression(), cv=2).fit(X, np.arange(60) % 3)
 
     assert model.temperature_fit_.limit == "zero"
     assert model.temperature_ > 0

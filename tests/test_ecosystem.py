@@ -619,6 +619,38 @@ def test_a_second_fit_from_the_optimum_is_over_after_one_evaluation(wine, option
     assert_same_optimum(model.predict_proba(X), p, model.tol)
 
 
+@pytest.mark.parametrize("sparsified", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_warm_start_needs_no_more_than_coefficients_and_classes(wine, n_classes, fit_intercept, sparsified):
+    """Set by hand, as from a file: without an intercept there is none to set, else it begins at zero."""
+    X, y = wine[0], np.minimum(wine[1], n_classes - 1)
+    fitted = SoftmaxRegression(fit_intercept=fit_intercept).fit(X, y)
+    model = SoftmaxRegression(fit_intercept=fit_intercept, warm_start=True)
+    model.coef_, model.classes_ = fitted.coef_, fitted.classes_
+    model = model.sparsify() if sparsified else model
+    if not fit_intercept:
+        model.n_features_in_ = X.shape[1]
+        assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+    model.fit(X, y)
+
+    assert model.converged_
+    assert fit_intercept or model.solution_.evaluations <= 2 < fitted.solution_.evaluations
+    assert_same_optimum(model.predict_proba(X), fitted.predict_proba(X), model.tol)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_coefficients_of_another_shape_are_no_start(wine, rows):
+    X, y = wine
+    model = SoftmaxRegression(warm_start=True)
+    model.coef_, model.classes_ = np.ones((rows, X.shape[1])), np.unique(y)
+    model.fit(X, y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(X, y).coef_)
+    del model.classes_
+    assert_array_equal(model.fit(X, y).coef_, SoftmaxRegression().fit(X, y).coef_)
+
+
 @pytest.mark.parametrize("changed", ["samples", "C", "weights", "targets"])
 def test_a_warm_start_ends_where_a_cold_one_does(wine, rng, changed):
     X, y = wine

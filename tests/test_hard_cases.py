@@ -17,10 +17,11 @@ from problems import labels, sample
 from scipy import sparse
 from sklearn import config_context
 from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
 from smreg.metric import JITTER
 
 TOL = 1e-8
@@ -174,6 +175,76 @@ def test_a_class_without_weight_has_no_probability_and_no_part(C, n_classes, fac
     assert_same_probabilities(np.delete(p, 1, axis=1), without.predict_proba(X), weights=living)
     for far in (1.0, 1e3, 1e9):
         assert model.predict_proba(X * far)[:, 1].max() < 1e-12
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft"])
+@pytest.mark.parametrize("options", [{}, {"C": INF}, {"l1_ratio": 0.5}, {"class_weight": "balanced"}])
+@pytest.mark.parametrize("absent", [0, 1])
+def test_nor_has_one_of_two_classes(absent, options, soft, rng):
+    """With its documented intercept, 300 nats below the other: nothing is left to be fitted."""
+    X, y = sample(rng, n_classes=2)
+    weights = (y != absent).astype(float)
+    model = fit(X, np.eye(2)[y] if soft else y, weights, **options)
+
+    assert_array_equal(model.coef_, np.zeros((1, X.shape[1])))
+    assert_array_equal(model.intercept_, [300.0 if absent == 0 else -300.0])
+    assert model.converged_
+    # the negative log-probability of the other, log(1 + exp(-300)), rounds to 0
+    assert model.solution_.objective == model.solution_.gradient_norm == 0.0
+    for far in (1.0, 1e3, 1e9):
+        assert model.predict_proba(X * far, temperature=10.0)[:, absent].max() < 1e-12
+
+
+def test_a_class_weight_of_zero_does_the_same_to_one_of_two(rng):
+    X, y = sample(rng, n_classes=2)
+    names = np.array(["no", "yes"])[y]
+
+    assert_array_equal(fit(X, names, class_weight={"yes": 0.0}).intercept_, [-300.0])
+    assert_array_equal(fit(X, names, class_weight={"no": 0.0}).intercept_, [300.0])
+    with pytest.raises(ValueError, match=r"positive weight .* got none"):
+        fit(X, names, class_weight={"no": 0.0, "yes": 0.0})
+
+
+def test_one_of_two_classes_without_weight_in_a_path_and_a_search(rng):
+    X, y = sample(rng, n_classes=2)
+    weights = (y == 0).astype(float)
+    path = regularization_path(X, y, sample_weight=weights)
+    search = SoftmaxRegressionCV(l1_ratios=[0.0, 1.0]).fit(X, y, sample_weight=weights)
+
+    assert_array_equal(path.intercepts, np.full((10, 1), -300.0))
+    assert_array_equal(path.degrees_of_freedom, np.zeros(10))
+    assert_array_equal(search.intercept_, [-300.0])
+    # the log loss clips probabilities at the precision of float64
+    assert_array_equal(search.scores_["mean"], np.full(20, np.log(1 - np.finfo(float).eps)))
+
+
+def test_what_knows_but_one_class_is_a_warm_start_that_is_not_taken(rng):
+    """Its intercept alone costs 300 nats for each sample of the other class."""
+    X, y = sample(rng, n_classes=2)
+    model = SoftmaxRegression(warm_start=True).fit(X, y, sample_weight=y == 0).fit(X, y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(X, y).coef_)
+
+
+def test_bootstrap_samples_of_a_rare_class_can_be_fitted(rng):
+    """Bagging passes their counts as weights: of a hundred, exp(-3) lack all three positives."""
+    X = rng.normal(size=(200, 3))
+    y = np.arange(200) < 3
+    bag = BaggingClassifier(SoftmaxRegression(), n_estimators=100, random_state=0).fit(X, y)
+
+    certain = [model for model in bag.estimators_ if (model.intercept_ == -300.0).all()]
+    assert 0 < len(certain) < 20
+    mean = np.mean([model.predict_proba(X) for model in bag.estimators_], axis=0)
+    assert_allclose(bag.predict_proba(X), mean, rtol=1e-12)  # the rounding of a sum of 100
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_without_an_intercept_a_class_without_weight_has_a_duality_gap(l1_ratio, n_classes, rng):
+    X, y = sample(rng, n_classes=n_classes)
+    model = fit(X, y, (y != 1).astype(float), l1_ratio=l1_ratio, fit_intercept=False)
+
+    assert 0 <= model.solution_.duality_gap < 1e-6  # of 0.7 nats: a bound that is far above tol**2 / 2
 
 
 @pytest.mark.parametrize("class_weight", [{1: 0.0}, None])

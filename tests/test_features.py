@@ -1,0 +1,384 @@
+"""Features of every type are fitted as their float64 would be, or refused by name.
+
+What a type can hold without rounding are small integers and halves: both fits then see the same numbers, and
+so must agree bit for bit. A frame of sparse columns is compared with a CSR matrix of its numbers.
+"""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.naive_bayes import GaussianNB
+
+from smreg import (
+    SoftmaxRegression,
+    SoftmaxRegressionCV,
+    TemperatureScaling,
+    calibration_study,
+    fit_temperature,
+    regularization_path,
+)
+from smreg.features import check_features
+
+N = 24
+Y = np.arange(N) % 3
+COUNTS = np.random.default_rng(0).integers(0, 3, size=(N, 3)) + 2 * (Y[:, None] == np.arange(3))
+FLAGS = COUNTS > 1
+NAMES = list("pqr")
+DAYS = pd.Series(pd.date_range("2020-01-01", periods=N))
+METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function", "score"]
+
+NUMPY = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float64",
+    "longdouble",
+    "object",
+    ">f8",
+    ">i4",
+]
+NULLABLE = [
+    "boolean",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "Float32",
+    "Float64",
+]
+ARROW = [
+    f"{name}[pyarrow]"
+    for name in ["bool", "int8", "uint8", "int64", "uint64", "halffloat", "float", "double"]
+]
+POLARS = [pl.Boolean, pl.Int8, pl.UInt8, pl.Int64, pl.UInt64, pl.Float32, pl.Float64, pl.Decimal(10, 2)]
+SPARSE = ["bool", "int8", "uint8", "int64", "uint64", "longdouble", "float64"]
+FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
+
+
+def numbers(dtype):
+    """Booleans for a type of booleans, else counts."""
+    return FLAGS if "bool" in str(dtype).lower() else COUNTS
+
+
+def as_float(X):
+    """The numbers of a table as a plain array of float64, or a CSR matrix of such."""
+    if isinstance(X, pd.DataFrame) and all(isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes):
+        return sparse.csr_array(np.column_stack([np.asarray(X[name], dtype=float) for name in X]))
+    return sparse.csr_array(X.toarray().astype(float)) if sparse.issparse(X) else np.asarray(X, dtype=float)
+
+
+def table(name):
+    """A table of that kind and type, by its name."""
+    kind, dtype = name.split(" ", 1)
+    if kind == "array":
+        return numbers(dtype).astype(dtype)
+    if kind == "list":
+        return numbers(dtype).tolist()
+    if kind == "pandas":
+        return pd.DataFrame(numbers(dtype), columns=NAMES).astype(dtype)
+    if kind == "mixed":
+        return pd.DataFrame(COUNTS, columns=NAMES).astype({"p": "float64", "q": dtype})
+    if kind == "category":
+        return pd.DataFrame(numbers(dtype), columns=NAMES).astype("category")
+    if kind == "polars":
+        dtype = POLARS[int(dtype)]
+        return pl.DataFrame(numbers(dtype), schema=NAMES).with_columns(pl.all().cast(dtype))
+    if kind == "scipy":
+        dtype, layout = dtype.split()
+        return sparse.coo_array(numbers(dtype).astype(dtype)).asformat(layout)
+    dtype, fill = dtype.split()
+    X = numbers(dtype).astype(dtype)
+    columns = [pd.arrays.SparseArray(column, fill_value=X.dtype.type(float(fill))) for column in X.T]
+    return pd.DataFrame(dict(zip(NAMES, columns, strict=True)))
+
+
+TABLES = [
+    *(f"array {dtype}" for dtype in NUMPY),
+    *(f"list {dtype}" for dtype in ("bool", "int64")),
+    *(f"pandas {dtype}" for dtype in [*NUMPY, *NULLABLE, *ARROW]),
+    *(f"mixed {dtype}" for dtype in ["float16", "object", *NULLABLE[1:], *ARROW[1:]]),
+    *(f"category {dtype}" for dtype in ("bool", "int64")),
+    *(f"polars {number}" for number in range(len(POLARS))),
+    *(f"scipy {dtype} {layout}" for dtype in SPARSE for layout in FORMATS),
+    *(f"sparse {dtype} {fill}" for dtype in [*SPARSE[:-2], "float64", "float16"] for fill in (0, 1)),
+    "sparse float64 nan",
+    "sparse float32 nan",
+]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_fitted_as_its_float64_would_be(name):
+    X = table(name)
+    ours, plain = SoftmaxRegression().fit(X, Y), SoftmaxRegression().fit(as_float(X), Y)
+
+    assert ours.coef_.dtype == np.float64
+    assert_array_equal(ours.coef_, plain.coef_)
+    assert_array_equal(ours.intercept_, plain.intercept_)
+    assert abs(ours.coef_).max() > 0.1  # there is something to find
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_and_predicted_for_as_its_float64_would_be(name):
+    X = table(name)
+    plain = as_frame_of(X)
+    model = SoftmaxRegression().fit(plain, Y)
+
+    for method in METHODS:
+        y = (Y,) if method == "score" else ()
+        assert_array_equal(getattr(model, method)(X, *y), getattr(model, method)(plain, *y))
+
+
+def as_frame_of(X):
+    """The float64 of a table, with the names of its columns if it has any; sparse columns stay sparse."""
+    plain = as_float(X)
+    if not hasattr(X, "columns"):
+        return plain
+    return (
+        pd.DataFrame.sparse.from_spmatrix(plain, columns=NAMES)
+        if sparse.issparse(plain)
+        else (pd.DataFrame(plain, columns=NAMES))
+    )
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sparse.csr_array, lambda X: pd.DataFrame(X, columns=NAMES)])
+def test_single_precision_stays(wrap):
+    model = SoftmaxRegression().fit(wrap(COUNTS.astype(np.float32)), Y)
+
+    assert model.coef_.dtype == np.float32
+    assert model.predict_proba(wrap(COUNTS.astype(np.float32))).dtype == np.float32
+
+
+def test_dummies_that_are_sparse_booleans_are_the_dummies():
+    """The fit to all of them being True, in place of the dummies, has the probabilities 1/3 everywhere."""
+    colours = pd.Series(list("rgbbrrgbgbrgbgrrrbgg"))
+    y = [0, 1, 2, 2, 0, 0, 1, 1, 1, 2, 0, 2, 2, 1, 0, 1, 0, 2, 1, 1]
+    few, plain = (pd.get_dummies(colours, sparse=stored) for stored in (True, False))
+    model = SoftmaxRegression(tol=1e-10).fit(few, y)
+
+    dense = SoftmaxRegression(tol=1e-10).fit(plain, y)
+    # both are within 1e-10 in the Fisher metric, where a coefficient's unit is at most (C n) ** 0.5 < 5
+    np.testing.assert_allclose(model.coef_, dense.coef_, atol=1e-8)
+    assert abs(model.coef_).max() > 0.1
+    np.testing.assert_allclose(model.predict_proba(few), model.predict_proba(plain), atol=1e-12)
+
+
+def time_columns():
+    """Dates and time spans in whatever holds them, by name."""
+    spans = DAYS - DAYS[0]
+    missing = DAYS.where(DAYS.index != 3)
+    pandas = {
+        "datetime64": DAYS,
+        "NaT": missing,
+        "time zone": DAYS.dt.tz_localize("UTC"),
+        "timedelta64": spans,
+        "timedelta NaT": missing - DAYS[0],
+        "Timestamp": DAYS.astype(object),
+        "Timestamp with a zone": DAYS.dt.tz_localize("UTC").astype(object),
+        "Timedelta": spans.astype(object),
+        "date": DAYS.dt.date,
+        "datetime": pd.Series(DAYS.dt.to_pydatetime(), dtype=object),
+        "timedelta": pd.Series([datetime.timedelta(days=k) for k in range(N)], dtype=object),
+        "time": DAYS.dt.time,
+        "numpy spans": pd.Series(objects([np.timedelta64(k, "D") for k in range(N)]), dtype=object),
+        "one span among numbers": pd.Series(objects([1.0] * (N - 1) + [np.timedelta64("NaT")]), dtype=object),
+        "Period": DAYS.dt.to_period("D"),
+        "Period objects": DAYS.dt.to_period("D").astype(object),
+        "category": DAYS.astype("category"),
+        "sparse": pd.Series(pd.arrays.SparseArray(spans.to_numpy())),
+        **{
+            f"{name}[pyarrow]": DAYS.astype(f"{name}[pyarrow]")
+            for name in ("timestamp[ns]", "date32", "date64", "timestamp[us, tz=UTC]")
+        },
+        "duration[pyarrow]": spans.astype("duration[ns][pyarrow]"),
+    }
+    frames = {
+        f"pandas {name} {where}": pd.DataFrame({**rest, "when": column})
+        for name, column in pandas.items()
+        for where, rest in {"alone": {}, "beside": {"p": COUNTS[:, 0], "q": 0.5 * COUNTS[:, 1]}}.items()
+    }
+    polars = {
+        "Date": DAYS.dt.date.tolist(),
+        "Datetime": DAYS.tolist(),
+        "Datetime with a zone": DAYS.dt.tz_localize("UTC").tolist(),
+        "Duration": spans.tolist(),
+        "Time": DAYS.dt.time.tolist(),
+        "Date null": [None, *DAYS.dt.date[1:]],
+    }
+    frames |= {f"polars {name} alone": pl.DataFrame({"when": column}) for name, column in polars.items()}
+    frames |= {
+        f"polars {name} beside": pl.DataFrame({"p": COUNTS[:, 0], "when": column})
+        for name, column in polars.items()
+    }
+    return frames | {"pyarrow": frames["polars Datetime beside"].to_arrow()}
+
+
+def objects(values):
+    """An array of objects, as they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+TIMES = time_columns()
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_column_of_dates_or_time_spans_is_refused_by_its_name(name):
+    with pytest.raises(TypeError, match=r"X must hold numbers, but column 'when' holds dates, times or"):
+        SoftmaxRegression().fit(TIMES[name], Y)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        DAYS.to_numpy()[:, None],
+        (DAYS - DAYS[0]).to_numpy()[:, None],
+        objects([np.datetime64("2020-01-01")] * N)[:, None],
+        [[1.0, day] for day in DAYS],
+        [[day] for day in DAYS.dt.date],
+        [[day] for day in DAYS.to_numpy()],
+    ],
+    ids=["datetime64", "timedelta64", "objects", "Timestamps beside", "dates", "list of datetime64"],
+)
+def test_so_is_an_array_or_a_list_of_them(X):
+    with pytest.raises(TypeError, match=r"X must hold numbers, but it holds dates, times or time spans"):
+        SoftmaxRegression().fit(X, Y)
+
+
+FITS = {
+    "SoftmaxRegression": lambda X: SoftmaxRegression().fit(X, Y),
+    "SoftmaxRegressionCV": lambda X: SoftmaxRegressionCV(cv=2).fit(X, Y),
+    "regularization_path": lambda X: regularization_path(X, Y),
+    "TemperatureScaling": lambda X: TemperatureScaling(SoftmaxRegression(), cv=2).fit(X, Y),
+    "calibration_study": lambda X: calibration_study({"softmax": SoftmaxRegression()}, X, Y, cv=2),
+    "fit_temperature": lambda X: fit_temperature(X, Y),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_dates_are_refused_at_every_door(name):
+    X = pd.DataFrame({"p": COUNTS[:, 0], "q": COUNTS[:, 1], "when": DAYS})
+    with pytest.raises(TypeError, match=r"must hold numbers, but column 'when' holds"):
+        FITS[name](X)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_and_in_predicting(method):
+    X = pd.DataFrame({"when": COUNTS[:, 0]})
+    model = SoftmaxRegression().fit(X, Y)
+    y = (Y,) if method == "score" else ()
+
+    with pytest.raises(TypeError, match=r"X must hold numbers, but column 'when' holds"):
+        getattr(model, method)(pd.DataFrame({"when": DAYS}), *y)
+
+
+@pytest.mark.parametrize("name", sorted(FITS.keys() - {"fit_temperature"}))
+def test_sparse_booleans_are_fitted_at_every_door(name):
+    """As their float64, bit for bit: a result is known by what it prints, or by its table."""
+    flags = pd.DataFrame(FLAGS, columns=NAMES)
+    few = flags.astype(pd.SparseDtype(bool, fill_value=False))
+    plain = flags.astype(float).astype(pd.SparseDtype(float, fill_value=0.0))
+
+    ours, theirs = FITS[name](few), FITS[name](plain)
+
+    if name == "calibration_study":
+        assert ours.table.equals(theirs.table)
+    elif name == "regularization_path":
+        assert_array_equal(ours.coefs, theirs.coefs)
+    else:
+        assert_array_equal(ours.predict_proba(few), theirs.predict_proba(plain))
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "Int8", "Int64", "Float32", "bool[pyarrow]", "int64[pyarrow]"])
+@pytest.mark.parametrize("columns", [NAMES, NAMES[:1]])
+def test_a_missing_number_is_refused_as_nan_is(dtype, columns):
+    X = pd.DataFrame(numbers(dtype), columns=NAMES).astype(dtype)[columns]
+    X.iloc[3, 0] = pd.NA
+    with pytest.raises(ValueError, match="X contains NaN"):
+        SoftmaxRegression().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pl.DataFrame({"p": [None, *FLAGS[1:, 0].tolist()]}),
+        pl.DataFrame({"p": [None, *COUNTS[1:, 0].tolist()], "q": COUNTS[:, 1]}),
+        pd.DataFrame({"p": objects([pd.NA, *COUNTS[1:, 0]]), "q": COUNTS[:, 1]}),
+        objects([None, *COUNTS[1:, 0]])[:, None],
+        objects([pd.NA, *COUNTS[1:, 0]])[:, None],
+        np.ma.masked_array(1.0 * COUNTS, mask=np.eye(N, 3, dtype=bool)),
+        pd.DataFrame(COUNTS, columns=NAMES).astype("Sparse[float]").where(COUNTS != 2),
+    ],
+    ids=["null", "null beside", "NA beside", "None", "NA", "masked", "sparse NaN"],
+)
+def test_so_is_what_is_missing_otherwise(X):
+    with pytest.raises(ValueError, match="X contains NaN"):
+        SoftmaxRegression().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        objects([10**400, *range(N - 1)])[:, None],
+        np.array([[np.longdouble("1e4000")], *[[1]] * (N - 1)], dtype=np.longdouble),
+        [[10**400], *[[1]] * (N - 1)],
+    ],
+    ids=["integer", "longdouble", "list"],
+)
+def test_what_exceeds_the_range_of_float64_is_refused(X):
+    with pytest.raises(ValueError, match=r"(?s)X .*float64"):
+        SoftmaxRegression().fit(X, Y)
+
+
+def test_integers_beyond_the_precision_of_float64_are_rounded_to_it():
+    X = COUNTS.astype(np.int64) * 2**60 + 1
+    model = SoftmaxRegression().fit(X, Y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(X.astype(float), Y).coef_)
+
+
+def test_strings_of_numbers_are_taken_for_them_as_in_scikit_learn():
+    text = COUNTS.astype(str).astype(object)
+    model = SoftmaxRegression().fit(text, Y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(COUNTS, Y).coef_)
+    assert_array_equal(GaussianNB().fit(text, Y).theta_, GaussianNB().fit(COUNTS, Y).theta_)
+
+
+def test_what_is_fitted_is_of_two_types_whatever_validation_lets_through(monkeypatch):
+    monkeypatch.setattr("smreg.features.validate_data", lambda estimator, X, **_: X)
+
+    assert check_features(SoftmaxRegression(), COUNTS, reset=True).dtype == np.float64
+    with pytest.raises(TypeError, match=r"X must hold numbers, got complex128"):
+        check_features(SoftmaxRegression(), 1j * COUNTS, reset=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        (DAYS - DAYS[0], TypeError),
+        (DAYS.to_numpy(), TypeError),
+        (pd.Series([pd.NA] + [1] * (N - 1), dtype="Int64"), ValueError),
+        (np.ma.masked_array(np.ones(N), mask=np.arange(N) == 0), ValueError),
+    ],
+    ids=["spans", "dates", "NA", "masked"],
+)
+def test_weights_are_numbers_too(weights, error):
+    with pytest.raises(error, match="sample_weight"):
+        SoftmaxRegression().fit(COUNTS, Y, sample_weight=weights)
