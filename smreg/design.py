@@ -28,6 +28,11 @@ BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of th
 # shift into the intercept would cost the logits as many bits, of the 53 that there are.
 MAX_MEAN_TO_SPREAD = 2.0**13
 
+NOT_FINITE = (
+    "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps validation "
+    "from saying where."
+)
+
 
 @dataclass(frozen=True)
 class ColumnStatistics:
@@ -136,6 +141,12 @@ class DesignMatrix:
             self._sparse_rows[key] = sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
         return self._sparse_rows[key]
 
+    def check_finite(self, rows: slice) -> None:
+        """Raise a ValueError if some number of a block is none."""
+        block = self._read(rows)
+        if not np.isfinite(block.data if self.is_sparse else block).all():
+            raise ValueError(NOT_FINITE)
+
     def statistics(self, weights: Array) -> ColumnStatistics:
         """Mean and spread over the rows with positive weight; the weights sum to one.
 
@@ -161,10 +172,7 @@ class DesignMatrix:
         low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
         largest = np.maximum(np.abs(low), np.abs(high))
         if not np.isfinite(largest).all():
-            raise ValueError(
-                "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps "
-                "validation from saying where."
-            )
+            raise ValueError(NOT_FINITE)
         unit = power_of_two(largest)
 
         def sums(rows: slice) -> Array:

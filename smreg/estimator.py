@@ -623,6 +623,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             logits = np.zeros((rows.stop - rows.start, n_classes))
             with np.errstate(over="ignore", invalid="ignore"):
                 logits[:, -coef.shape[0] :] = stored_predictors(design.block(rows), coef).T + intercept
+            if np.isnan(logits).any():  # of logits beyond the floating range, or of X
+                design.check_finite(rows)
             result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
 
         list(design.map(block, n_classes))

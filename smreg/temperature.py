@@ -324,7 +324,7 @@ def _check_logits(logits: Any) -> NDArray[Any]:
     eta = check_logits(logits)
     if eta.ndim == 1 or eta.shape[1] == 1:
         eta = np.column_stack([np.zeros_like(eta.ravel()), eta.ravel()])
-    if max(float(eta.max()), -float(eta.min())) > LARGEST:
+    if not max(float(eta.max()), -float(eta.min())) <= LARGEST:  # with assume_finite also where they are NaN
         raise ValueError(
             f"logits must lie between -{LARGEST} and {LARGEST}, got {eta.min()} and {eta.max()}."
         )

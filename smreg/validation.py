@@ -271,9 +271,12 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         raise ValueError(
             f"sample_weight must have one weight for each of the {n_samples} samples, got {len(weights)}."
         )
-    if (weights < 0).any():
-        row = int(np.argmax(weights < 0))
-        raise ValueError(f"sample_weight must be non-negative, got the weight {weights[row]:g} in row {row}.")
+    bad = ~((weights >= 0) & (weights < np.inf))  # with assume_finite also NaN and infinity
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"sample_weight must be non-negative and finite, got the weight {weights[row]:g} in row {row}."
+        )
     if not weights.any():
         raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)

@@ -21,7 +21,7 @@ from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, fit_temperature, regularization_path
 from smreg.metric import JITTER
 
 TOL = 1e-8
@@ -208,8 +208,8 @@ def test_a_class_weight_of_zero_does_the_same_to_one_of_two(rng):
 def test_one_of_two_classes_without_weight_in_a_path_and_a_search(rng):
     X, y = sample(rng, n_classes=2)
     weights = (y == 0).astype(float)
-    path = regularization_path(X, y, sample_weight=weights)
-    search = SoftmaxRegressionCV(l1_ratios=[0.0, 1.0]).fit(X, y, sample_weight=weights)
+    path = regularization_path(X, y, Cs=10, sample_weight=weights)
+    search = SoftmaxRegressionCV(Cs=10, l1_ratios=[0.0, 1.0]).fit(X, y, sample_weight=weights)
 
     assert_array_equal(path.intercepts, np.full((10, 1), -300.0))
     assert_array_equal(path.degrees_of_freedom, np.zeros(10))
@@ -693,3 +693,33 @@ def test_what_is_no_number_is_told_although_it_was_not_looked_for(number, store,
     with config_context(assume_finite=True), pytest.raises(ValueError, match="X must hold finite numbers"):
         model.fit(store(X), y)
     assert model.coef_ is before
+
+
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_samples_with_what_is_no_number_are_not_predicted(store, wine):
+    """Not by a third for each class, as logits of NaN would be."""
+    X, y = wine
+    model = SoftmaxRegression().fit(X, y)
+    X = X.copy()
+    X[5, 3] = np.nan
+    for predict in (model.predict, model.predict_proba, model.predict_log_proba, model.decision_function):
+        with (
+            config_context(assume_finite=True),
+            pytest.raises(ValueError, match="X must hold finite numbers"),
+        ):
+            predict(store(X))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_targets_and_logits_that_are_no_numbers_are_named(number, wine):
+    X, y = wine
+    logits = SoftmaxRegression().fit(X, y).decision_function(X)
+    weights, votes, bad = np.ones(len(y)), np.eye(3)[y], logits.copy()
+    weights[7], votes[7, 0], bad[7, 0] = number, number, number
+    with config_context(assume_finite=True):
+        with pytest.raises(ValueError, match=r"sample_weight must be non-negative and finite, got .* row 7"):
+            SoftmaxRegression().fit(X, y, weights)
+        with pytest.raises(ValueError, match=r"Soft targets y .* row 7"):
+            SoftmaxRegression().fit(X, votes)
+        with pytest.raises(ValueError, match="logits must lie between"):
+            fit_temperature(bad, y)
