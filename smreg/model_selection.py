@@ -318,8 +318,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         if not self.refit:
             check_training_classes(folds, targets, weights, "choose refit=True")
         missing = missing_classes(folds, targets, weights)
-        for number, fold in enumerate(folds):
-            self._check_training_part(fold, number, missing.get(number, []), targets, weights)
+        for number, classes in missing.items():
+            self._check_training_part(folds[number], number, classes, targets, weights)
         for number, classes in missing.items():
             given = f"an intercept {-ABSENT:g} nats below the mean of the others"
             warnings.warn(
