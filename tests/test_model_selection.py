@@ -456,6 +456,26 @@ def test_a_training_part_without_a_class_changes_no_other_fold_whatever_the_thre
     assert_array_equal(one.coef_, alone.coef_)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_training_part_of_one_of_two_classes_is_fitted_as_that_class_with_weight_alone(
+    wine, fit_intercept, l1_ratio
+):
+    """With an intercept certain of it by 300 nats; without, as far as the penalty lets it be."""
+    X, y = StandardScaler().fit_transform(wine[0]), np.minimum(wine[1], 1)
+    only = np.flatnonzero(y == 1)
+    folds, options = [(only, np.arange(len(y))), (np.arange(len(y)), only)], {"fit_intercept": fit_intercept}
+    model = SoftmaxRegressionCV(FEW, cv=folds, l1_ratios=[l1_ratio], tol=1e-8, **options)
+    with pytest.warns(UserWarning, match=r"fold 0 has no sample of the classes \[0\]"):
+        model.fit(X, y)
+
+    for j, C in enumerate(FEW):
+        alone = SoftmaxRegression(C=C, l1_ratio=l1_ratio, tol=1e-8, **options).fit(X, y, y == 1)
+        row = alone.coef_[0] if not fit_intercept else np.append(alone.coef_, alone.intercept_)
+        assert_allclose(model.coefs_paths_[0, 0, j, 0], row, rtol=0, atol=1e-6)
+    assert (model.coefs_paths_[0, 0, :, 0, -1] == 300).all() == fit_intercept
+
+
 # -- the rules
 
 
