@@ -88,6 +88,11 @@ class Objective:
     class_rows : bool
         Whether the coordinates have a row for each class instead of each contrast, ``Q`` being the identity:
         for penalties that are not those of contrasts. Adding a constant to a column is then no change.
+
+    Attributes
+    ----------
+    evaluations : int
+        How often it was computed.
     """
 
     def __init__(
@@ -114,6 +119,7 @@ class Objective:
         self.mean, self.spread, self.scale = like.standard if like else self._standard(columns)
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._has_zero_weights = bool((sample.weights == 0).any())
+        self.evaluations = 0
 
     def _standard(self, columns: ColumnStatistics | None) -> tuple[Array, Array, Array]:
         """Mean, spread and scale of the features: the choice of the coordinates."""
@@ -132,6 +138,7 @@ class Objective:
 
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""
+        self.evaluations += 1
         coef, intercept = self._at_offset(phi)
 
         def block(rows: slice) -> tuple[float, Array, Array]:
