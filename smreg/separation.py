@@ -134,15 +134,14 @@ class Watch:
             return True
         if self._is_one_column or minimum.reason == "max_iter":
             return False
-        is_possible = _extremes(self.objective, minimum.newton_step)[1] > SUSPICIOUS
-        if phi.size > MAX_SIZE and not is_possible:
-            is_near = (
-                minimum.point.norm <= NEAR
-                if before is None
-                else _extremes(self.objective, phi - before)[1] <= MOVED
-            )
-            is_possible = not is_near
-        return is_separated(self.objective, phi, is_possible=is_possible)
+        is_growing = _largest_margin(self.objective, minimum.newton_step) > SUSPICIOUS
+        is_far = phi.size > MAX_SIZE and not self._is_near(minimum, before)
+        return is_separated(self.objective, phi, is_possible=is_growing or is_far)
+
+    def _is_near(self, minimum: Minimum, before: Array | None) -> bool:
+        if before is None:
+            return minimum.point.norm <= NEAR
+        return _largest_margin(self.objective, minimum.point.x - before) <= MOVED
 
     def _has_column(self) -> bool:
         if self._by_column is None:
@@ -229,19 +228,25 @@ def _margins(objective: Objective, phi: Array, *, dense: bool = False) -> Iterat
         yield _Margins(rows, eta[label, columns] - eta, counts, tied, label)
 
 
-def _extremes(objective: Objective, direction: Array) -> tuple[float, float]:
-    """The largest shortfall of a margin, and the largest margin."""
-    worst, largest = -np.inf, 0.0
-    for m in _margins(objective, direction):
-        worst = max(worst, float(m.shortfall.max(initial=-np.inf)))
-        largest = max(largest, float(np.abs(m.value).max(initial=0.0)))
-    return worst, largest
+def _largest_margin(objective: Objective, direction: Array) -> float:
+    """The largest change of a margin along a direction."""
+    return float(max(np.abs(m.value).max(initial=0.0) for m in _margins(objective, direction)))
 
 
 def _is_complete(objective: Objective, phi: Array) -> bool:
     """Whether along `phi` itself all probabilities go to one: by more than the rounding of its logits."""
-    worst, largest = _extremes(objective, phi)
-    return worst < -ROUNDING * largest
+    return _is_of_recession(objective, phi, -ROUNDING)
+
+
+def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bool:
+    """Whether no margin falls short, to a part of the largest."""
+    worst, largest = -np.inf, 0.0
+    for m in _margins(objective, direction):
+        largest = max(largest, float(np.abs(m.value).max(initial=0.0)))
+        worst = max(worst, float(m.shortfall.max(initial=-np.inf)))
+        if slack < 0 <= worst:
+            return False
+    return worst <= slack * largest
 
 
 def _is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: int) -> bool:
@@ -368,8 +373,9 @@ def _is_proved(objective: Objective, basis: Array, x: Array) -> bool:
     for _ in range(REFINEMENTS):
         off = _margin_sum(objective, basis @ x, lambda m: np.where(small(m), m.value, 0.0))
         x = x - inverse @ (basis.T @ off)
-    worst, largest = _extremes(objective, basis @ x)
-    return largest > TOLERANCE and worst <= ROUNDING * largest
+    return _largest_margin(objective, basis @ x) > TOLERANCE and _is_of_recession(
+        objective, basis @ x, ROUNDING
+    )
 
 
 def _margin_sum(objective: Objective, phi: Array, weights: Callable[[_Margins], Array]) -> Array:
