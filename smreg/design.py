@@ -195,6 +195,26 @@ class DesignMatrix:
         rounding = np.finfo(self.X.dtype).eps * largest if self.rounding is None else self.rounding
         return ColumnStatistics(mean, np.where(low == high, 0.0, spread), rounding)
 
+    def extremes(self, members: Callable[[slice], NDArray[np.bool_]], n_groups: int) -> tuple[Array, Array]:
+        """Least and largest value of every column in each group of rows, of shape (n_groups, n_features).
+
+        `members` tells which of a block of rows are in each group, by an array of shape (n_groups, n_rows).
+        For a group without any they are inf and -inf.
+        """
+
+        def block(rows: slice) -> tuple[Array, Array]:
+            values = self._stored(rows) if self.is_sparse else self._read(rows)
+            low = np.full((n_groups, self.n_features), np.inf)
+            high = -low
+            for k, chosen in enumerate(members(rows)):
+                if chosen.any():
+                    ends = values[chosen].min(axis=0), values[chosen].max(axis=0)
+                    low[k], high[k] = (end.toarray().ravel() for end in ends) if self.is_sparse else ends
+            return low, high
+
+        lows, highs = zip(*self.map(block, n_groups), strict=True)
+        return np.min(lows, axis=0), np.max(highs, axis=0)
+
     def shift_far_columns(self, columns: ColumnStatistics) -> None:
         """From now on read columns that lie far from zero, for their spread, relative to their mean.
 

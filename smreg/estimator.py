@@ -234,7 +234,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Warns
         -----
         ConvergenceWarning
-            If the fit did not converge, or, without a penalty, if the classes are separated.
+            If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
         """
         with unchanged_on_failure(self):
             X_checked, targets, weights = self._validate(X, y, sample_weight)

@@ -90,6 +90,11 @@ class Objective:
         for penalties that are not those of contrasts. Adding a constant to a column is then no change.
     determined : ndarray of bool of shape (n_features,), optional
         Features that others determine: like constants they have no part in any direction.
+
+    Attributes
+    ----------
+    evaluations : int
+        How often it was computed.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Objective:
         self.ridge = (np.sqrt(penalty) / self.scale) ** 2
         self._resting = np.flatnonzero(self.spread == 0)
         self._has_zero_weights = bool((sample.weights == 0).any())
+        self.evaluations = 0
 
     def _standard(
         self, columns: ColumnStatistics | None, determined: NDArray[np.bool_] | None
@@ -140,6 +146,7 @@ class Objective:
 
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""
+        self.evaluations += 1
         coef, intercept = self._at_offset(phi)
 
         def block(rows: slice) -> tuple[float, Array, Array]:

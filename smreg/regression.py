@@ -19,9 +19,9 @@ from smreg.layout import Layout, Regression
 from smreg.objective import Objective
 from smreg.rowspace import RowSpace, is_wide
 from smreg.sampling import RowSampler
+from smreg.separation import Watch
 from smreg.singletons import Singletons, has_singletons
 from smreg.solution import Solution
-from smreg.unpenalised import is_separated
 from smreg.validation import Targets
 from smreg.working import Hessians
 
@@ -31,6 +31,9 @@ Array = NDArray[np.float64]
 MAX_PENALTY = 1e300
 
 NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
+
+# Where tol tells no maximum from a way to infinity it is lowered: Newton's steps soon become tiny or do not.
+FINER, FINEST = 2.0**-8, 2.0**-24
 
 EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
 
@@ -343,23 +346,51 @@ class Problem:
         elif shared is not None:
             objective = self.objective(C, shared.objective)
 
+        watch = Watch(objective, as_given=not isinstance(self._space, RowSpace))
+
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
-            if on_iteration is None:
-                return False
-            return on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
+            stop = False
+            if on_iteration is not None:
+                stop = on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
+            return stop or (objective.penalty == 0 and watch(phi))
 
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
-        if objective.penalty == 0 and reason != "callback":
-            if is_separated(objective, phi, None if reason == "max_iter" else minimum.newton_step):
-                reason = "separation"
-            phi = self._least_norm(objective, phi)
+        if objective.penalty == 0:
+            minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
+            phi, evaluations = minimum.point.x, evaluations + more
+            if reason != "callback":
+                phi = self._least_norm(objective, phi)
         bound = _bound(objective, minimum.point.gradient)
         solution = self._solution(
             minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
         )
         last = None if minimum.metric is None else Shared(objective, minimum.metric)
         return self._regression(objective, phi), solution, last
+
+    def _settled(
+        self,
+        objective: Objective,
+        watch: Watch,
+        minimum: solver.Minimum,
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, str, int]:
+        """Where an unpenalised search ended, and why, going on where it is open whether there is an end.
+
+        The third number is that of further evaluations.
+        """
+        evaluations, before = 0, None
+        while (reason := watch.verdict(minimum, before)) == "undecided" and tol > FINEST:
+            tol, before = tol * FINER, minimum.point.x
+            begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
+            further, more = self._search(objective, begin, None, tol, left, report)
+            evaluations += more
+            if further.reason not in ("converged", "callback"):
+                break
+            minimum = replace(further, iterations=minimum.iterations + further.iterations)
+        return minimum, reason, evaluations
 
     def _solve_sparse(
         self,

@@ -31,8 +31,10 @@ class Solution:
         Wall time, without the validation of the input.
     converged : bool
         Whether a finite optimum was reached within `tol`.
-    reason : {"converged", "max_iter", "rounding", "callback", "separation"}
-        What ended the search: see `explain`.
+    reason : {"converged", "max_iter", "rounding", "callback", "separation", "undecided"}
+        What ended the search: see `explain`. Without a penalty it is "separation" where the classes are
+        known to be separated, so that there is no optimum, and "undecided" where `tol` was reached, but they
+        may be.
     """
 
     objective: float
@@ -68,6 +70,14 @@ class Solution:
                 "penalty the likelihood grows forever along some direction, and no finite "
                 "coefficients maximise it. The coefficients are the finite ones at which the search "
                 f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
+            )
+        if self.reason == "undecided":
+            return (
+                "The classes may be separated (complete or quasi-complete separation): not decided. The "
+                "search came to its end, but some probabilities still go to zero or one, as they do where "
+                "the likelihood grows forever along some direction and no finite coefficients maximise it. "
+                f"The coefficients are the finite ones at which the search stopped ({where}). Set C to a "
+                "finite value, or remove what separates the classes; at a maximum a smaller tol decides."
             )
         return {
             "converged": f"The fit converged: {where}.",
