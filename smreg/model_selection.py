@@ -39,6 +39,7 @@ from smreg.validation import Targets, as_targets, strata
 Array = NDArray[np.float64]
 
 FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
+ALL_KEPT = 1 - 1e-6  # of a rise, by the next
 
 
 class SoftmaxRegressionCV(SoftmaxRegression):
@@ -394,22 +395,36 @@ def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -
 
     By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat.
     """
-    of_path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
-    if len(of_path) < 2 or best not in (of_path[0], of_path[-1]):
+    path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
+    if len(path) < 2 or best not in (path[0], path[-1]):
         return
-    beside = best + 1 if best == of_path[0] else best - 1
-    step = abs(np.log10(scores["C"][best] / scores["C"][beside]))
-    rise = (scores["mean"][best] - scores["mean"][beside]) / step
+    C, is_first = scores["C"], best == path[0]
+    towards_it = path[2::-1] if is_first else path[-3:]
+    rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
     if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
-        which, other = ("smallest", "smaller") if best == of_path[0] else ("largest", "larger")
-        wider = f"Cs=np.logspace({_decades(scores['C'], other)})"
+        which, other = ("smallest", "smaller") if is_first else ("largest", "larger")
         warnings.warn(
-            f"The best C, {scores['C'][best]:.3g}, is the {which} of the grid, and the mean score still "
-            f"rises there, by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
-            f"{wider}. Where the classes are all but separated, more C always helps a little.",
+            f"The best C, {C[best]:.3g}, is the {which} of the grid, and the mean score still rises there, "
+            f"by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
+            f"Cs=np.logspace({_decades(C, other)}). Where the classes are all but separated, more C always "
+            "helps a little.",
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
+    """By how much the score may rise for a factor of ten beyond the last of two or three values of C.
+
+    Towards no penalty, as towards the null model, the last of it goes like a power of C, by a tenth for a
+    factor of ten; towards no penalty it may be slower, as the last two steps tell.
+    """
+    step = abs(np.log10(C[-1] / C[-2]))
+    steps = np.diff(means)
+    kept = 10.0**-step
+    if slows and len(steps) > 1:
+        kept = float(np.clip(steps[1] / steps[0], kept, ALL_KEPT)) if steps[0] > 0 else ALL_KEPT
+    return float(steps[-1] * kept / (1 - kept) * (1 - kept ** (1 / step)))
 
 
 def _decades(Cs: Array, other: str) -> str:

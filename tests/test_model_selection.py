@@ -928,17 +928,27 @@ def ends_at(means, errors=0.0):
 
 
 def test_a_score_that_still_rises_at_the_end_of_the_grid_is_told():
+    """Of steps over two decades that rise alike, half for a factor of ten."""
     with pytest.warns(UserWarning, match=r"1e\+04, is the largest .* by 0.05 .*logspace\(-2, 8, 21\)"):
         ends_at([-0.5, -0.4, -0.3, -0.2])
-    with pytest.warns(UserWarning, match=r"0.01, is the smallest .* by 0.05 .*logspace\(-6, 4, 21\)"):
-        ends_at([-0.2, -0.3, -0.4, -0.5])
+    with pytest.warns(UserWarning, match=r"0.01, is the smallest .* by 0.0091 .*logspace\(-6, 4, 21\)"):
+        ends_at([-0.2, -1.2, -1.3, -1.4])
+
+
+def test_a_rise_that_dies_away_is_reckoned_by_the_power_that_it_follows():
+    """``m(C) = -C**-k``: from C to 10 C it rises by ``C**-k (1 - 10**-k)``, but by no higher power than one."""
+    C = np.logspace(-2, 4, 4)
+    for power in (0.2, 0.5, 1.0):
+        with pytest.warns(UserWarning, match=f" by {C[-1] ** -power * (1 - 10**-power) * 1e4:.2g} "):
+            ends_at(-1e4 * C**-power)
 
 
 def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_not_told():
     """Nor where the best is inside: warnings are errors here."""
-    ends_at([-0.5, -0.4, -0.3, -0.2982])
+    ends_at([-0.5, -0.4, -0.3, -0.29])
     ends_at([-0.5, -0.4, -0.3, -0.2], errors=0.51)
     ends_at([-0.5, -0.2, -0.3, -0.4])
+    ends_at([-0.2, -0.3, -0.4, -0.5])
 
 
 def test_a_grid_of_ones_own_ends_where_it_ends(wine):
