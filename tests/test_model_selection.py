@@ -9,6 +9,7 @@ is below 2, so that `TIGHT` keeps these scores within `CLOSE`.
 
 import inspect
 import pickle
+import re
 import warnings
 from functools import partial
 
@@ -936,10 +937,11 @@ def test_a_score_that_still_rises_at_the_end_of_the_grid_is_told():
 
 
 def test_a_rise_that_dies_away_is_reckoned_by_the_power_that_it_follows():
-    """``m(C) = -C**-k``: from C to 10 C it rises by ``C**-k (1 - 10**-k)``, but by no higher power than one."""
+    """``m(C) = -C**-k``: from C to 10 C it rises by ``C**-k (1 - 10**-k)``, for powers up to one."""
     C = np.logspace(-2, 4, 4)
     for power in (0.2, 0.5, 1.0):
-        with pytest.warns(UserWarning, match=f" by {C[-1] ** -power * (1 - 10**-power) * 1e4:.2g} "):
+        rise = 1e4 * C[-1] ** -power * (1 - 10**-power)
+        with pytest.warns(UserWarning, match=re.escape(f"by {rise:.2g} for")):
             ends_at(-1e4 * C**-power)
 
 
