@@ -22,6 +22,7 @@ from smreg.objective import Objective
 Array = NDArray[np.float64]
 
 MAX_NUMBERS = 2**25  # in a wide X, which is made dense: 256 MiB
+CHANGED = 2.0**-36  # part of a logit that may be lost where coefficients of less norm are sought
 MAX_SIDE = 5000  # rows or columns up to which combinations are sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
@@ -115,7 +116,8 @@ def null_space(objective: Objective, rounding: Array) -> NullSpace | None:
 def onto_rows(objective: Objective, phi: Array) -> Array:
     """The coordinates with the probabilities of `phi`, and the least norm, for more columns than rows.
 
-    Where X has more than `MAX_SIDE` rows, or is too wide to be made dense, `phi` itself.
+    Where X has more than `MAX_SIDE` rows, or is too wide to be made dense, `phi` itself. So it is where
+    columns are in so unlike units that what tells of some of them is lost among the rounding of others.
     """
     p, used = objective.design.n_features, objective.sample.weights > 0
     n = int(np.count_nonzero(used))
@@ -125,7 +127,11 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     coef = minimal[:, :p] / objective.scale
     rows = objective.design.rows(slice(0, objective.design.n_samples))[used]
     rows = rows - (objective.mean - objective.design.offset)
-    least = np.where(objective.spread > 0, linalg.lstsq(rows, rows @ coef.T)[0].T, 0.0)
+    logits = rows @ coef.T
+    least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
+    least[:, objective.spread == 0] = 0.0
+    if np.abs(rows @ least.T - logits).max() > CHANGED * max(1.0, np.abs(logits).max()):
+        return phi
     minimal[:, :p] = least * objective.scale
     return minimal.ravel()
 
