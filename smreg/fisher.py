@@ -16,7 +16,8 @@ are the same. The metrics are, from the cheapest,
 - `hessian_metric`: H itself, a dense matrix of size D = (K - 1)(p + 1).
 
 **Sampling.** A metric need not be exact. Of many rows some stand for all, drawn by `smreg.sampling`
-with a probability in proportion to their part in the information.
+with a probability in proportion to their part in the information. Where they are few, for
+the coordinates and of all, that part is reckoned in the metric before, too.
 
 **Softening.** Where classes are rare or nearly separated, probabilities are so near to zero and one that
 H at the current point says little of H a step away, and Newton's step goes far too long: with
@@ -47,7 +48,7 @@ from smreg.design import MAX_MEAN_TO_SPREAD, sum_of
 from smreg.family import fisher_information
 from smreg.metric import JITTER, Metric, inverse_factor, inverse_root
 from smreg.objective import Objective
-from smreg.sampling import RowSampler, complement, probabilities, systematic, variances
+from smreg.sampling import DIRECTIONS, RowSampler, complement, probabilities, systematic, variances
 
 Array = NDArray[np.float64]
 
@@ -70,6 +71,7 @@ NO_COST = 2**22  # operations: some tenths of a millisecond
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
 SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
+FEW_ROWS = 4  # for each coordinate, and part of all: with fewer it matters most which they are
 MIN_ROWS = 1024
 
 DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from none
@@ -274,7 +276,8 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
         per_row += ELEMENTWISE * K * width
         rows = sample_size(objective, per_row)
         operations = rows * per_row + 2 * factor
-        cost = 1 + (rows < n) + operations / (SPEED * evaluation_cost(objective))
+        few = rows < min(n / FEW_ROWS, FEW_ROWS * size)
+        cost = 1 + (rows < n) + few * DIRECTIONS / 2 + operations / (SPEED * evaluation_cost(objective))
         cost = cost if operations > NO_COST else 0.0
 
         def at(phi: Array, norm: float, is_damped: bool) -> Metric:
@@ -285,12 +288,16 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
             damping = (min(norm, 1.0) / LONGEST) ** 2 if is_damped else 0.0
             if rows >= n:
                 return make(objective, Curvature(phi, temperature, damping))
-            sample = sampler()(phi, temperature, totals, rows, damping)
-            return make(objective, Curvature(phi, temperature, damping, *sample))
+            sample = sampler()(
+                phi, temperature, totals, rows, damping, before[-1] if few and before else None
+            )
+            before[:] = [make(objective, Curvature(phi, temperature, damping, *sample))]
+            return before[-1]
 
         return Renewal(cost, is_hessian, at)
 
-    ways = []
+    ways: list[Renewal] = []
+    before: list[Metric] = []  # the last one from a sample
     if fits(objective, K * width**2):
         ways.append(way(class_metric, K * width**2, K * width**3 / 3, objective.single_row))
     if fits(objective, 3 * size**2) and not objective.single_row:

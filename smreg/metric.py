@@ -61,6 +61,16 @@ class Metric:
             steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
         return np.asarray(self.basis.T @ steps).ravel()
 
+    def directions(self, count: int) -> Array:
+        """``A' q`` for vectors q of random signs, of shape (count, D): their mean square is ``M^-1``.
+
+        The signs are the same every time.
+        """
+        signs = np.random.default_rng(0).choice(
+            [-1.0, 1.0], (count, len(self.factors) * self.factors.shape[-1])
+        )
+        return np.array([self.unwhiten(q) for q in signs])
+
 
 def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     """L and r with ``M = diag(r) L L' diag(r)`` for a positive semi-definite M, with jitter on its diagonal.

@@ -10,6 +10,13 @@ so that every direction, rare class and rare category keeps its share: a row tha
 is taken for certain. The sampling is systematic: equally spaced thresholds on the cumulative
 leverage. Nothing is random, and a row of weight two is met as often as two equal rows.
 
+**Few rows.** Where nearly all rows are certain of their class, the information of those that are not is
+another than that of the features, and a row that alone tells of a direction there may be an ordinary one
+among all. Where the sample is too small to meet it all the same, a metric ``M^-1 = A' A`` from a point nearby
+tells the leverage ``tr(A I_i A')`` in the information I_i of the row: the mean over vectors q of random signs
+of the variance, under p_i, of the change of the row's logits along ``A' q``. What M has missed is long in it,
+and the rows that tell of that come first.
+
 References
 ----------
 P. Drineas, M. Mahoney and S. Muthukrishnan, Sampling algorithms for l2 regression and applications, SODA
@@ -23,6 +30,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.metric import Metric
 from smreg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -30,6 +38,7 @@ Array = NDArray[np.float64]
 # A leverage need not be exact: that of so many random combinations of the whitened features has an error
 # of a fifth. The signs are the same in every fit.
 SKETCH = 64
+DIRECTIONS = 4  # for the leverage in a metric, each half an evaluation
 
 
 class RowSampler:
@@ -62,12 +71,18 @@ class RowSampler:
         return np.concatenate(list(self.objective.design.map(block, dense=True)))
 
     def __call__(
-        self, phi: Array, temperature: float, totals: Array, size: int, damping: float = 0.0
+        self,
+        phi: Array,
+        temperature: float,
+        totals: Array,
+        size: int,
+        damping: float = 0.0,
+        metric: Metric | None = None,
     ) -> tuple[NDArray[np.int64], Array]:
         """Indices of at most `size` rows, and the weights with which each stands for its like.
 
         `totals` are the sums of the variances over all rows, for every class, to each of which the damping is
-        still to be added.
+        still to be added. With a `metric` from a point nearby half the sample goes by the leverage in that.
         """
         totals = totals + damping
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
@@ -75,7 +90,34 @@ class RowSampler:
             lambda rows, eta: inverse @ (variances(eta, temperature) + damping), phi
         )
         weights = self.objective.sample.weights
-        return systematic(weights * np.concatenate(list(shares)) * self.leverage, weights, size)
+        mass = weights * np.concatenate(list(shares)) * self.leverage
+        if metric is None:
+            return systematic(mass, weights, size)
+        other = weights * information_leverage(self.objective, metric, phi, temperature, damping)
+        return systematic(_shares(mass) + _shares(other), weights, size)
+
+
+def _shares(mass: Array) -> Array:
+    """Parts of the sum, none where it is zero or not finite."""
+    total = mass.sum()
+    return mass / total if 0 < total < np.inf else np.zeros_like(mass)
+
+
+def information_leverage(
+    objective: Objective, metric: Metric, phi: Array, temperature: float, damping: float = 0.0
+) -> Array:
+    """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
+
+    def block(rows: slice, eta: Array, *changes: Array) -> Array:
+        p, total = probabilities(eta, temperature), np.zeros(eta.shape[1])
+        with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
+            for change in changes:
+                total += damping * np.sum(change**2, axis=0)
+                change -= np.sum(p * change, axis=0)
+                total += np.sum(p * change**2, axis=0)
+        return total / len(changes)
+
+    return np.concatenate(list(objective.map_logits(block, phi, *metric.directions(DIRECTIONS))))
 
 
 def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:

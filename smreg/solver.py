@@ -38,6 +38,12 @@ rounding errors of some ``2**-52``: below a norm of about ``2**-26`` every compa
 that, at `RESOLUTION`, or wherever the line search gives up, Newton's step is taken on the strength of
 the gradient alone, for as long as that lowers the norm.
 
+**Corners.** A line search that gives up need not be at the end. A row far out, all but certain of its class,
+has no part in the Hessian, and a step that moves its logits by millions meets a corner of F where another
+class becomes the likelier. Only who stands within a few nats of the corner knows of it: along Newton's
+steps the slope is therefore brought to nearly zero, by bisection, and the Hessian made anew at each such
+point, until the norm is small enough or F falls no more.
+
 References
 ----------
 D. C. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
@@ -69,6 +75,10 @@ MISLED, MOST_DAMPED = 100.0, 4  # see Damping
 RESOLUTION = 2.0**-20  # norm below which values of F near one tell no more: 2**6 times the noise
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
 EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
+
+MAX_BISECTIONS = 60  # of a step along which F has all but a corner
+LEVEL = 0.1  # part of the slope that may be left there
+SHORTER = 8.0  # divisor of the length while it is too long
 
 # Conjugate gradients for the norm.
 DIFFERENCE = 2.0**-17  # length in the metric over which gradients are differenced: 2**-52 / it is small
@@ -195,6 +205,8 @@ def minimize(
             reached = search.descend(point)
             if search.stalled or search.wants_newton(reached):
                 reached = search.newton(reached)
+            if search.stalled:
+                reached = search.corners(reached)
             stuck = reached is point
             renewed = reached.norm > tol and search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
             if stuck and not renewed and (search.stalled or search.is_drowned(point)):
@@ -468,6 +480,38 @@ class _Search:
             point = trial
         self.looked_at = None
         return point
+
+    def corners(self, point: Point) -> Point:
+        """Newton steps in the Hessian of the very point, each as far as F falls along it, while it does."""
+        if not (self.renewals and self.renewals[-1].is_hessian):
+            return point
+        while not (self.over or self.is_drowned(point)):
+            if point.x is not self.hessian_at and not self.renew(point, math.inf, exact=True):
+                break
+            point = self.measured(point)
+            trial = None if point.norm <= self.tol else self.lowest_along(point)
+            if trial is None:
+                break
+            self.accept(trial)
+            point = trial
+        return point
+
+    def lowest_along(self, point: Point) -> Point | None:
+        """The lowest point that bisection meets along the metric's step, at most a whole one.
+
+        It ends where the slope has all but vanished. None if F does not fall.
+        """
+        step, level = -self.metric.unwhiten(point.whitened), LEVEL * point.norm**2
+        low, high, length, best = 0.0, math.inf, 1.0, point
+        for _ in range(MAX_BISECTIONS):
+            trial = self.evaluate(point.x + length * step)
+            slope = float(trial.gradient @ step) if math.isfinite(trial.norm) else math.inf
+            best = trial if trial.value < best.value else best
+            if best is trial and (abs(slope) <= level or (length == 1.0 and slope < 0)):
+                break
+            low, high = (length, high) if slope < 0 else (low, length)
+            length = math.sqrt(low * high) if low > 0 else high / SHORTER
+        return None if best is point else best
 
     def ended(self, point: Point, reason: str) -> Minimum:
         """The record, with the norm in the metric of the Hessian wherever that can be told."""

@@ -34,7 +34,7 @@ from problems import (
     wide_and_sparse,
     years_and_timestamps,
 )
-from scipy import optimize, sparse
+from scipy import linalg, optimize, sparse, special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -149,6 +149,46 @@ def test_rounding_is_no_excuse_above_rounding(C, storage, tol):
     lost = 1e-10 if tol < 1e-10 else 0.0
     bound = (2 * np.sqrt(model.solution_.suboptimality) + lost) ** 2
     assert best.excess(model, X) <= bound + logit_rounding(model, X) ** 2
+
+
+def rows_far_out(rng):
+    """Twenty log-normal columns from 1e-4 to 1e4: of nearly all rows a class is certain, of some by far."""
+    X = np.exp(rng.normal(0, 3, size=(100, 20)))
+    logits = 5 * (X / X.std(axis=0)) @ rng.normal(size=(20, 4))
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    y[:4] = np.arange(4)
+    return alike(X, y)
+
+
+def decrement(model, problem):
+    """Newton's decrement of three classes or more and C < inf, from the coefficients alone."""
+    X, n_classes, n = problem.X, len(model.classes_), len(problem.y)
+    p = special.softmax(X @ model.coef_.T + model.intercept_, axis=1)
+    units = X.std(axis=0)
+    Z = np.column_stack([(X - X.mean(axis=0)) / units, np.ones(n)])
+    ridge = np.append(1 / (model.C * n * units**2), 0.0)
+    Q = linalg.helmert(n_classes).T
+    slopes = Z.T @ (p - np.eye(n_classes)[problem.y]) / n
+    slopes[:-1] += (model.coef_ * units * ridge[:-1]).T
+    covariances = np.einsum("ka,ik,kb->iab", Q, p, Q) - np.einsum("ia,ib->iab", p @ Q, p @ Q)
+    H = np.einsum("iab,ij,il->ajbl", covariances, Z, Z, optimize=True) / n
+    H = H.reshape(2 * (Q.shape[1] * Z.shape[1],)) + np.diag(np.tile(ridge, Q.shape[1]))
+    root, g = np.sqrt(H.diagonal()), (slopes @ Q).T.ravel()
+    return float(np.sqrt(g / root @ np.linalg.solve(H / np.outer(root, root), g / root)))
+
+
+@pytest.mark.parametrize("seed", [58, 236, 251])
+def test_rounding_is_no_excuse_where_a_step_meets_a_corner(seed):
+    """Newton's step moves rows by thousands of nats, over corners of F of which the Hessian tells nothing.
+
+    Where line searches gave up the norm was 2e-4. The record's norm is measured from below, to a thirtieth,
+    and with the jitter on the Hessian.
+    """
+    problem = rows_far_out(np.random.default_rng(seed))
+    model = SoftmaxRegression(C=1e4).fit(problem.X, problem.y)
+
+    assert model.converged_
+    assert decrement(model, problem) <= 1.1 * DEFAULT
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])

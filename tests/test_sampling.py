@@ -10,7 +10,15 @@ from smreg.design import DesignMatrix
 from smreg.fisher import ROWS_PER_COLUMN, Curvature
 from smreg.metric import inverse_factor, inverse_root
 from smreg.objective import Objective, Sample
-from smreg.sampling import SKETCH, RowSampler, probabilities, systematic, variances
+from smreg.sampling import (
+    DIRECTIONS,
+    SKETCH,
+    RowSampler,
+    information_leverage,
+    probabilities,
+    systematic,
+    variances,
+)
 
 EPS = np.finfo(np.float64).eps
 
@@ -252,6 +260,48 @@ def test_the_sampled_information_is_near_the_full_one(n_classes, size, damping, 
     deviation = ROWS_PER_COLUMN**-0.5
     assert (1 - deviation) ** 2 / 1.1 <= ratios.min()
     assert ratios.max() <= 1.1 * (1 + deviation) ** 2
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("damping", [0.0, 0.01])
+def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_classes, damping, rng):
+    """``sum_i s_i tr(A I_i A')`` is the mean of ``d' H d`` over the directions d, H without a penalty: some
+    thousand roundings, of terms that are positive."""
+    y = rng.permutation(np.arange(400) % n_classes)
+    objective = make_objective(rng.normal(size=(400, 5)), y, rng.exponential(size=400), penalty=0.0)
+    phi = objective.start() + rng.normal(size=objective.start().size)
+    at = Curvature(phi, 2.0, damping)
+    metric = fisher.class_metric(objective, at)
+    directions = metric.directions(DIRECTIONS)
+    expected = [d @ fisher.information(objective, at) @ d for d in directions]
+
+    leverage = information_leverage(objective, metric, phi, 2.0, damping)
+    assert objective.sample.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
+
+
+def test_what_a_sample_has_missed_is_in_the_next(rng):
+    """Of 20000 rows all but 200 are certain of their class, and of these only three tell of the second
+    column, in which all the others of them are zero: they are ordinary rows among all, and 32 thresholds
+    miss them.
+
+    In the metric of that sample, which knows of no curvature there but the penalty's, nearly all the
+    leverage is theirs.
+    """
+    n, telling = 20_000, np.arange(50, 20_000, 100)
+    X, y = rng.normal(size=(n, 2)), np.arange(n) % 3
+    X[:, 0], X[telling, 1] = 60.0 * np.sign(X[:, 0]), 0.0
+    X[telling, 0] = 0.0
+    only = telling[[20, 100, 150]]
+    X[only, 1] = 0.5
+    objective = make_objective(X, y, penalty=1e-9)
+    phi = objective.coordinates(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
+    sampler, totals = sampler_of(objective), fisher.class_variances(objective, phi)
+    first = sampler(phi, 1.0, totals, 32)
+    metric = fisher.hessian_metric(objective, Curvature(phi, 1.0, 0.0, *first))
+    second = sampler(phi, 1.0, totals, 32, metric=metric)
+
+    assert not np.isin(only, first[0]).any()
+    assert np.isin(only, second[0]).all()
 
 
 def test_more_rows_bring_the_information_nearer(rng):
