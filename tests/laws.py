@@ -76,11 +76,15 @@ class Case:
 
     @property
     def tol(self):
-        """`TOL`, or where sparse columns lie far from zero what the rounding of their sums still tells."""
+        """`TOL`; where sparse columns lie far from zero a thousand times that.
+
+        They are not shifted, and their sums round by some 1e-10 of a spread each, which
+        columns that are all but collinear magnify.
+        """
         X = self.X[self.shares > 0]
         spread, mean = X.std(axis=0), np.abs(X.mean(axis=0))
         far = (mean > FAR * spread) & (spread > 0) & self.options["fit_intercept"]
-        return 100 * TOL if self.storage in SPARSE and far.any() else TOL
+        return 1000 * TOL if self.storage in SPARSE and far.any() else TOL
 
     @property
     def farthest(self):
