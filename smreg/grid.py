@@ -156,7 +156,7 @@ def _heard(problem: Problem, l1_ratio: float) -> float:
     ``sqrt(2 h NEGLIGIBLE_FALL)``, which an L1 penalty below that lets pass.
     """
     least = problem.null_curvatures().min(initial=np.inf)
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         lasso = l1_ratio / np.sqrt(2 * least * NEGLIGIBLE_FALL)
         C = max((1 - l1_ratio) / least, lasso) / problem.total_weight
     return float(C) if 0 < C < np.inf else 0.0

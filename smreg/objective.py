@@ -248,6 +248,7 @@ class Objective:
         else:
             theta = self.contrasts @ by_contrast
         coef = theta[:, : self.design.n_features] / self.scale
+        coef[:, self._resting] = 0.0
         if not self.fit_intercept:
             return coef, np.zeros(len(coef))
         return coef, theta[:, -1] - coef @ (self.mean - self.design.offset)

@@ -199,6 +199,15 @@ class Problem:
             self._null_space = collinear.null_space(self._objective(0.0), self._columns.rounding)
         return self._null_space
 
+    def _nulls_of(self, objective: Objective) -> NullSpace | None:
+        """The same where they are left out."""
+        return self._nulls() if objective.penalty == 0 and not objective.class_rows else None
+
+    def _varies(self, objective: Objective) -> NDArray[np.bool_]:
+        """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
+        mean = np.zeros_like(self._columns.mean) if objective.fit_intercept else self._columns.mean
+        return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)
+
     def null_gradient(self) -> tuple[Array, float]:
         """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
 
@@ -346,7 +355,7 @@ class Problem:
         elif shared is not None:
             objective = self.objective(C, shared.objective)
 
-        watch = Watch(objective, as_given=not isinstance(self._space, RowSpace))
+        watch = Watch(objective, None if isinstance(self._space, RowSpace) else self._varies(objective))
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             stop = False
@@ -359,8 +368,8 @@ class Problem:
         if objective.penalty == 0:
             minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
             phi, evaluations = minimum.point.x, evaluations + more
-            if reason != "callback":
-                phi = self._least_norm(objective, phi)
+            if reason != "callback" and self._nulls() is None:
+                phi = collinear.onto_rows(objective, phi)
         bound = _bound(objective, minimum.point.gradient)
         solution = self._solution(
             minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
@@ -538,27 +547,22 @@ class Problem:
         return cache(lambda: fisher.row_sampler(objective, self._null_covariance(objective)))
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
-        """The coefficients of all classes."""
-        return self.layout.expand(*objective.coefficients(phi))
+        """The coefficients of all classes, without a penalty of all with these probabilities the least."""
+        coef, intercept = objective.coefficients(phi)
+        null = self._nulls_of(objective)
+        if null is not None:
+            least = null.least_norm(coef)
+            coef, intercept = least, intercept + (coef - least) @ objective.mean
+        return self.layout.expand(coef, intercept)
 
     def _coordinates(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
         coef, intercept = self.layout.restrict(regression)
-        null = self._nulls() if objective.penalty == 0 and not objective.class_rows else None
+        null = self._nulls_of(objective)
         if null is not None:
             eliminated = null.eliminated(coef)
             coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.mean
         return objective.coordinates(coef, intercept)
-
-    def _least_norm(self, objective: Objective, phi: Array) -> Array:
-        """The coordinates with the probabilities of `phi` whose coefficients have the least norm."""
-        null = self._nulls()
-        if null is None:
-            return collinear.onto_rows(objective, phi)
-        minimal = phi.reshape(objective.shape).copy()
-        coef = minimal[:, : self._design.n_features]
-        coef[:] = null.least_norm(coef / objective.scale) * objective.scale
-        return minimal.ravel()
 
 
 @dataclass(frozen=True)

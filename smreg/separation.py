@@ -78,14 +78,16 @@ class Watch:
     ----------
     objective : Objective
         Without penalty. Looks are taken when it has been evaluated often enough to have paid for them.
-    as_given : bool
-        Whether its columns are those of the user, not computed ones, whose ties are broken by rounding.
+    varies : ndarray of bool of shape (n_features,), or None
+        Whether each column varies by more than its rounding; None where columns are not those of the user but
+        computed, so that rounding breaks their ties.
     """
 
-    def __init__(self, objective: Objective, *, as_given: bool) -> None:
+    def __init__(self, objective: Objective, varies: Bools | None) -> None:
         self.objective, self.due_at, self.found = objective, FIRST_LOOK, False
-        self._by_column: bool | None = None if as_given else False
-        self._is_one_column = as_given and objective.design.n_features == 1
+        self._varies = varies
+        self._by_column: bool | None = None
+        self._is_one_column = varies is not None and objective.design.n_features == 1
 
     def __call__(self, phi: Callable[[], Array]) -> bool:
         """Whether the classes are known to be separated, after a step to `phi`."""
@@ -131,7 +133,9 @@ class Watch:
 
     def _has_column(self) -> bool:
         if self._by_column is None:
-            self._by_column = is_separated_by_a_column(self.objective)
+            self._by_column = self._varies is not None and bool(
+                separating_columns(self.objective)[self._varies].any()
+            )
         return self._by_column
 
     def _is_seen(self, phi: Array, evaluations: int) -> bool:
@@ -155,8 +159,8 @@ def is_separated(objective: Objective, phi: Array, *, is_possible: bool) -> bool
     return has_recession_direction(objective, np.eye(phi.size)) if phi.size <= MAX_PROGRAM else None
 
 
-def is_separated_by_a_column(objective: Objective) -> bool:
-    """Whether there is a direction of recession in one column, and the intercept if there is one."""
+def separating_columns(objective: Objective) -> Bools:
+    """Whether there is a direction of recession in each column by itself, and the intercept if any."""
     target, weights = objective.sample.target, objective.sample.weights
     codes = np.arange(len(objective.sample.priors))[:, np.newaxis]
 
@@ -169,10 +173,10 @@ def is_separated_by_a_column(objective: Objective) -> bool:
         above, below = high > 0, low < 0
         both_sides = above.any(axis=0) & below.any(axis=0)
         is_free = (above.any(axis=0) | below.any(axis=0)) & ~(above | below).all(axis=0)
-        return bool((~(above & below).any(axis=0) & (both_sides | is_free)).any())
+        return np.asarray(~(above & below).any(axis=0) & (both_sides | is_free))
     least, largest = low.min(axis=0), high.max(axis=0)
     at_an_end = (high == least).any(axis=0) | (low == largest).any(axis=0)
     order = np.argsort(low, axis=0)
     reached = np.maximum.accumulate(np.take_along_axis(high, order, axis=0), axis=0)
     apart = (reached[:-1] <= np.take_along_axis(low, order, axis=0)[1:]).any(axis=0)
-    return bool(((at_an_end | apart) & (least < largest)).any())
+    return np.asarray((at_an_end | apart) & (least < largest))

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import STORAGES, labels
 from scipy import optimize, sparse
-from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path, separation
@@ -203,11 +202,3 @@ def test_paths_and_searches_tell_of_columns_that_separate(rng):
 
     assert path.converged.tolist() == [True, False]
     assert np.isfinite(search.cv_results_["score"]).all()
-
-
-def test_what_is_no_number_does_not_separate(rng):
-    """The user has promised that there is none: that is broken, but no reason to speak of separation."""
-    X, y = rng.normal(size=(100, 3)), np.arange(100) % 3
-    X[3, 1] = np.nan
-    with config_context(assume_finite=True):
-        assert reason(X, y, max_iter=50) not in ("converged", "separation")
