@@ -77,7 +77,7 @@ print(f"{n_coefficients} coefficients, {n_persons / n_coefficients:.1f} persons 
 #   may be one.
 
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
-model = SoftmaxRegressionCV(Cs=40, cv=folds).fit(X_train, y_train)
+model = SoftmaxRegressionCV(Cs=60, cv=folds).fit(X_train, y_train)
 scores = pd.DataFrame(model.scores_)
 best, simplest = model.best_index_, model.one_standard_error_index_
 print(scores.loc[[best, simplest]].assign(rule=["best", "one standard error"]).to_string(index=False))

@@ -98,6 +98,9 @@ def is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: i
     """
     if phi.size > max_size:
         return False
+    space = _row_space(objective)
+    if not space.size:
+        return False
     enough = ENOUGH * objective.shape[1]
     for threshold, most in ((TIGHT[0], enough), *((threshold, None) for threshold in TIGHT)):
 
@@ -105,7 +108,8 @@ def is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: i
             return m.counts & (m.tied | (m.probabilities > threshold))
 
         is_empty = True
-        for basis in _null_spaces(objective, _products(objective, phi, tight, most)):
+        products = _products(objective, phi, tight, most, space)
+        for basis in _null_spaces(objective, products, space):
             is_empty = is_empty and basis.size == 0
             is_small = most is None and 0 < basis.shape[1] <= max_program
             if is_small and has_recession_direction(objective, basis):
@@ -115,17 +119,34 @@ def is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: i
     return False
 
 
+def _row_space(objective: Objective) -> Array:
+    """Orthonormal basis of the space that the standardised rows span: beyond it nothing changes a margin."""
+    width, weights = objective.shape[1], objective.sample.weights
+    products = np.zeros((width, width))
+    for rows in objective.design.map(lambda rows: rows, dense=True):
+        z = objective.standardised(rows)[:, weights[rows] > 0]
+        products += z @ z.T
+    null = _null_space(products)
+    return np.eye(width) if null.shape[1] == 0 else linalg.null_space(null.T)
+
+
 def _products(
-    objective: Objective, phi: Array, chosen: Callable[[Margins], Bools], most: int | None = None
+    objective: Objective,
+    phi: Array,
+    chosen: Callable[[Margins], Bools],
+    most: int | None = None,
+    space: Array | None = None,
 ) -> Array:
     """Sum of the outer products of some margins' coefficients, those of classes: (K, K, d, d).
 
-    `most` is about how many to take of each block, label and class.
+    `most` is about how many to take of each block, label and class. The products are those in the basis of
+    a `space`, if one is given.
     """
-    n_classes, width = len(objective.sample.priors), objective.shape[1]
+    n_classes, width = len(objective.sample.priors), (objective if space is None else space).shape[1]
     products = np.zeros((n_classes, n_classes, width, width))
     for m in margins(objective, phi, dense=True):
         selected, z = chosen(m), objective.standardised(m.rows)
+        z = z if space is None or len(space) == width else space.T @ z
         for label in np.unique(m.label):
             own = m.label == label
             z_own, selected_own = z[:, own], selected[:, own]
@@ -140,13 +161,16 @@ def _products(
     return products
 
 
-def _null_spaces(objective: Objective, products: Array) -> Iterator[Array]:
-    """Bases of the directions in which margins are zero: of one class at a time, then of all."""
+def _null_spaces(objective: Objective, products: Array, space: Array) -> Iterator[Array]:
+    """Bases of the directions in a space in which margins are zero: of one class at a time, then of all."""
     Q = objective.class_contrasts
     if len(Q) > 2:
         for row, own in zip(Q, np.einsum("kkij->kij", products), strict=True):
-            yield np.kron(row[:, np.newaxis] / np.linalg.norm(row), _null_space(own))
-    yield _null_space(_contracted(objective, products))
+            yield np.kron(row[:, np.newaxis] / np.linalg.norm(row), space @ _null_space(own))
+    null = _null_space(_contracted(objective, products))
+    yield np.einsum("ij,ajm->aim", space, null.reshape(Q.shape[1], space.shape[1], -1)).reshape(
+        Q.shape[1] * len(space), -1
+    )
 
 
 def _contracted(objective: Objective, products: Array) -> Array:

@@ -173,7 +173,7 @@ def calibration_study(
     method
     none         0.69        0.00            0.00             0.00
     temperature  0.28       -0.40           -0.68            -0.13
-    matrix       0.17       -0.52           -0.84            -0.20
+    matrix       0.17       -0.52           -0.83            -0.21
 
     Calibrators of one's own, with a penalty that is given:
 
