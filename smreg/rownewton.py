@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from smreg.design import sum_of
 from smreg.metric import JITTER, inverse_factor
 from smreg.objective import Objective
-from smreg.solver import Minimum, Point
+from smreg.solver import RESOLUTION, Minimum, Point
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
@@ -126,7 +126,8 @@ def minimize(
             or (norm >= previous and reached.value >= state.value - _slack(state))
         ):
             reason = "rounding"
-        if length > 0:
+        drowns = reason == "converged" and tol <= RESOLUTION  # a step that rounding may make longer than tol
+        if length > 0 and not drowns:
             state, iterations = reached, iterations + 1
             if on_iteration(partial(rows.coordinates, state), state.value, norm):
                 reason = "converged" if reason == "converged" else "callback"

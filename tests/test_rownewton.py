@@ -278,3 +278,26 @@ def test_it_is_for_sparse_data_of_fewer_rows_than_columns_with_a_penalty(rng):
     assert not applies(wide, penalty=0.0)
     assert not applies(sparse.csr_array(X[:, :50]))
     assert not applies(wide * 0.0)
+
+
+def rows_of_two_numbers(seed, n=40, p=273, n_classes=4):
+    """Whole numbers in units from 2**-6 to 2**6, two in a row, and soft targets."""
+    rng = np.random.default_rng(seed)
+    X = np.zeros((n, p))
+    for _ in range(2):
+        X[np.arange(n), rng.integers(0, p, n)] = rng.integers(1, 4, n)
+    return X * 2.0 ** rng.integers(-6, 7, p), rng.dirichlet(np.ones(n_classes), n)
+
+
+@pytest.mark.parametrize("seed", [1, 23, 31])
+def test_a_fit_at_a_tight_tolerance_is_not_led_away_by_the_rounding_of_a_last_step(seed):
+    """As near to the optimum, in the metric of the Hessian, as it says: tol, and 1e-10 of the dense fit."""
+    X, y = rows_of_two_numbers(seed)
+    dense = SoftmaxRegression(C=10.0, tol=1e-10).fit(X, y)
+    stored = SoftmaxRegression(C=10.0, tol=1e-8).fit(sparse.csr_array(X), y)
+    p, off = dense.predict_proba(X), stored.decision_function(X) - dense.decision_function(X)
+    off -= (p * off).sum(axis=1, keepdims=True)
+    squared = (p * off**2).sum(axis=1).mean() + ((stored.coef_ - dense.coef_) ** 2).sum() / (10.0 * len(y))
+
+    assert stored.converged_
+    assert np.sqrt(squared) <= 1e-8 + 1e-10
