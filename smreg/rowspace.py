@@ -79,7 +79,7 @@ class RowSpace:
         self.basis: Array | None = None
         is_small = len(self.used) * design.n_features <= MAX_DENSE or not design.is_sparse
         if penalty / self.unit / self.unit < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
-            rows = self._rows(slice(None))
+            rows = self._centred(self._rows(slice(None)))
             U, sigma, basis = linalg.svd(rows, full_matrices=False, check_finite=False)
             basis[:, ~rows.any(axis=0)] = 0.0
             kept = sigma > ROUNDING * sigma[0]
@@ -130,8 +130,6 @@ class RowSpace:
             columns = columns[self.used]
         rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
-        if self.centred:
-            rows -= np.outer(self.root, self.root @ rows)
         return rows
 
     def _map(self, function: Callable[[Array, slice], Array]) -> Iterator[Array]:
@@ -146,5 +144,11 @@ class RowSpace:
             yield from self.design.map_blocks(of, self.panels[first : first + at_a_time])
 
     def _gram(self) -> Array:
-        """``R R' / unit^2``."""
-        return sum_of(self._map(lambda rows, panel: np.asarray(rows @ rows.T)))
+        """``R R' / unit^2``, where that does not overflow."""
+        gram = sum_of(self._map(lambda rows, panel: np.asarray(rows @ rows.T)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._centred(self._centred(gram).T)
+
+    def _centred(self, rows: Array) -> Array:
+        """Rows whose sum, weighted by the roots, is zero but for rounding, without that sum."""
+        return rows - np.outer(self.root, self.root @ rows) if self.centred else rows
