@@ -114,7 +114,7 @@ class Objective:
         self.fit_intercept, self.single_row = fit_intercept, single_row
         n_classes = len(sample.priors)
         self.class_contrasts = np.eye(2, 1, -1) if single_row else helmert(n_classes)
-        self.class_rows = class_rows and not single_row
+        self.class_rows, self.determined = class_rows and not single_row, determined
         if self.class_rows:
             self.class_contrasts = np.eye(n_classes)
         self.contrasts = self.class_contrasts[1:] if single_row else self.class_contrasts

@@ -201,7 +201,7 @@ class Problem:
 
     def _nulls_of(self, objective: Objective) -> NullSpace | None:
         """The same where they are left out."""
-        return self._nulls() if objective.penalty == 0 and not objective.class_rows else None
+        return None if objective.determined is None else self._nulls()
 
     def _varies(self, objective: Objective) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
