@@ -124,9 +124,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     rows than columns the fit takes place in the space of the rows, of n x n numbers; a sparse X is then
     stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
     many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
-    smaller problem, which has the same objective. With an L1 norm there is no smaller problem. Where the
-    Hessian among the coefficients that are not zero takes more than 64 MiB, the fit keeps the probabilities
-    of all samples instead, and for a sparse X a copy of the columns concerned.
+    smaller problem, which has the same objective: it is computed once more, from the coefficients. With an L1
+    norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
+    than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
+    columns concerned.
 
     See Also
     --------
