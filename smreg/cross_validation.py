@@ -17,7 +17,7 @@ from smreg.design import DesignMatrix
 from smreg.grid import Grid, grid, weakest_of
 from smreg.layout import Regression
 from smreg.regression import Problem
-from smreg.report import PathReport
+from smreg.report import PathReport, fitted_attributes
 from smreg.solution import Solution
 from smreg.threads import IN_TURN
 from smreg.trail import Fit, follow
@@ -352,7 +352,9 @@ class PathSearch:
         )
 
     def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
-        p = self.X.shape[1]
+        p, kept = self.X.shape[1], fitted_attributes(regression, self.coefs.dtype)
+        if kept["coef_"].dtype != self.coefs.dtype:  # which cannot hold them
+            self.coefs = self.coefs.astype(np.float64)
         self.solutions[i, j, k] = solution
         self.coefs[k, i, j, :, :p] = regression.coef
         self.coefs[k, i, j, :, p:] = regression.intercept[:, np.newaxis][:, : self.model.fit_intercept]

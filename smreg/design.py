@@ -163,6 +163,8 @@ class DesignMatrix:
 
         def extremes(rows: slice) -> tuple[Array, Array]:
             block, w = weighted(rows)
+            if len(w) < rows.stop - rows.start:  # the others take part in products, if only with zeros
+                self.check_finite(rows)
             if len(w) == 0:
                 return np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
             ends = block.min(axis=0), block.max(axis=0)

@@ -96,7 +96,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
         the classes, but for an `l1_ratio` that is not 0; for two the single row belongs to
-        ``classes_[1]``. float32 where X is float32. A sparse array after `sparsify`.
+        ``classes_[1]``. float32 where X is float32, unless that cannot hold them. A sparse array after
+        `sparsify`.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
@@ -557,7 +558,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     def _place(self, label: Any) -> int:
         """Position of a class."""
         if np.ndim(label) == 0:
-            places = [place for place, known in enumerate(self.classes_) if known == label]
+            is_bool = isinstance(label, bool | np.bool_)  # which equals a number, but is none
+            are_bools = self.classes_.dtype == bool
+            places = [
+                place for place, known in enumerate(self.classes_) if known == label and is_bool == are_bools
+            ]
             if places:
                 return places[0]
         raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")

@@ -47,7 +47,20 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
             checked = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=DTYPES)
     except OverflowError as error:
         raise ValueError(f"X must hold numbers within the range of float64: {error}.") from error
+    except ValueError as error:
+        if "could not convert" in str(error):
+            raise ValueError(f"X must hold numbers{_where_text_is(X)}: {error}.") from error
+        raise
     return _floating(checked, "X")
+
+
+def _where_text_is(X: Any) -> str:
+    """Which columns of a frame hold what is no number."""
+    if not isinstance(X, pd.DataFrame):
+        return ""
+    columns = [X.iloc[:, place] for place in range(X.shape[1])]
+    of_text = [c.name for c in columns if (pd.to_numeric(c, errors="coerce").isna() & c.notna()).any()]
+    return f", but the columns {of_text} hold text: encode them, as by OneHotEncoder, or leave them out"
 
 
 def check_logits(logits: Any) -> NDArray[Any]:
@@ -121,12 +134,12 @@ def _time(what: Any) -> str:
 
 
 def _is_sparse_number(dtype: Any) -> bool:
-    return isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "fiub"
+    return isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "fiubO"
 
 
 def _is_readable(dtype: pd.SparseDtype) -> bool:
     """Whether scikit-learn makes floating point of such columns."""
-    return bool(dtype.fill_value == 0 and dtype.subtype.kind != "b" and dtype.subtype != np.float16)
+    return bool(dtype.fill_value == 0 and dtype.subtype.kind not in "bO" and dtype.subtype != np.float16)
 
 
 def _with_zeros_between(X: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,8 @@ class Objective:
         Another one, on other rows or weights, whose coordinates to share.
     class_rows : bool
         Whether the coordinates have a row for each class instead of each contrast, ``Q`` being the identity:
-        for penalties that are not those of contrasts. Adding a constant to a column is then no change.
+        for penalties that are not those of contrasts. Adding a constant to a column is then no change. Two
+        classes with a single row have no other.
     determined : ndarray of bool of shape (n_features,), optional
         Features that others determine: like constants they have no part in any direction.
 

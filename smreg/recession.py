@@ -80,9 +80,8 @@ def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bo
     """Whether no margin falls short, to a part of the largest."""
     worst, largest = -np.inf, 0.0
     for m in margins(objective, direction):
-        largest = float(
-            np.maximum(largest, np.abs(m.value).max(initial=0.0))
-        )  # which keeps what is no number
+        # NumPy's maximum keeps what is no number
+        largest = float(np.maximum(largest, np.abs(m.value).max(initial=0.0)))
         worst = float(np.maximum(worst, m.shortfall.max(initial=-np.inf)))
         if slack < 0 <= worst:
             return False

@@ -396,9 +396,11 @@ class Problem:
             begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
             further, more = self._search(objective, begin, None, tol, left, report)
             evaluations += more
+            iterations = minimum.iterations + further.iterations
             if further.reason not in ("converged", "callback"):
+                minimum = replace(minimum, iterations=iterations)
                 break
-            minimum = replace(further, iterations=minimum.iterations + further.iterations)
+            minimum = replace(further, iterations=iterations)
         return minimum, reason, evaluations
 
     def _solve_sparse(

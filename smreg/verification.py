@@ -41,20 +41,24 @@ def verified(
         That in which the coefficients are kept.
     """
     regression, solution = problem.expand(fit[0]), fit[1]
-    if not problem.is_reduced(C) or _agrees(problem, regression, solution, C, l1_ratio, dtype):
+    if solution.reason == "callback" or not problem.is_reduced(C):
+        return regression, solution
+    if _agrees(problem, regression, solution, C, l1_ratio, dtype):
         return regression, solution
     as_given = problem.unreduced()
     regression, again = as_given.solve(C, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
     solution = replace(
         again,
         evaluations=solution.evaluations + again.evaluations,
+        iterations=solution.iterations + again.iterations,
         refreshes=solution.refreshes + again.refreshes,
         seconds=solution.seconds + again.seconds,
     )
     if _agrees(as_given, regression, solution, C, l1_ratio, dtype):
         return regression, solution
     value = objective_of(as_given, _kept(regression, dtype), C, l1_ratio)
-    return regression, replace(solution, objective=value, converged=False, reason="rounding")
+    reason = "rounding" if solution.converged else solution.reason
+    return regression, replace(solution, objective=value, converged=False, reason=reason)
 
 
 def _agrees(

@@ -617,3 +617,26 @@ def test_steps_that_drown_in_the_rounding_of_logits_come_to_an_end(seed):
     assert stored.solution_.reason in ("converged", "rounding")
     assert stored.n_iter_ <= 200
     assert stored.solution_.objective == pytest.approx(dense.solution_.objective, abs=2**22 * 21 * 2.0**-52)
+
+
+# -- columns that others determine
+
+
+@pytest.mark.parametrize("l1_ratio", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_with_a_penalty_columns_that_others_determine_keep_their_own_coefficients(rng, n_classes, l1_ratio):
+    """What is best without a penalty, the least norm, is not taken for what is best with one: the record is
+    what the coefficients give, to the rounding of sums of 200 terms, and none is above it nearby.
+    """
+    X, y = problems.sample(rng, n_classes=n_classes)
+    X = np.column_stack([X, 2.54 * X[:, 0] + X[:, 1]])
+    model = SoftmaxRegression(C=0.1, l1_ratio=l1_ratio, tol=1e-8).fit(X, y)
+    theirs = LogisticRegression(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=50_000).fit(X, y)
+
+    def objective(fitted):
+        size = np.abs(fitted.coef_)
+        penalty = np.sum((1 - l1_ratio) / 2 * size**2 + l1_ratio * size) / (0.1 * len(y))
+        return penalty - np.mean(fitted.predict_log_proba(X)[np.arange(len(y)), y])
+
+    assert objective(model) == pytest.approx(model.solution_.objective, abs=1e-13)
+    assert objective(model) <= objective(theirs) + 1e-13

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.naive_bayes import GaussianNB
 
@@ -382,3 +382,21 @@ def test_what_is_fitted_is_of_two_types_whatever_validation_lets_through(monkeyp
 def test_weights_are_numbers_too(weights, error):
     with pytest.raises(error, match="sample_weight"):
         SoftmaxRegression().fit(COUNTS, Y, sample_weight=weights)
+
+
+def test_columns_of_text_are_named():
+    frame = pd.DataFrame({"length": [1.0, 2.0, 3.0, 4.0], "city": ["Bern", "Rome", "Bern", "Oslo"]})
+    for X in (frame, frame.astype(object)):
+        with pytest.raises(ValueError, match=r"columns \['city'\] hold text.* could not convert .*'Bern'"):
+            SoftmaxRegression().fit(X, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="X must hold numbers: could not convert"):
+        SoftmaxRegression().fit([["1", "a"], ["2", "b"]], [0, 1])
+
+
+@pytest.mark.parametrize("fill", [np.nan, 0, 2])
+def test_sparse_columns_of_objects_that_are_numbers_are_fitted_as_these(fill):
+    values = np.array([1, 0, 2, 0, 1, 3], dtype=object)
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray(values, fill_value=fill)})
+    model, plain = (SoftmaxRegression().fit(X, [0, 1, 0, 1, 1, 0]) for X in (frame, values[:, np.newaxis]))
+
+    assert_allclose(model.coef_, plain.coef_, rtol=1e-6)

@@ -723,3 +723,22 @@ def test_weights_targets_and_logits_that_are_no_numbers_are_named(number, wine):
             SoftmaxRegression().fit(X, votes)
         with pytest.raises(ValueError, match="logits must lie between"):
             fit_temperature(bad, y)
+
+
+@pytest.mark.parametrize("options", [{}, {"C": np.inf}, {"l1_ratio": 1.0}], ids=str)
+def test_what_is_no_number_is_told_in_rows_without_weight_too(options, wine):
+    """Zero times NaN is none."""
+    X, y = wine
+    X, weights = X.copy(), np.ones(len(y))
+    X[5, 3], weights[5] = np.nan, 0.0
+    with config_context(assume_finite=True), pytest.raises(ValueError, match="X must hold finite numbers"):
+        SoftmaxRegression(**options).fit(X, y, weights)
+
+
+def test_folds_whose_coefficients_float32_cannot_hold_are_kept_in_float64(rng):
+    """Columns of spread 1e-39, nearly the least numbers: the scores are those of the same in float64."""
+    X, y = (rng.normal(size=(60, 3)) * 1e-39).astype(np.float32), np.arange(60) % 3
+    single, double = (SoftmaxRegressionCV([1e70, 1e76], cv=3).fit(Z, y) for Z in (X, X.astype(np.float64)))
+
+    assert np.isfinite(single.coefs_paths_).all()
+    assert_allclose(single.scores_["mean"], double.scores_["mean"], rtol=0, atol=1e-4)
