@@ -192,7 +192,7 @@ def time_columns():
         "Timestamp with a zone": DAYS.dt.tz_localize("UTC").astype(object),
         "Timedelta": spans.astype(object),
         "date": DAYS.dt.date,
-        "datetime": pd.Series(DAYS.dt.to_pydatetime(), dtype=object),
+        "datetime": pd.Series([day.to_pydatetime() for day in DAYS], dtype=object),
         "timedelta": pd.Series([datetime.timedelta(days=k) for k in range(N)], dtype=object),
         "time": DAYS.dt.time,
         "numpy spans": pd.Series(objects([np.timedelta64(k, "D") for k in range(N)]), dtype=object),
@@ -214,9 +214,9 @@ def time_columns():
     }
     polars = {
         "Date": DAYS.dt.date.tolist(),
-        "Datetime": DAYS.tolist(),
-        "Datetime with a zone": DAYS.dt.tz_localize("UTC").tolist(),
-        "Duration": spans.tolist(),
+        "Datetime": [day.to_pydatetime() for day in DAYS],
+        "Datetime with a zone": [day.to_pydatetime() for day in DAYS.dt.tz_localize("UTC")],
+        "Duration": [datetime.timedelta(days=k) for k in range(N)],
         "Time": DAYS.dt.time.tolist(),
         "Date null": [None, *DAYS.dt.date[1:]],
     }
