@@ -393,21 +393,28 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:
     """Warn if the best candidate is at the end of a grid that the data set, and the score still rises there.
 
-    By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat.
+    By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat. Below
+    the smallest C of a path with an L1 penalty nothing changes any more.
     """
     path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
     if len(path) < 2 or best not in (path[0], path[-1]):
         return
     C, is_first = scores["C"], best == path[0]
+    if is_first and scores["l1_ratio"][best] > 0:
+        return
     towards_it = path[2::-1] if is_first else path[-3:]
     rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
     if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
         which, other = ("smallest", "smaller") if is_first else ("largest", "larger")
+        limit = (
+            "At a C of zero nothing is left but how frequent the classes are."
+            if is_first
+            else "Where the classes are all but separated, more C always helps a little."
+        )
         warnings.warn(
             f"The best C, {C[best]:.3g}, is the {which} of the grid, and the mean score still rises there, "
             f"by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
-            f"Cs=np.logspace({_decades(C, other)}). Where the classes are all but separated, more C always "
-            "helps a little.",
+            f"Cs=np.logspace({_decades(C, other)}). {limit}",
             UserWarning,
             stacklevel=stacklevel,
         )

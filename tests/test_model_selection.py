@@ -921,9 +921,9 @@ def test_a_grid_ten_decades_wider_has_no_better_score(rng, make):
     assert best(wider) - best(model) <= max(3e-3, 0.2 * error)
 
 
-def ends_at(means, errors=0.0):
+def ends_at(means, errors=0.0, l1_ratio=0.0):
     """Scores of four candidates a factor of a hundred apart."""
-    scores = {"C": np.logspace(-2, 4, 4), "l1_ratio": np.zeros(4), "mean": np.array(means)}
+    scores = {"C": np.logspace(-2, 4, 4), "l1_ratio": np.full(4, l1_ratio), "mean": np.array(means)}
     scores["standard_error"] = np.full(4, errors)
     warn_of_an_end(scores, int(np.argmax(means)), stacklevel=1)
 
@@ -951,6 +951,11 @@ def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_
     ends_at([-0.5, -0.4, -0.3, -0.2], errors=0.51)
     ends_at([-0.5, -0.2, -0.3, -0.4])
     ends_at([-0.2, -0.3, -0.4, -0.5])
+
+
+def test_where_a_lasso_begins_with_no_feature_there_is_nothing_below_it():
+    """All coefficients are zero at the smallest C already: warnings are errors here."""
+    ends_at([-0.2, -1.2, -1.3, -1.4], l1_ratio=1.0)
 
 
 def test_a_grid_of_ones_own_ends_where_it_ends(wine):
