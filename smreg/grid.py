@@ -33,6 +33,7 @@ NULL_FREEDOM = 0.01  # degrees of freedom that it may have
 NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
 LEAST_FALL = 3e-6  # that is told from none, for the place between two decades where it has become negligible
+MOST_STEPS = 100  # of a fit that tells: near-separated classes take thousands where little is left to tell
 EXPLORED_TO = 1e-6  # `tol` of the fits that tell, whose loss is then exact to 1e-12
 STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
 
@@ -132,16 +133,22 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
 def weakest(problem: Problem, l1_ratio: float, first: float, max_iter: int) -> float:
     """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade.
 
-    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is like a power of C.
+    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is like a power of C. The
+    loss does not fall below zero; nor is it followed to where a fit takes more than `MOST_STEPS`.
     """
     heard, C, losses, regression = _heard(problem, l1_ratio), first, list[float](), None
+    options: dict[str, Any] = {
+        "l1_ratio": l1_ratio,
+        "tol": EXPLORED_TO,
+        "max_iter": min(max_iter, MOST_STEPS),
+    }
     while len(losses) < 2 or heard > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
         C = first * 10.0 ** len(losses)
-        regression, solution = problem.solve(
-            C, l1_ratio=l1_ratio, tol=EXPLORED_TO, max_iter=max_iter, start=regression
-        )
+        regression, solution = problem.solve(C, start=regression, **options)
         losses.append(solution.objective - problem.penalty_of(regression, C, l1_ratio))
-    falls = -np.diff(losses)
+        if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
+            break
+    falls = np.append(-np.diff(losses), 0.0)
     steps = np.log(np.maximum(falls, LEAST_FALL) / NEGLIGIBLE_FALL)
     last = int(np.flatnonzero(steps > 0).max(initial=-1))
     decades = 0.0 if last < 0 else last + 1 + steps[last] / (steps[last] - steps[last + 1])

@@ -76,6 +76,7 @@ RESOLUTION = 2.0**-20  # norm below which values of F near one tell no more: 2**
 PROGRESS = 0.75  # part of the norm that a Newton step may leave: where F is exponential it leaves 0.61
 EARLY_PROGRESS = 2.0**-2  # and an early one: where it converges quadratically it leaves much less
 
+MOST_CORNERS = 32  # steps of a search to corners of F: where more are needed they come to no end
 MAX_BISECTIONS = 60  # of a step along which F has all but a corner
 LEVEL = 0.1  # part of the slope that may be left there
 SHORTER = 8.0  # divisor of the length while it is too long
@@ -243,7 +244,7 @@ class _Search:
         self.seen = 0.0, np.empty(0)
         self.iterations = self.evaluations = self.refreshes = 0
         self.level, self.renewed_at = 0, [0] * len(renewals)
-        self.is_damped, self.dampings = False, 0
+        self.is_damped, self.dampings, self.n_corners = False, 0, 0
         self.near = NEAR if self.is_cheap else 0.0
         self.interrupted = False
 
@@ -485,7 +486,7 @@ class _Search:
         """Newton steps in the Hessian of the very point, each as far as F falls along it, while it does."""
         if not (self.renewals and self.renewals[-1].is_hessian):
             return point
-        while not (self.over or self.is_drowned(point)):
+        while self.n_corners < MOST_CORNERS and not (self.over or self.is_drowned(point)):
             if point.x is not self.hessian_at and not self.renew(point, math.inf, exact=True):
                 break
             point = self.measured(point)
@@ -493,6 +494,7 @@ class _Search:
             if trial is None:
                 break
             self.accept(trial)
+            self.n_corners += 1
             point = trial
         return point
 
@@ -510,6 +512,8 @@ class _Search:
             if best is trial and (abs(slope) <= level or (length == 1.0 and slope < 0)):
                 break
             low, high = (length, high) if slope < 0 else (low, length)
+            if not high < math.inf:
+                break
             length = math.sqrt(low * high) if low > 0 else high / SHORTER
         return None if best is point else best
 
