@@ -191,7 +191,7 @@ def _null_space(products: Array) -> Array:
     root = np.where(root > 0, root, 1.0)
     correlations = products / root / root[:, np.newaxis]
     with suppress(np.linalg.LinAlgError):  # much faster than eigenvalues
-        if np.linalg.cholesky(correlations).diagonal().min() > REGULAR:
+        if np.linalg.cholesky(correlations).diagonal().min(initial=1.0) > REGULAR:
             return np.empty((len(root), 0))
     eigenvalues, vectors = np.linalg.eigh(correlations)
     null = vectors[:, eigenvalues <= NULL * len(root)] / root[:, np.newaxis]

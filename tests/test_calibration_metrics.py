@@ -677,7 +677,7 @@ def test_all_parts_but_within_are_never_negative(p, seed):
     p = (p + 1e-9) / (p + 1e-9).sum(axis=1, keepdims=True)
     y = np.random.default_rng(seed).integers(0, 3, 12)
     for score in ("log_loss", "brier"):
-        parts = calibration_decomposition(y, p, score=score, n_bins=4)
+        parts = calibration_decomposition(y, p, score=score, n_bins=4, classes=[0, 1, 2])
         assert min(parts.calibration, parts.refinement, parts.resolution) >= -1e-14
 
 
