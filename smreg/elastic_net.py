@@ -318,6 +318,8 @@ class _Search:
 
     def follow(self, point: Point, step: Step) -> Point | None:
         """The point that a step leads to, shortened until F falls; None if it does not."""
+        if not step.direction.any():
+            return None
         net, length, blind = self.net, 1.0, self.is_blind(point, step.norm)
         penalty = net.penalty(point.theta)
         for _ in range(MAX_TRIALS):

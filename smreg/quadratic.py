@@ -85,9 +85,10 @@ class ModelMinimum:
     x : ndarray of shape (m,)
         The minimum.
     norm : float
-        ``||x - x0||_H``.
+        ``||x - x0||_H``; where floating point allows no further step, with what is left to go.
     is_exact : bool
-        Whether the active set is settled; else x is on the way, with a lower q than at x0.
+        Whether the active set is settled, or floating point allows no further step; else x is on the way,
+        with a lower q than at x0.
     """
 
     x: Array
@@ -145,8 +146,7 @@ class Model:
                 break
             following = self._step(at, slope, excess, exact=exact)
             if following is None:
-                at = _Stage(at.x, at.moved, at.fall, settled=True)
-                break
+                return ModelMinimum(at.x, math.hypot(self._length(at), self._left(at, slope)), True)
             fell, at = following.fall - at.fall, following
             if not exact and not at.settled and fell <= accuracy**2 * at.fall:
                 break
@@ -160,6 +160,12 @@ class Model:
         step = at.x - self.start
         square, rounding = float(step @ at.moved), len(step) * EPS * float(step**2 @ self.quadratic.diagonal)
         return math.sqrt(square if square > rounding else max(square, 2.0 * at.fall))
+
+    def _left(self, at: _Stage, slope: Array) -> float:
+        """What the conditions of a minimum miss, in the metric of the diagonal: nothing but rounding at one."""
+        beyond = np.maximum(np.abs(slope) - self.weights, 0.0)
+        missed = np.where(at.x == 0, beyond, slope + self.weights * np.sign(at.x))
+        return math.sqrt(np.sum(missed**2 / np.maximum(self.quadratic.diagonal, TINY)))
 
     def _step(self, at: _Stage, slope: Array, excess: Array, *, exact: bool) -> _Stage | None:
         """Towards the minimum over the active set; None where floating point allows none."""
@@ -204,18 +210,18 @@ class Model:
         it coordinates stop at zero, and the length is halved until q falls as it should, or to that border.
         """
         meets = direction * signs < 0
-        border = float(np.min(-at.x[meets] / direction[meets], initial=math.inf))
-        length = 1.0
+        reach = np.divide(-at.x, direction, out=np.full_like(direction, math.inf), where=meets)
+        border, length = float(reach.min(initial=math.inf)), 1.0
         while True:
-            x = at.x + length * direction
-            stopped = meets & (np.abs(at.x) <= length * np.abs(direction))
-            x[stopped] = 0.0
-            change = self.quadratic.product(x - at.x)
-            linear = float(slope @ (x - at.x))
-            fall = -linear - 0.5 * float((x - at.x) @ change)
+            stopped = reach <= length
+            step = np.where(stopped, -at.x, length * direction)  # the difference of two points is rounded
+            change = self.quadratic.product(step)
+            linear = float(slope @ step)
+            fall = -linear - 0.5 * float(step @ change)
             if length <= border or fall >= -SUFFICIENT * linear > 0:
                 break
             length = max(length / 2, border)
         if not linear < 0:
             return None
+        x = np.where(stopped, 0.0, at.x + step)
         return _Stage(x, at.moved + change, at.fall + max(fall, 0.0), not stopped.any())

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 
-from smreg import SoftmaxRegression, fisher, quadratic
+from smreg import SoftmaxRegression, fisher, quadratic, working
 from smreg.design import DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.metric import JITTER
@@ -448,23 +448,69 @@ def test_a_step_where_the_curvature_drowns_has_the_length_that_its_fall_tells():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.floats(0, 3))
 def test_the_minimum_of_a_model_meets_its_conditions(seed, size, weight):
-    """The active set is settled to ``2**-20`` of the fall: what is left of the slopes is at most
-    ``2**-10`` of the norm in the metric of the diagonal.
-    """
     rng = np.random.default_rng(seed)
     half = rng.normal(size=(size, size + 1))
     H, g, start = half @ half.T, rng.normal(size=size), rng.normal(size=size) * (rng.random(size) < 0.5)
     weights = weight * (rng.random(size) < 0.8)
     made = quadratic.Model(quadratic.DenseQuadratic(H), g, start, weights).minimum(2.0**-10, exact=True)
+
+    assert made.norm == pytest.approx(np.sqrt((made.x - start) @ H @ (made.x - start)), rel=1e-6, abs=1e-12)
+    assert_is_minimum(made, H, g, start, weights)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 14))
+def test_the_minimum_of_a_singular_model_meets_its_conditions(seed, size):
+    """Some coordinates begin so near zero that the others' steps to that border are less than their rounding.
+    The slope is one at which the model has a minimum.
+    """
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(rng.integers(1, size + 1), size))
+    H, weights = half.T @ half / size, np.full(size, 10.0 ** rng.uniform(-3, 0))
+    start = rng.normal(size=size) * (rng.random(size) < 0.6)
+    is_tiny = rng.random(size) < 0.2
+    start[is_tiny] = rng.choice([-1.0, 1.0], is_tiny.sum()) * 10.0 ** rng.uniform(-22, -15, is_tiny.sum())
+    g = H @ rng.normal(size=size) + weights * rng.uniform(-1, 1, size=size)
+    made = quadratic.Model(quadratic.DenseQuadratic(H), g, start, weights).minimum(2.0**-10, exact=True)
+
+    assert_is_minimum(made, H, g, start, weights)
+
+
+def assert_is_minimum(made, H, g, start, weights):
+    """The active set is settled to ``2**-20`` of the fall: what is left of the slopes is at most
+    ``2**-10`` of the norm in the metric of the diagonal.
+    """
     slope = g + H @ (made.x - start)
-    excess = np.where(
-        made.x == 0, np.maximum(np.abs(slope) - weights, 0), np.abs(slope + weights * np.sign(made.x))
-    )
+    beyond = np.maximum(np.abs(slope) - weights, 0)
+    excess = np.where(made.x == 0, beyond, np.abs(slope + weights * np.sign(made.x)))
+    rounding = 1e-6 * (np.abs(g).max() + weights.max())
 
     assert made.is_exact
-    assert made.norm == pytest.approx(np.sqrt((made.x - start) @ H @ (made.x - start)), rel=1e-6, abs=1e-12)
-    rounding = 1e-6 * (np.abs(g).max() + weight)
     assert (excess <= 2.0**-9 * np.sqrt(H.diagonal()) * made.norm + rounding).all()
+
+
+class Unsolvable(quadratic.DenseQuadratic):
+    """H whose systems floating point does not solve: they give steps uphill."""
+
+    def solve(self, active, rhs, *, exact):
+        return -rhs, True
+
+
+def test_a_model_that_floating_point_cannot_minimise_is_not_at_its_minimum():
+    """A length of zero would say so; what the slope misses, in the metric of the diagonal, is one."""
+    g, weights = np.array([3.0, 0.5]), np.array([1.0, 1.0])
+    made = quadratic.Model(Unsolvable(4 * np.eye(2)), g, np.zeros(2), weights).minimum(1e-3)
+
+    assert made.norm == 1.0  # (3 - 1) / sqrt(4)
+    assert_array_equal(made.x, 0)
+
+
+def test_a_fit_that_floating_point_cannot_continue_is_not_converged(four_classes, monkeypatch):
+    monkeypatch.setattr(working, "DenseQuadratic", Unsolvable)
+    with pytest.warns(ConvergenceWarning, match="floating-point"):
+        model = SoftmaxRegression(l1_ratio=1.0).fit(*four_classes)
+
+    assert model.solution_.reason == "rounding"
+    assert model.solution_.gradient_norm > model.tol
 
 
 @pytest.mark.parametrize("l1_ratio", RATIOS)
