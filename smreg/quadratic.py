@@ -162,7 +162,7 @@ class Model:
         return math.sqrt(square if square > rounding else max(square, 2.0 * at.fall))
 
     def _left(self, at: _Stage, slope: Array) -> float:
-        """What the conditions of a minimum miss, in the metric of the diagonal: nothing but rounding at one."""
+        """By how much the conditions of a minimum are missed, in the metric of the diagonal."""
         beyond = np.maximum(np.abs(slope) - self.weights, 0.0)
         missed = np.where(at.x == 0, beyond, slope + self.weights * np.sign(at.x))
         return math.sqrt(np.sum(missed**2 / np.maximum(self.quadratic.diagonal, TINY)))

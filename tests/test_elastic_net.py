@@ -489,9 +489,10 @@ def assert_is_minimum(made, H, g, start, weights):
 
 
 class Unsolvable(quadratic.DenseQuadratic):
-    """H whose systems floating point does not solve: they give steps uphill."""
+    """H whose systems floating point does not solve."""
 
     def solve(self, active, rhs, *, exact):
+        """Uphill."""
         return -rhs, True
 
 
