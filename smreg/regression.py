@@ -17,7 +17,7 @@ from smreg.design import ColumnStatistics, DesignMatrix
 from smreg.elastic_net import ElasticNet
 from smreg.layout import Layout, Regression
 from smreg.objective import Objective
-from smreg.rowspace import RowSpace, is_wide
+from smreg.rowspace import RowSpace, is_resolved, is_wide
 from smreg.sampling import RowSampler
 from smreg.separation import Watch
 from smreg.singletons import Singletons, has_singletons
@@ -476,10 +476,11 @@ class Problem:
         self, design: DesignMatrix, n_classes: int, largest_C: float
     ) -> RowSpace | Singletons | None:
         """Fewer features that say the same, if there are."""
-        if is_wide(design, n_classes):
-            return RowSpace(
-                design, self.sample.weights, centred=self._fit_intercept, penalty=self.penalty(largest_C)
-            )
+        weights, penalty, centred = self.sample.weights, self.penalty(largest_C), self._fit_intercept
+        if is_wide(design, weights, n_classes, penalised=penalty > 0):
+            columns = design.statistics(weights)
+            if is_resolved(columns, centred=centred, penalty=penalty):
+                return RowSpace(design, weights, columns, centred=centred, penalty=penalty)
         return Singletons(design) if has_singletons(design) else None
 
     def _search(

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.design import DesignMatrix, power_of_two, sum_of
+from smreg.design import ColumnStatistics, DesignMatrix, power_of_two, sum_of
 
 Array = NDArray[np.float64]
 
@@ -34,15 +34,35 @@ MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition 
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
 NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
+MAX_SIDE = 5000  # rows up to which that is done for the sake of the least norm: a square of them is made
+MAX_RATIO = 2.0**22  # logits then lose 2**-30
 SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 
 
-def is_wide(design: DesignMatrix, n_classes: int) -> bool:
-    """Whether X has fewer rows than columns, and not so many that decomposing it costs too much."""
-    n, p = design.n_samples, design.n_features
+def is_wide(design: DesignMatrix, weights: Array, n_classes: int, *, penalised: bool) -> bool:
+    """Whether X has fewer rows with weight than columns, and not so many that decomposing it costs too much.
+
+    Without a penalty the coefficients of least norm are in the row space, which then is worth more.
+    """
+    n, p = int(np.count_nonzero(weights)), design.n_features
+    if not penalised and n < p and n <= MAX_SIDE and n * p <= MAX_DENSE:
+        return True
     cost = 2 * p * n**2 + 20 * n**3
     return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * design.numbers_per_row * n_classes)
+
+
+def is_resolved(columns: ColumnStatistics, *, centred: bool, penalty: float) -> bool:
+    """Whether the decomposition, which rounds to a part of the largest column, leaves what all others tell.
+
+    A coefficient makes logits of about one by a column of size d, and so is at most some ``1 / d``; by the
+    penalty gamma it is at most ``d / gamma``. The rounding of the largest column times as much is lost.
+    """
+    size = columns.spread if centred else np.hypot(columns.spread, columns.mean)
+    size = size[size > columns.rounding]
+    with np.errstate(over="ignore", divide="ignore"):
+        coef = np.minimum(1 / size, size / penalty if penalty > 0 else np.inf)
+        return bool((size.max(initial=0.0) * coef <= MAX_RATIO).all())
 
 
 class RowSpace:
@@ -54,18 +74,27 @@ class RowSpace:
         With fewer rows than columns.
     weights : ndarray of shape (n_samples,)
         Non-negative.
+    columns : ColumnStatistics
+        Of X, with these weights.
     centred : bool
         Whether the mean is taken from the rows.
     penalty : float
         ``1 / (C S)``.
     """
 
-    def __init__(self, design: DesignMatrix, weights: Array, *, centred: bool, penalty: float) -> None:
+    def __init__(
+        self,
+        design: DesignMatrix,
+        weights: Array,
+        columns: ColumnStatistics,
+        *,
+        centred: bool,
+        penalty: float,
+    ) -> None:
         self.design, self.centred, self.unit = design, centred, 1.0
         self.used = np.flatnonzero(weights)
         self.root = np.sqrt(weights[self.used] / weights.sum())
         self.columns = design.X.tocsc() if design.is_sparse else design.X
-        columns = design.statistics(self._normalised())
         self.mean = columns.mean if centred else np.zeros(design.n_features)
         width = max(PANEL_NUMBERS // len(self.used), 1)
         self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
@@ -115,12 +144,6 @@ class RowSpace:
             return None
         largest = max(float(of_columns.max(initial=0.0)), SMALLEST)
         return np.asarray(largest * np.sqrt(np.square(self.basis) @ np.square(of_columns / largest)))
-
-    def _normalised(self) -> Array:
-        """The weights, summing to one."""
-        weights = np.zeros(self.design.n_samples)
-        weights[self.used] = self.root**2
-        return weights
 
     def _rows(self, panel: slice) -> Array:
         """Some columns of ``R / unit``."""

@@ -27,7 +27,7 @@ def texts(rng, n_classes=3, n=80, p=200):
 @pytest.fixture
 def by_newton(monkeypatch):
     """Small data take the way of large ones, and no other."""
-    monkeypatch.setattr(regression, "is_wide", lambda design, n_classes: False)
+    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
     monkeypatch.setattr(solver, "minimize", None)
 
 
@@ -204,7 +204,7 @@ def test_an_optimum_of_any_penalty_is_found_again_from_its_coefficients(rng, by_
 
 @pytest.mark.parametrize("C", [1e-2, 1e4])
 def test_where_conjugate_gradients_fail_lbfgs_goes_on(C, rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda design, n_classes: False)
+    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
     monkeypatch.setattr(rownewton, "MAX_CONJUGATE", 1)
     X, y = texts(rng)
 
@@ -216,7 +216,7 @@ def test_where_conjugate_gradients_fail_lbfgs_goes_on(C, rng, monkeypatch):
 
 @pytest.mark.parametrize("unit", [1e-120, 1e-8, 1e8, 1e120])
 def test_columns_of_any_unit_are_solved(unit, rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda design, n_classes: False)
+    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
     X, y = texts(rng)
 
     model = SoftmaxRegression(C=unit**-2, tol=1e-6).fit(sparse.csr_array(X * unit), y)
@@ -228,7 +228,7 @@ def test_columns_of_any_unit_are_solved(unit, rng, monkeypatch):
 
 
 def test_a_column_of_large_unit_among_others_is_solved(rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda design, n_classes: False)
+    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
     X, y = texts(rng)
     X[:, 1:4] *= [1e5, 1e-5, 1e3]
 

@@ -35,13 +35,15 @@ def wide(rng, n=30, p=200, n_classes=3):
     """Numbers that float32 has, half of them zero."""
     X = rng.normal(size=(n, p)) * (rng.random((n, p)) < 0.5)
     X = X.astype(np.float32).astype(float)
-    assert is_wide(DesignMatrix(X), n_classes)
+    assert is_wide(DesignMatrix(X), np.ones(n), n_classes, penalised=True)
     return X, labels(X[:, :n_classes], rng)
 
 
 def row_space(X, weights=None, *, centred=True, penalty=1.0):
     weights = np.ones(X.shape[0]) if weights is None else weights
-    return RowSpace(DesignMatrix(X), weights, centred=centred, penalty=penalty)
+    design = DesignMatrix(X)
+    columns = design.statistics(weights / weights.sum())
+    return RowSpace(design, weights, columns, centred=centred, penalty=penalty)
 
 
 def centred_rows(X, weights=None):

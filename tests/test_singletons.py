@@ -47,7 +47,7 @@ def test_the_examples_are_merged_and_not_solved_by_rows(rng):
     once = np.bincount(X.indices, minlength=X.shape[1]) == 1
 
     assert has_singletons(DesignMatrix(X))
-    assert not is_wide(DesignMatrix(X), 3)
+    assert not is_wide(DesignMatrix(X), np.ones(N_SAMPLES), 3, penalised=True)
     assert once.sum() >= N_SINGLE
     assert (X.data == 0).any()
     assert (X.data < 0).any()
