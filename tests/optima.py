@@ -137,12 +137,12 @@ def optimum(X, y, weights=None, C=1.0, *, fit_intercept=True, many_digits=False)
 def _independent_columns(centred, s, gamma):
     """Combinations of the columns that are independent and of size one, and their ridge.
 
-    Without a penalty collinear combinations are left out; with one, and more columns than rows, those
+    Without a penalty collinear combinations are left out; with one, and many more columns than rows, those
     that are zero in every row: there the coefficients vanish.
     """
     unit = np.sqrt(s @ centred**2 + gamma)
     unit[unit == 0] = 1.0
-    if gamma > 0 and centred.shape[1] <= centred.shape[0]:
+    if gamma > 0 and centred.shape[1] <= max(centred.shape[0], FEW):
         return np.diag(1 / unit), gamma / unit**2
     if gamma > 0:  # orthonormal combinations, which keep the norm of the coefficients
         unit = np.ones(centred.shape[1])
@@ -175,6 +175,7 @@ def _solve_exact(H, g):
 _exact = np.vectorize(mpmath.mpf, otypes=[object])
 _exact_exp, _exact_log = np.frompyfunc(mpmath.exp, 1, 1), np.frompyfunc(mpmath.log, 1, 1)
 DOUBLE = Arithmetic(np.exp, np.log, _solve_double, small=1e-22)
+FEW = 12  # columns that may all be kept, in whatever units
 MANY_DIGITS = Arithmetic(_exact_exp, _exact_log, _solve_exact, small=1e-50)
 
 

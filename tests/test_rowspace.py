@@ -270,6 +270,30 @@ def test_columns_of_all_units_have_the_optimum_of_many_digits(store, rng):
     assert_optimal(fit(store(X), y, tol=1e-6), X, best, 1e-6)
 
 
+@pytest.mark.parametrize("store", STORED.values(), ids=STORED)
+@pytest.mark.parametrize("exponent", [20, 40, 300])
+def test_a_column_in_a_huge_unit_hides_no_other(store, exponent, rng):
+    """A penalty of one is next to nothing for that column, and for all others what it was."""
+    X, y = rng.normal(size=(8, 12)), np.arange(8) % 3
+    X[:, 7] *= 2.0**exponent
+    best = optimum(X, y, many_digits=True)
+
+    assert_optimal(fit(store(X), y, tol=1e-6), X, best, 1e-6)
+
+
+@every_storage
+@pytest.mark.parametrize("exponent", [20, 40, 60, 100])
+def test_a_column_in_a_huge_unit_hides_no_other_without_a_penalty(store, exponent, rng):
+    """Thirty rows can have any logits, and so the targets' entropy; `tol` leaves half of its square."""
+    X, _ = wide(rng)
+    X[:, 7] *= 2.0**exponent
+    T = rng.dirichlet(5 * np.ones(3), len(X))
+    model = fit(store(X), T, C=INF, tol=1e-5)
+
+    assert model.solution_.reason == "converged"
+    assert model.solution_.objective == pytest.approx(-(T * np.log(T)).sum(axis=1).mean(), abs=1e-10)
+
+
 def least_norm_of_many_digits(X, eta):
     """Coefficients ``R' (R R' + 1 1')^-1 eta`` for centred rows R and logits, in 80 digits."""
     with mpmath.workdps(80):
