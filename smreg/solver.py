@@ -208,7 +208,7 @@ def minimize(
                 reached = search.newton(reached)
             if search.stalled:
                 reached = search.corners(reached)
-            stuck = reached is point
+            stuck = reached.x is point.x
             renewed = reached.norm > tol and search.renew(reached, math.inf if stuck else 0.0, exact=stuck)
             if stuck and not renewed and (search.stalled or search.is_drowned(point)):
                 reason = "rounding"

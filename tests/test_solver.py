@@ -522,3 +522,20 @@ def test_a_tolerance_below_rounding_ends_in_a_metric_that_is_never_exact_too():
 
     assert minimum.reason == "rounding"
     assert minimum.refreshes < 100
+
+
+@pytest.mark.parametrize("cost", [0.0, 10.0])
+def test_a_function_that_falls_nowhere_though_its_gradient_says_so_comes_to_an_end(cost):
+    """Rounding can do that. Each step is tried from a metric made at the very point, once."""
+    calls = []
+
+    def function(x):
+        calls.append(x)
+        assert len(calls) < 10_000, "the search goes round in circles"
+        return 1.0, np.ones_like(x)
+
+    renewals = [Renewal(lambda x, norm, is_damped: EUCLIDEAN, cost=cost)]
+    minimum = minimize(function, np.zeros(3), EUCLIDEAN, renewals, tol=1e-8, max_iter=1000)
+
+    assert minimum.reason == "rounding"
+    assert minimum.iterations == 0
