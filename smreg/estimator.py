@@ -259,7 +259,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 }
                 start = start and problem.restrict(start)
                 fit = problem.solve(self.C, start=start, on_iteration=report, **options)
-                regression, solution = verified(problem, fit, self.C, dtype=X_checked.dtype, **options)
+                options |= {"dtype": X_checked.dtype, "on_iteration": report}
+                regression, solution = verified(problem, fit, self.C, **options)
             for name, value in report.attributes(regression).items():
                 setattr(self, name, value)
             self.n_iter_ = solution.iterations

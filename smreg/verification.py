@@ -15,7 +15,7 @@ from scipy import special
 
 from smreg.design import predictors
 from smreg.layout import Regression
-from smreg.regression import Problem
+from smreg.regression import OnIteration, Problem
 from smreg.report import fitted_attributes
 from smreg.solution import Solution
 
@@ -25,7 +25,15 @@ ROUNDING = 2.0**-40  # relative, of the sums over rows and features
 
 
 def verified(
-    problem: Problem, fit: Fit, C: float, *, l1_ratio: float, tol: float, max_iter: int, dtype: Any
+    problem: Problem,
+    fit: Fit,
+    C: float,
+    *,
+    l1_ratio: float,
+    tol: float,
+    max_iter: int,
+    dtype: Any,
+    on_iteration: OnIteration | None = None,
 ) -> Fit:
     """The fit in terms of the features as they came, with a record that is that of its coefficients.
 
@@ -36,29 +44,39 @@ def verified(
     fit : tuple of Regression and Solution
         What solving it has given.
     C, l1_ratio, tol, max_iter : float, float, float, int
-        With which it was solved.
+        With which it was solved; another search has as many steps as are left of `max_iter`.
     dtype : dtype
         That in which the coefficients are kept.
+    on_iteration : callable or None
+        Called after every step of another search, see `Problem.solve`.
     """
     regression, solution = problem.expand(fit[0]), fit[1]
     if solution.reason == "callback" or not problem.is_reduced(C):
         return regression, solution
     if _agrees(problem, regression, solution, C, l1_ratio, dtype):
         return regression, solution
-    as_given = problem.unreduced()
-    regression, again = as_given.solve(C, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
-    solution = replace(
-        again,
-        evaluations=solution.evaluations + again.evaluations,
-        iterations=solution.iterations + again.iterations,
-        refreshes=solution.refreshes + again.refreshes,
-        seconds=solution.seconds + again.seconds,
-    )
-    if _agrees(as_given, regression, solution, C, l1_ratio, dtype):
+    left = max_iter - solution.iterations
+    if left > 0:
+        problem, first = problem.unreduced(), solution
+        options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": left}
+        regression, again = problem.solve(C, on_iteration=on_iteration, **options)
+        solution = _after(first, again)
+    if left > 0 and _agrees(problem, regression, solution, C, l1_ratio, dtype):
         return regression, solution
-    value = objective_of(as_given, _kept(regression, dtype), C, l1_ratio)
+    value = objective_of(problem, _kept(regression, dtype), C, l1_ratio)
     reason = "rounding" if solution.converged else solution.reason
     return regression, replace(solution, objective=value, converged=False, reason=reason)
+
+
+def _after(first: Solution, again: Solution) -> Solution:
+    """The record of a second search, with what both have taken."""
+    return replace(
+        again,
+        evaluations=first.evaluations + again.evaluations,
+        iterations=first.iterations + again.iterations,
+        refreshes=first.refreshes + again.refreshes,
+        seconds=first.seconds + again.seconds,
+    )
 
 
 def _agrees(

@@ -475,3 +475,35 @@ def test_where_no_way_gives_coefficients_that_are_those_of_the_record_it_says_so
     objective = objective_of(wrong, X, np.eye(3)[y]) + np.sum(wrong.coef_**2) / 2 / len(y)
     assert not wrong.converged_
     assert wrong.solution_.objective == pytest.approx(objective, rel=1e-12)
+
+
+class StepCounter:
+    """Counts the steps of which a callback is told."""
+
+    count = 0
+
+    def setup(self, estimator, context):
+        """Nothing."""
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context, **told):
+        """Count."""
+        self.count += context.task_name == "step"
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_solving_it_again_takes_no_more_steps_than_are_left_and_tells_of_them(left, rng, monkeypatch):
+    X, y = wide(rng)
+    steps = fit(X, y).n_iter_
+    expand = RowSpace.expand
+    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
+    callback = StepCounter()
+    model = SoftmaxRegression(tol=TIGHT, max_iter=steps + left).set_callbacks(callback)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+
+    objective = objective_of(model, X, np.eye(3)[y]) + np.sum(model.coef_**2) / 2 / len(y)
+    assert not model.converged_
+    assert model.n_iter_ == callback.count == steps + left
+    assert model.solution_.objective == pytest.approx(objective, rel=1e-12)
