@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 MAX_NUMBERS = 2**25  # in a wide X, which is made dense: 256 MiB
 CHANGED = 2.0**-36  # part of a logit that may be lost where coefficients of less norm are sought
+MAX_RATIO = 2.0**4  # of mean to spread, for the Gram matrix of sparse features
 MAX_SIDE = 5000  # rows or columns up to which combinations are sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
@@ -141,7 +142,7 @@ def _null_combinations(objective: Objective, columns: NDArray[np.intp], rounding
     combined = np.zeros((objective.design.n_features, len(columns)))
     if not len(columns):
         return combined
-    cov = gram(objective)[np.ix_(columns, columns)]
+    cov = gram(objective, max_ratio=MAX_RATIO)[np.ix_(columns, columns)]
     root = np.sqrt(cov.diagonal())
     eigenvalues, vectors = np.linalg.eigh(cov / root / root[:, np.newaxis])
     noise = np.square(rounding[columns] / root) @ np.square(vectors)

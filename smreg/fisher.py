@@ -432,15 +432,18 @@ def sum_rows(
     return sum_of(objective.design.map_blocks(part, ends[:-1], ends[1:]))
 
 
-def gram(objective: Objective, combinations: Array | None = None) -> Array:
+def gram(
+    objective: Objective, combinations: Array | None = None, max_ratio: float = MAX_MEAN_TO_SPREAD
+) -> Array:
     """Weighted Gram matrix of the standardised features, or of linear combinations of them.
 
     With an intercept the features are centred and it is their covariance. `combinations` has a column
-    for each.
+    for each. Where means are up to `max_ratio` spreads from zero those of sparse features are taken off
+    their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
     """
     p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
-    near = (np.abs(objective.mean) / MAX_MEAN_TO_SPREAD <= objective.spread) | (objective.spread == 0)
-    if design.is_sparse and combinations is None and near.all():  # or differences would cancel
+    near = (np.abs(objective.mean) / max_ratio <= objective.spread) | (objective.spread == 0)
+    if design.is_sparse and combinations is None and near.all():
         unit, used = np.where(objective.spread > 0, 1 / objective.scale, 0.0), weights > 0
         scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()
         weighted = scaled.multiply(weights[used, np.newaxis]).tocsr()

@@ -35,7 +35,7 @@ PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
 NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
 MAX_SIDE = 5000  # rows up to which that is done for the sake of the least norm: a square of them is made
-MAX_RATIO = 2.0**22  # logits then lose 2**-30
+MAX_RATIO = 2.0**28  # logits then lose 2**-24 at most
 SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 

@@ -388,6 +388,20 @@ def test_of_all_equivalent_coefficients_those_of_least_norm_are_taken(n_classes,
         assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-14)
 
 
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("mean", [0, 10, 100, 1000, 8000])
+def test_a_sparse_column_far_from_zero_that_another_determines_is_left_out_too(mean, storage, rng):
+    """Its products with itself, less the square of its mean, hide by their rounding that it is determined.
+
+    The coefficients of z and ``mean + 2 z`` are as one to two, to the tolerance of the fit.
+    """
+    z = np.round(4 * rng.normal(size=(200, 2)))
+    X, y = np.column_stack([z, 4 * mean + 2 * z[:, 1]]), rng.integers(0, 3, 200)
+    coef = fit(storage(X), y, C=INF, tol=1e-8).coef_
+
+    assert_allclose(coef[:, 2], 2 * coef[:, 1], rtol=0, atol=1e-8)
+
+
 def test_equal_columns_in_other_units_share_their_coefficient_by_their_units(rng):
     """Least norm: coefficients of c z are c / sum(c**2) of that of z, whatever the units around them.
 
