@@ -127,7 +127,9 @@ class Problem:
         began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
-        part._design = self._design.part(rows, map_blocks)
+        part._design = part.given = self._design.part(rows, map_blocks)
+        if self._space is not None:
+            part.given = self.given.part(rows, map_blocks)
         part._statistics = part._null = part._hessians = part._null_space = None
         part._seconds = perf_counter() - began
         return part
