@@ -22,7 +22,7 @@ from smreg.solution import Solution
 from smreg.threads import IN_TURN
 from smreg.trail import Fit, follow
 from smreg.validation import Targets
-from smreg.verification import verified
+from smreg.verification import verified, verified_parts
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -245,7 +245,8 @@ class PathSearch:
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
         self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
-            Cs = grid([(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()], Cs, model.max_iter)
+            paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
+            Cs = grid(paths, Cs, model.max_iter, stacklevel=5)  # of whoever calls fit
         self.Cs = Cs
         n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
         shape = len(l1_ratios), len(self.Cs), len(folds)
@@ -258,14 +259,18 @@ class PathSearch:
         """Fit and score everything."""
         for i, l1_ratio in enumerate(self.l1_ratios):
             problem = self._problems[bool(l1_ratio > 0)]
-            steps = self._follow(problem, float(l1_ratio))
+            parts = self._parts(problem)
+            of_rows = [(part, fold.train) for part, fold in zip(parts, self.folds, strict=True)]
+            steps = self._follow(problem, parts, float(l1_ratio))
             for j, C in enumerate(self.Cs):
                 with report.candidate(C, l1_ratio) as told:
                     whole, fits = next(steps)
-                    self.wholes[i].append(self._verified(problem, whole, C, l1_ratio))
-                    for k, (regression, solution) in enumerate(fits):
+                    options = self._options(float(l1_ratio))
+                    self.wholes[i].append(verified(problem, whole, C, dtype=self.X.dtype, **options))
+                    fits = verified_parts(problem, of_rows, fits, C, dtype=self.X.dtype, **options)
+                    for k, fit in enumerate(fits):
                         with told.fold():
-                            self._keep(problem.expand(regression), solution, i, j, k)
+                            self._keep(*fit, i, j, k)
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
                     told.end(self.scores[i, j], partial(self.attributes, i, j))
 
@@ -326,29 +331,27 @@ class PathSearch:
             l1=l1,
         )
 
-    def _verified(self, problem: Problem, fit: Fit, C: float, l1_ratio: float) -> Fit:
-        """The fit to all data in terms of the features as they came."""
-        options: dict[str, Any] = {
-            "l1_ratio": l1_ratio,
-            "tol": self.model.tol,
-            "max_iter": self.model.max_iter,
-        }
-        return verified(problem, fit, C, dtype=self.X.dtype, **options)
+    def _options(self, l1_ratio: float) -> dict[str, Any]:
+        return {"l1_ratio": l1_ratio, "tol": self.model.tol, "max_iter": self.model.max_iter}
 
-    def _follow(self, problem: Problem, l1_ratio: float) -> Iterator[tuple[Fit, list[Fit]]]:
-        """With threads for the fits, or for each block of rows where there is but one fold."""
+    def _parts(self, problem: Problem) -> list[Problem]:
+        """The problem of each fold."""
         parts = []
         for fold in self.folds:
             targets, weights = training_part(self.model, fold, self.targets, self.weights)
             parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
+        return parts
+
+    def _follow(
+        self, problem: Problem, parts: Sequence[Problem], l1_ratio: float
+    ) -> Iterator[tuple[Fit, list[Fit]]]:
+        """With threads for the fits, or for each block of rows where there is but one fold."""
         return follow(
             problem,
             self.Cs,
             parts,
-            l1_ratio=l1_ratio,
-            tol=self.model.tol,
-            max_iter=self.model.max_iter,
             pool=self.fit_pool,
+            **self._options(l1_ratio),
         )
 
     def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:

@@ -6,7 +6,11 @@ of sparse columns some types come through as they are. Here these are refused, o
 """
 
 import datetime
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,8 +22,11 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 DTYPES = [np.float64, np.float32]
-NUMBERS = ("b", "i", "u", "f", "c")  # kinds of dtypes
+NUMBERS = ("b", "i", "u", "f")  # kinds of dtypes
+PLAIN = re.compile(r"bool(ean)?|u?int(8|16|32|64)|float(16|32|64)?|halffloat|double")  # of polars and pyarrow
 TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
+COMPLEX = (complex, np.complexfloating)
+AS_NUMBERS = (Real, Decimal, str, bytes, np.bool_, type(None), type(pd.NA))  # text that is none is told later
 
 
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -37,82 +44,138 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     Raises
     ------
     TypeError
-        If a column holds dates or time spans.
+        If a column holds dates or time spans, complex numbers, or what is no number at all, as lists.
     ValueError
         If anything is missing, masked or not finite, exceeds the range of float64, or is no number.
     """
-    X = as_numbers(X, "X")
-    try:
-        with np.errstate(over="ignore"):  # what overflows is infinite, and that is an error of its own
-            checked = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=DTYPES)
-    except OverflowError as error:
-        raise ValueError(f"X must hold numbers within the range of float64: {error}.") from error
-    except ValueError as error:
-        if "could not convert" in str(error):
-            raise ValueError(f"X must hold numbers{_where_text_is(X)}: {error}.") from error
-        raise
+    with naming(X, "X"):
+        checked = validate_data(estimator, as_numbers(X, "X"), reset=reset, accept_sparse="csr", dtype=DTYPES)
     return _floating(checked, "X")
-
-
-def _where_text_is(X: Any) -> str:
-    """Which columns of a frame hold what is no number."""
-    if not isinstance(X, pd.DataFrame):
-        return ""
-    columns = [X.iloc[:, place] for place in range(X.shape[1])]
-    of_text = [c.name for c in columns if (pd.to_numeric(c, errors="coerce").isna() & c.notna()).any()]
-    return f", but the columns {of_text} hold text: encode them, as by OneHotEncoder, or leave them out"
 
 
 def check_logits(logits: Any) -> NDArray[Any]:
     """The same of logits, of shape (n,) or (n, K), which no estimator is fitted to."""
-    logits = as_numbers(logits, "logits")
-    with np.errstate(over="ignore"):
-        checked = check_array(logits, dtype=DTYPES, ensure_2d=False, input_name="logits")
+    with naming(logits, "logits"):
+        checked = check_array(
+            as_numbers(logits, "logits"), dtype=DTYPES, ensure_2d=False, input_name="logits"
+        )
     return np.asarray(_floating(checked, "logits"))
 
 
+@contextmanager
+def naming(X: Any, name: str) -> Iterator[None]:
+    """Where validation refuses what is no number: name the argument, and of a frame the columns of text."""
+    try:
+        with np.errstate(over="ignore"):  # what overflows is infinite, and that is an error of its own
+            yield
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold numbers within the range of float64: {error}.") from error
+    except ValueError as error:
+        if "could not convert" in str(error):
+            raise ValueError(f"{name} must hold numbers{_where_text_is(X)}: {error}.") from error
+        if str(error).startswith("Complex data not supported\n"):  # followed by all of the data
+            raise ValueError(f"Complex data not supported: {name} must hold real numbers.") from error
+        if "setting an array element" in str(error):
+            raise ValueError(f"{name} must hold numbers, in rows of one length: {error}") from error
+        raise
+
+
+def _where_text_is(X: Any) -> str:
+    """Which columns of a frame hold what is no number."""
+    columns = [column for column, values in _doubtful_columns(X, "X") if not _is_convertible(values)]
+    if not columns or columns == [None]:
+        return ""
+    return f", but the columns {columns} hold text: encode them, as by OneHotEncoder, or leave them out"
+
+
+def _is_convertible(values: NDArray[Any]) -> bool:
+    with suppress(ValueError, OverflowError):
+        return values.astype(np.float64) is not None
+    return False
+
+
 def as_numbers(X: Any, name: str) -> Any:
-    """X as it is, or sparse columns with zeros between; no times, masked entries and `pandas.NA`."""
+    """X as it is, or sparse columns with zeros between, if all of it can be taken for real numbers."""
     if np.ma.is_masked(X):
         raise ValueError(f"Input {name} contains NaN: {np.ma.getmaskarray(X).sum()} entries are masked.")
-    for column, what in _doubtful_columns(X):
-        where = "" if column is None else f"column {column!r}"
-        if found := _time(what):
-            raise TypeError(
-                f"{name} must hold numbers, but {where or 'it'} holds dates, times or time spans: {found}. "
-                "Turn them into numbers first, as of the days since a date, or leave them out."
-            )
-        missing = sum(value is pd.NA for value in what.ravel()) if isinstance(what, np.ndarray) else 0
-        if missing:
-            raise ValueError(
-                f"Input {name} contains NaN: {missing} entries{where and ' of ' + where} are pandas.NA."
-            )
+    for column, values in _doubtful_columns(X, name):
+        _check_numbers(values, name, "" if column is None else f"column {column!r}")
     dtypes = set(X.dtypes) if isinstance(X, pd.DataFrame) else set()
     if all(_is_sparse_number(dtype) for dtype in dtypes) and not all(_is_readable(dtype) for dtype in dtypes):
         return _with_zeros_between(X)
     return X
 
 
-def _doubtful_columns(X: Any) -> Iterator[tuple[Any, Any]]:
-    """Columns, by name, whose dtype is none of numbers: the dtype, or where this does not tell the values."""
+def _check_numbers(values: NDArray[Any], name: str, where: str) -> None:
+    """Raise an error if values of a doubtful dtype are no numbers, or missing; text may still be numbers."""
+    kinds = set(map(type, values.ravel())) if values.dtype == object else set()
+    if found := _time(values, kinds):
+        raise TypeError(
+            f"{name} must hold numbers, but {where or 'it'} holds dates, times or time spans: {found}. "
+            "Turn them into numbers first, as of the days since a date, or leave them out."
+        )
+    if values.dtype.kind == "c":
+        unlike = f", unlike {where}" if where else ""
+        raise ValueError(f"Complex data not supported: {name} must hold real numbers{unlike}.")
+    if found := _no_number(values, kinds):
+        raise TypeError(
+            f"{name} must hold numbers, but {where or 'it'} holds what is none: {found}. Every entry of the "
+            "argument must be a real number, or the string of a number."
+        )
+    if type(pd.NA) in kinds:
+        missing = sum(value is pd.NA for value in values.ravel())
+        raise ValueError(
+            f"Input {name} contains NaN: {missing} entries{where and ' of ' + where} are pandas.NA."
+        )
+
+
+def _doubtful_columns(X: Any, name: str) -> Iterator[tuple[Any, NDArray[Any]]]:
+    """Columns, by name, whose dtype is not one of numbers, and their values."""
     if sparse.issparse(X):
         return
     if not hasattr(X, "columns") and not hasattr(X, "schema"):
-        values = X if hasattr(X, "dtype") else _array(X)
-        if getattr(values.dtype, "kind", "") in ("m", "M", "O"):
+        values, is_array = (X, True) if hasattr(X, "dtype") else (_array(X), False)
+        kind = getattr(values.dtype, "kind", "")
+        if kind not in NUMBERS and not (kind == "c" and is_array):  # which validation refuses by itself
             yield None, np.asarray(values)
-        return
-    frame = hasattr(X, "dtypes")  # that of pandas or polars, or else a table of pyarrow
-    names, dtypes = (X.columns, X.dtypes) if frame else (X.schema.names, X.schema.types)
-    if all(getattr(dtype, "kind", "") in NUMBERS for dtype in set(dtypes)):
+    else:
+        yield from _doubtful_columns_of_frame(X, name)
+
+
+def _doubtful_columns_of_frame(X: Any, name: str) -> Iterator[tuple[Any, NDArray[Any]]]:
+    is_table = not hasattr(X, "dtypes")  # of pyarrow, else a frame of pandas or polars
+    names, dtypes = (X.schema.names, X.schema.types) if is_table else (X.columns, X.dtypes)
+    if all(_is_of_numbers(dtype) for dtype in set(dtypes)):
         return
     for place, (column, dtype) in enumerate(zip(names, dtypes, strict=True)):
-        if isinstance(dtype, pd.CategoricalDtype):
-            yield column, np.asarray(dtype.categories)
-        elif getattr(dtype, "kind", str(dtype)) in ("O", "Object"):
-            yield column, np.asarray(X.iloc[:, place] if isinstance(X, pd.DataFrame) else X[column])
-        elif getattr(dtype, "kind", "") not in NUMBERS:
-            yield column, dtype
+        if _is_of_numbers(dtype):
+            continue
+        values = X.iloc[:, place] if isinstance(X, pd.DataFrame) else X[place if is_table else column]
+        if isinstance(dtype, pd.CategoricalDtype) and values.isna().any():  # integers in validation
+            raise ValueError(
+                f"Input {name} contains NaN: {values.isna().sum()} entries of column {column!r}."
+            )
+        yield column, _values(values, f"{name} must hold numbers, but column {column!r} holds {dtype}.")
+
+
+def _values(column: Any, refusal: str) -> NDArray[Any]:
+    """A column as an array, or an error: NumPy has no type for some, and two dimensions for others."""
+    try:
+        values = np.asarray(column)
+    except Exception as error:  # of many types
+        raise TypeError(refusal) from error
+    if values.ndim != 1:
+        raise TypeError(refusal)
+    return values
+
+
+def _is_of_numbers(dtype: Any) -> bool:
+    """Whether a column of pandas, polars or pyarrow holds numbers or booleans alone."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return False
+    if kind := getattr(dtype, "kind", ""):
+        return kind in NUMBERS
+    return PLAIN.fullmatch(str(dtype).lower()) is not None
 
 
 def _array(X: Any) -> NDArray[Any]:
@@ -123,14 +186,33 @@ def _array(X: Any) -> NDArray[Any]:
         return np.empty(0)
 
 
-def _time(what: Any) -> str:
+def _time(values: NDArray[Any], kinds: set[type]) -> str:
     """The name of a dtype of dates or time spans, or of the type of one among objects; empty for others."""
-    if isinstance(what, np.ndarray) and what.dtype == object:
-        return next((type(value).__name__ for value in what.ravel() if isinstance(value, TIMES)), "")
-    dtype = getattr(what, "dtype", what)
-    name = str(dtype)  # of polars and pyarrow it is Date, date32[day], Time, timestamp[ns], Duration, ...
-    is_time = getattr(dtype, "kind", "") in ("m", "M")
-    return name if is_time or name.lower().startswith(("date", "time", "duration")) else ""
+    if values.dtype.kind in "mM":
+        return str(values.dtype)
+    return min((kind.__name__ for kind in kinds if issubclass(kind, TIMES)), default="")
+
+
+def _no_number(values: NDArray[Any], kinds: set[type]) -> str:
+    """The name of a dtype of records, or of the type of an object that is no number; empty for others."""
+    if values.dtype.kind == "V":
+        return str(values.dtype)
+    doubtful = {kind for kind in kinds if not issubclass(kind, AS_NUMBERS)}
+    if not doubtful:
+        return ""
+    some = (value for value in values.ravel() if type(value) in doubtful)
+    return next((type(value).__name__ for value in some if not _is_number(value)), "")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether an object of no known kind stands for a single real number."""
+    if isinstance(value, COMPLEX) or np.ndim(value) > 0:
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _is_sparse_number(dtype: Any) -> bool:

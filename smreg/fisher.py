@@ -119,11 +119,11 @@ def null_covariance(objective: Objective) -> NullCovariance:
     return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
 
 
-def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
-    """Curvature of each coefficient given all others, at the intercept-only model, in the units of X.
+def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
+    """Root of the curvature of each coefficient given all others, at the intercept-only model.
 
-    The variance of each feature given the others, or where they determine it its own, times the least
-    eigenvalue of the classes' covariance.
+    In the units of X, of the variance of each feature given the others, or where they determine it its own,
+    times the least eigenvalue of the classes' covariance.
     """
     variances = np.atleast_1d(
         covariance.matrix.diagonal() if covariance.matrix.ndim == 2 else covariance.matrix
@@ -133,8 +133,7 @@ def null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
         given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
     given = np.where(given > DETERMINED * variances, given, variances)
     least, _ = _null_classes(objective)
-    with np.errstate(over="ignore"):
-        return np.asarray(given * covariance.scale**2 * least.min())
+    return np.asarray(np.sqrt(given * least.min()) * covariance.scale)
 
 
 def _null_classes(objective: Objective) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """Labels as a plain array, of the type in which they came."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Any
 
@@ -27,10 +27,16 @@ def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
 
     Raises
     ------
+    TypeError
+        If labels have no type of NumPy, or are records or collections.
     ValueError
-        If a label is missing (None, NaN, `pandas.NA`, NaT, masked) or infinite, or the shape is another.
+        If a label is missing (None, NaN, `pandas.NA`, NaT, masked), infinite or complex, or the shape is
+        another.
     """
-    labels = column_or_1d(y if sparse.issparse(y) else _plain_array(y), warn=True)
+    if not sparse.issparse(y):
+        y = _plain_array(y, name)
+        _check_kind(y, name)
+    labels = column_or_1d(y, warn=True)
     if labels.dtype.kind == "T":  # NumPy's strings of variable width, of which scikit-learn does not know
         labels = labels.astype(object)
     _check_missing(labels, name)
@@ -43,15 +49,31 @@ def is_text(labels: NDArray[Any]) -> bool:
     return len(labels) > 0 and isinstance(labels[0], str | bytes)
 
 
-def _plain_array(y: Any) -> NDArray[Any]:
+def _plain_array(y: Any, name: str) -> NDArray[Any]:
     if np.ma.is_masked(y):
         return np.where(np.ma.getmaskarray(y), np.array(None), np.ma.getdata(y))
-    labels = np.asarray(y)
+    try:
+        labels = np.asarray(y)
+    except Exception as error:  # of many types
+        raise TypeError(f"{name} must have labels that NumPy can hold: {error}.") from error
     if labels.dtype.kind == "U" and not hasattr(y, "dtype"):  # of a list, in which NaN has become "nan"
         objects = np.asarray(y, dtype=object)
         if not all(isinstance(label, str) for label in objects.ravel()):
             return objects
     return labels
+
+
+def _check_kind(labels: NDArray[Any], name: str) -> None:
+    """Raise an error for what has no order, or only some of it, as sets have that of inclusion."""
+    if labels.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} must have labels that can be sorted, got {labels.dtype}."
+        )
+    kinds = set(map(type, labels.ravel())) if labels.dtype == object else set()
+    unsorted = any(kind.__hash__ is None or issubclass(kind, Set) for kind in kinds)
+    if unsorted or labels.dtype.kind == "V":
+        got = sorted(kind.__name__ for kind in kinds) or labels.dtype
+        raise TypeError(f"{name} must have labels of one kind, that can be sorted; got {got}.")
 
 
 def _check_missing(labels: NDArray[Any], name: str) -> None:

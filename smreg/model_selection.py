@@ -221,10 +221,11 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ConvergenceWarning
             If a fit did not converge.
         UserWarning
-            If the best C is the end of a grid that the data set, and the score still rises there. If the
-            training part of a fold lacks a class: the fold's model has for it what `SoftmaxRegression` has
-            for a class without weight, see `intercept_` there. Or if weights are given and the scorer takes
-            none: its scores are then without weights.
+            If the best C is the end of a grid that the data set, and the score still rises there, or floating
+            point cannot hold all of that grid, for the units of the features. If the training part of a fold
+            lacks a class: the fold's model has for it what `SoftmaxRegression` has for a class without
+            weight, see `intercept_` there. Or if weights are given and the scorer takes none: its scores are
+            then without weights.
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
@@ -435,9 +436,9 @@ def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
 
 
 def _decades(Cs: Array, other: str) -> str:
-    """The limits of a wider grid, for `numpy.logspace`."""
+    """The limits of a wider grid, as far as floating point goes, for `numpy.logspace`."""
     first, last = math.floor(np.log10(Cs.min())), math.ceil(np.log10(Cs.max()))
-    first, last = (first - 4, last) if other == "smaller" else (first, last + 4)
+    first, last = (max(first - 4, -307), last) if other == "smaller" else (first, min(last + 4, 307))
     return f"{first}, {last}, {2 * (last - first) + 1}"
 
 

@@ -159,6 +159,9 @@ def regularization_path(
     -----
     ConvergenceWarning
         If a fit did not converge.
+    UserWarning
+        If floating point cannot hold all of the grid that the data set, for the units of the features: scale
+        them, or give Cs.
 
     References
     ----------
@@ -196,7 +199,7 @@ def regularization_path(
             l1=l1_ratio > 0,
         )
         if not isinstance(values, np.ndarray):
-            values = grid([(problem, l1_ratio)], values, max_iter)
+            values = grid([(problem, l1_ratio)], values, max_iter, stacklevel=3)
         steps = follow(problem, values, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
         fits = [whole for whole, _ in steps]
         freedom = [

@@ -112,6 +112,11 @@ class Problem:
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
             return float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
 
+    def strength_at(self, penalty: Array | float) -> Array:
+        """The C of each penalty: zero or inf where floating point has none."""
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            return np.asarray(np.divide(1.0, penalty) / self._total / self._largest)
+
     def part(
         self, rows: NDArray[np.intp], targets: Targets, weights: Array, map_blocks: Callable[..., Any] = map
     ) -> "Problem":
@@ -122,7 +127,9 @@ class Problem:
         began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
-        part._design = self._design.part(rows, map_blocks)
+        part._design = part.given = self._design.part(rows, map_blocks)
+        if self._space is not None:
+            part.given = self.given.part(rows, map_blocks)
         part._statistics = part._null = part._hessians = part._null_space = None
         part._seconds = perf_counter() - began
         return part
@@ -221,23 +228,26 @@ class Problem:
         by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
         return objective.contrasts @ (by_contrast * objective.scale), value - entropy
 
-    def null_curvatures(self) -> Array:
-        """Curvature of each coefficient, given all others where these do not determine it, at that model."""
+    def root_null_curvatures(self) -> Array:
+        """Roots of the curvatures of the coefficients, each given all others, at that model.
+
+        Where the others determine it, of its own.
+        """
         if self.layout.is_certain:
             return np.empty(0)
-        objective = self.objective(1.0)
-        curvatures = fisher.null_curvatures(objective, self._null_covariance(objective))
-        return curvatures[objective.spread > self._columns.rounding]
+        objective = self._objective(0.0)  # in units of the spread, in which no square underflows
+        roots = fisher.root_null_curvatures(objective, self._null_covariance(objective))
+        return roots[objective.spread > self._columns.rounding]
 
-    def null_information(self) -> Array:
-        """Diagonal of the information at that model, of shape (rows, n_features)."""
+    def root_null_information(self) -> Array:
+        """Root of the information's diagonal at that model, of shape (rows, n_features)."""
         if self.layout.is_certain:
             return np.zeros((1, self._design.n_features))
-        objective, priors = self.objective(1.0), self.sample.priors
+        objective, priors = self._objective(0.0), self.sample.priors
         if not self._fit_intercept:
             priors = np.full_like(priors, 1 / len(priors))
-        with np.errstate(over="ignore"):
-            return np.outer((priors * (1 - priors))[-len(objective.contrasts) :], objective.spread**2)
+        roots = np.sqrt(priors * (1 - priors))[-len(objective.contrasts) :]
+        return np.outer(roots, objective.spread)
 
     def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
         """The part of the objective that is the penalty."""

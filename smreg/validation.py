@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from smreg.features import as_numbers
+from smreg.features import as_numbers, naming
 from smreg.labels import as_labels, is_text
 
 Array = NDArray[np.float64]
@@ -262,9 +262,10 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     sample_weight = as_numbers(sample_weight, "sample_weight")
     if np.asarray(sample_weight).dtype.kind in "US":
         raise ValueError(f"sample_weight must hold numbers, got {np.asarray(sample_weight).dtype}.")
-    weights = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, copy=True, input_name="sample_weight"
-    )
+    with naming(sample_weight, "sample_weight"):
+        weights = check_array(
+            sample_weight, dtype=np.float64, ensure_2d=False, copy=True, input_name="sample_weight"
+        )
     if weights.ndim != 1:
         raise ValueError(f"sample_weight must be 1-D, got an array of shape {weights.shape}.")
     if len(weights) != n_samples:

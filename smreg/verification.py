@@ -4,21 +4,24 @@ Where a smaller problem was solved in the place of the one as given (see `Proble
 is computed once more, from the coefficients in the precision in which they are kept, and the features as
 they came. It must be that of the record up to the rounding of the logits: else the problem is solved as
 given, and where that does not help either the record says what the coefficients give, and that floating
-point did not allow more.
+point did not allow more. So it is of the folds of a search, whose coefficients are all applied in one pass.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from smreg.design import predictors
+from smreg.design import DesignMatrix, predictors, sum_of
 from smreg.layout import Regression
 from smreg.regression import OnIteration, Problem
 from smreg.report import fitted_attributes
 from smreg.solution import Solution
 
+Array = NDArray[np.float64]
 Fit = tuple[Regression, Solution]
 
 ROUNDING = 2.0**-40  # relative, of the sums over rows and features
@@ -97,26 +100,86 @@ def _kept(regression: Regression, dtype: Any) -> Regression:
     return Regression(kept["coef_"].astype(np.float64), kept["intercept_"].astype(np.float64))
 
 
+def verified_parts(
+    problem: Problem,
+    parts: Sequence[tuple[Problem, NDArray[np.intp]]],
+    fits: Sequence[Fit],
+    C: float,
+    *,
+    dtype: Any,
+    **options: Any,
+) -> list[Fit]:
+    """The same of fits to some of the rows each, in one pass over all of them where they agree.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of all samples.
+    parts : sequence of tuples of Problem and ndarray of int
+        Made by its `part`, and the rows.
+    fits : sequence of tuples of Regression and Solution
+        What solving them has given.
+    C, dtype, **options : float, dtype, dict
+        As for `verified`.
+    """
+    expanded = [part.expand(regression) for (part, _), (regression, _) in zip(parts, fits, strict=True)]
+    reduced = [k for k, (part, _) in enumerate(parts) if part.is_reduced(C)]
+    kept = [_kept(expanded[k], dtype) for k in reduced]
+    losses = _losses(
+        problem.given, [(*parts[k], regression) for k, regression in zip(reduced, kept, strict=True)]
+    )
+    made = [(regression, fit[1]) for regression, fit in zip(expanded, fits, strict=True)]
+    for k, regression, loss in zip(reduced, kept, losses, strict=True):
+        part, (_, solution) = parts[k][0], fits[k]
+        value = loss + part.penalty_of(regression, C, options["l1_ratio"])
+        if not abs(value - solution.objective) <= ROUNDING * max(1.0, abs(value)):
+            made[k] = verified(part, fits[k], C, dtype=dtype, **options)
+    return made
+
+
+def _losses(design: DesignMatrix, parts: Sequence[tuple[Problem, NDArray[np.intp], Regression]]) -> Array:
+    """Mean cross-entropy of each part of the rows by its coefficients."""
+    if not parts:
+        return np.empty(0)
+    restricted = [part.layout.restrict(regression) for part, _, regression in parts]
+    coef = np.concatenate([coef for coef, _ in restricted])
+    intercept = np.concatenate([intercept for _, intercept in restricted]) + coef @ design.offset
+    ends = np.cumsum([len(coef) for coef, _ in restricted])
+
+    def losses(rows: slice) -> Array:
+        eta = predictors(design.block(rows), coef) + intercept[:, np.newaxis]
+        made = []
+        for (part, index, _), own in zip(parts, np.split(eta, ends[:-1]), strict=True):
+            members = np.flatnonzero((index >= rows.start) & (index < rows.stop))
+            made.append(_loss(part, members, own[:, index[members] - rows.start]))
+        return np.array(made)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return sum_of(design.map(losses, len(coef)))
+
+
 def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
     """The objective that coefficients give, in one pass over the features as they came."""
     coef, intercept = problem.layout.restrict(regression)
-    design, sample = problem.given, problem.sample
-    n_classes, at_offset = len(sample.priors), intercept + coef @ design.offset
+    design, at_offset = problem.given, intercept + coef @ problem.given.offset
 
     def loss(rows: slice) -> float:
-        s, target, eta = (
-            sample.weights[rows],
-            sample.target[rows],
-            np.zeros((n_classes, rows.stop - rows.start)),
-        )
-        eta[-len(coef) :] = predictors(design.block(rows), coef) + at_offset[:, np.newaxis]
-        eta[:, s == 0] = 0.0  # whatever X holds there
-        one_hot = target.ndim == 1
-        linear = eta[target, np.arange(len(s))] if one_hot else np.einsum("ki,ik->i", eta, target)
-        return float(s @ (special.logsumexp(eta, axis=0) - linear))
+        return _loss(problem, rows, predictors(design.block(rows), coef) + at_offset[:, np.newaxis])
 
     with np.errstate(over="ignore", invalid="ignore"):
-        return problem.penalty_of(regression, C, l1_ratio) + sum(design.map(loss, n_classes))
+        values = design.map(loss, len(problem.sample.priors))
+        return problem.penalty_of(regression, C, l1_ratio) + sum(values)
+
+
+def _loss(problem: Problem, rows: slice | NDArray[np.intp], predicted: Array) -> float:
+    """Their part of the mean cross-entropy, for linear predictors in rows of coefficients."""
+    s, target = problem.sample.weights[rows], problem.sample.target[rows]
+    eta = np.zeros((len(problem.sample.priors), len(s)))
+    eta[-len(predicted) :] = predicted
+    eta[:, s == 0] = 0.0  # whatever X holds there
+    one_hot = target.ndim == 1
+    linear = eta[target, np.arange(len(s))] if one_hot else np.einsum("ki,ik->i", eta, target)
+    return float(s @ (special.logsumexp(eta, axis=0) - linear))
 
 
 def _largest_logit(problem: Problem, regression: Regression) -> float:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import separated_into_three
+from scipy import sparse
 from sklearn import config_context, datasets
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -18,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedK
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling, rowspace
 from smreg import model_selection as module
 from smreg.metrics import neg_cross_entropy_scorer
 
@@ -577,3 +578,42 @@ def test_a_probability_of_zero_counts_as_the_least_there_is_as_in_scikit_learn()
     model = search(Cs=[10.0], cv=[([0, 1, 2, 3], [4])]).fit(X, y)
 
     assert_array_equal(model.cv_results_["score"], np.log(np.finfo(float).eps))
+
+
+def expands_wrongly(monkeypatch):
+    """From now on a space of rows gives coefficients that are too large by a half."""
+    expand = rowspace.RowSpace.expand
+
+    def wrong(self, coef, intercept):
+        return expand(self, 1.5 * coef, intercept)
+
+    monkeypatch.setattr(rowspace.RowSpace, "expand", wrong)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_a_fold_s_fit_whose_record_is_not_that_of_its_coefficients_is_made_again(
+    monkeypatch, wrap, dtype, n_classes, n_folds
+):
+    """As `test_record` has it for single fits: rows of another order, some twice, and with weights of zero.
+
+    Scores of fits within `tol` differ by at most what the distance of their logits, on some ten rows, allows.
+    """
+    rng = np.random.default_rng(0)
+    y = np.arange(30) % n_classes
+    wide = wrap((rng.normal(size=(30, 80)) + y[:, np.newaxis] / 2).astype(dtype))
+    order = rng.permutation(30)
+    folds = [
+        (np.append(np.delete(order, part), order[-1]), order[part]) for part in np.split(np.arange(30), 3)
+    ]
+    weights = np.where(np.arange(30) % 7 == 0, 0.0, 1.0)
+    model = SoftmaxRegressionCV([0.01, 1.0, 10.0], cv=folds[:n_folds], tol=1e-6)
+    right = model.fit(wide, y, weights).cv_results_["score"]
+    expands_wrongly(monkeypatch)
+
+    again = model.fit(wide, y, weights)
+
+    assert_allclose(again.cv_results_["score"], right, atol=1e-4)
+    assert again.cv_results_["converged"].all()

@@ -5,10 +5,14 @@ so must agree bit for bit. A frame of sparse columns is compared with a CSR matr
 """
 
 import datetime
+import uuid
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -259,6 +263,199 @@ def test_a_column_of_dates_or_time_spans_is_refused_by_its_name(name):
 def test_so_is_an_array_or_a_list_of_them(X):
     with pytest.raises(TypeError, match=r"X must hold numbers, but it holds dates, times or time spans"):
         SoftmaxRegression().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(DAYS.dt.date).dictionary_encode(),
+        pa.RunEndEncodedArray.from_arrays([N // 2, N], pa.array([1, 2], type=pa.timestamp("s"))),
+        pa.array([1] * N, type=pa.time32("s")),
+    ],
+    ids=["dictionary", "runs", "times of day"],
+)
+def test_so_is_a_table_of_encoded_dates(column):
+    """Which NumPy makes dates of, and validation numbers."""
+    with pytest.raises(TypeError, match=r"X must hold numbers, but column 'when' holds dates, times or"):
+        SoftmaxRegression().fit(pa.table({"p": COUNTS[:, 0], "when": column}), Y)
+
+
+NO_NUMBERS = {
+    "complex": 1j,
+    "complex without an imaginary part": 2 + 0j,
+    "complex128": np.complex128(2),
+    "dict": {"a": 1},
+    "list": [1, 2],
+    "list of one": [1],
+    "tuple": (1, 2),
+    "set": {1},
+    "ndarray": np.ones(2),
+    "Series": pd.Series([1.0]),
+    "sparse array": sparse.csr_array(np.eye(1)),
+    "record": np.void(b"ab"),
+    "UUID": uuid.UUID(int=1),
+    "Interval": pd.Interval(0, 1),
+    "DateOffset": pd.DateOffset(days=1),
+    "ellipsis": ...,
+    "function": len,
+    "object": object(),
+}
+
+
+def hashable(value):
+    """Whether a category may be that."""
+    return type(value).__hash__ is not None and not isinstance(value, np.void | tuple)
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_objects_that_are_no_numbers_are_refused_with_their_column_and_type(name, is_alone):
+    """Though all the others are: in objects of pandas and polars, dense, sparse or as categories."""
+    value = NO_NUMBERS[name]
+    column = pd.Series(objects([value] * N if is_alone else [1.0] * (N - 1) + [value]))
+    frames = [column, pd.Series(pd.arrays.SparseArray(column.to_numpy()))]
+    if hashable(value):
+        frames.append(column.astype("category"))
+    tables = [pd.DataFrame({"p": COUNTS[:, 0], "when": made}) for made in frames]
+    tables += [pd.DataFrame({"when": made}) for made in frames]
+    tables += [pl.DataFrame({"p": COUNTS[:, 0], "when": pl.Series(column.tolist(), dtype=pl.Object)})]
+    kind = type(value).__name__
+    for X in tables:
+        with pytest.raises(TypeError, match=rf"X must hold numbers, but column 'when' holds .*: {kind}\."):
+            SoftmaxRegression().fit(X, Y)
+    with pytest.raises(TypeError, match=rf"X must hold numbers, but it holds .*: {kind}\."):
+        SoftmaxRegression().fit(column.to_numpy()[:, np.newaxis], Y)
+
+
+@pytest.mark.parametrize("make", [Decimal, Fraction, lambda number: np.array(float(number)), np.float16, str])
+def test_objects_that_stand_for_numbers_are_fitted_as_these(make):
+    X = objects([make(int(number)) for number in COUNTS.ravel()]).reshape(COUNTS.shape)
+    model = SoftmaxRegression().fit(X, Y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(COUNTS, Y).coef_)
+
+
+ODD_COLUMNS = {
+    "pandas Interval": pd.Series(pd.interval_range(0, N)),
+    "pandas cut": pd.Series(pd.cut(COUNTS[:, 1], 3)),
+    "pandas list[pyarrow]": pa.array([[1.0]] * N),
+    "pandas struct[pyarrow]": pa.array([{"a": 1}] * N),
+    "pandas map[pyarrow]": pa.array([[("a", 1)]] * N, type=pa.map_(pa.string(), pa.int64())),
+    "pandas month_day_nano": pa.array([pa.MonthDayNano([1, 2, 3])] * N),
+    "polars List": pl.Series([[1.0]] * N),
+    "polars Array": pl.Series([[1.0, 2.0]] * N, dtype=pl.Array(pl.Float64, 2)),
+    "polars Array of one": pl.Series([[1.0]] * N, dtype=pl.Array(pl.Float64, 1)),
+    "polars Struct": pl.Series([{"a": 1, "b": 2}] * N),
+    "polars Int128": pl.Series(COUNTS[:, 1].tolist(), dtype=pl.Int128),
+    "pyarrow list": pa.array([[1.0]] * N),
+    "pyarrow fixed list": pa.array([[1.0, 2.0]] * N, type=pa.list_(pa.float64(), 2)),
+    "pyarrow struct": pa.array([{"a": 1}] * N),
+    "pyarrow month_day_nano": pa.array([pa.MonthDayNano([1, 2, 3])] * N),
+}
+
+
+def frame_with(kind, column):
+    """A frame of that kind with a plain column, and one called "when"."""
+    if kind == "polars":
+        return pl.DataFrame({"p": COUNTS[:, 0], "when": column})
+    if kind == "pyarrow":
+        return pa.table({"p": COUNTS[:, 0], "when": column})
+    if isinstance(column, pa.Array):
+        column = pd.Series(pd.arrays.ArrowExtensionArray(column))
+    return pd.DataFrame({"p": COUNTS[:, 0], "when": column})
+
+
+@pytest.mark.parametrize("name", ODD_COLUMNS)
+def test_a_column_of_a_type_that_is_none_of_numbers_is_refused_by_its_name(name):
+    X = frame_with(name.split()[0], ODD_COLUMNS[name])
+    with pytest.raises(TypeError, match=r"X must hold numbers, but column 'when' holds"):
+        SoftmaxRegression().fit(X, Y)
+
+
+TEXTS = {
+    "pandas string": pd.Series(["a", "b"] * (N // 2), dtype="string"),
+    "pandas category": pd.Series(["a", "b"] * (N // 2), dtype="category"),
+    "pandas sparse": pd.Series(pd.arrays.SparseArray(objects(["a", "b"] * (N // 2)))),
+    "pandas string[pyarrow]": pa.array(["a", "b"] * (N // 2)),
+    "pandas binary[pyarrow]": pa.array([b"a", b"b"] * (N // 2)),
+    "pandas dictionary[pyarrow]": pa.array(["a", "b"] * (N // 2)).dictionary_encode(),
+    "polars String": pl.Series(["a", "b"] * (N // 2)),
+    "polars Categorical": pl.Series(["a", "b"] * (N // 2), dtype=pl.Categorical),
+    "polars Enum": pl.Series(["a", "b"] * (N // 2), dtype=pl.Enum(["a", "b"])),
+    "polars Binary": pl.Series([b"a", b"b"] * (N // 2)),
+    "pyarrow string": pa.array(["a", "b"] * (N // 2)),
+    "pyarrow dictionary": pa.array(["a", "b"] * (N // 2)).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_column_of_text_is_named_whatever_holds_it(name):
+    column = TEXTS[name]
+    X = frame_with(name.split()[0], column)
+    frames = [X] if "sparse" not in name else [pd.DataFrame({"when": column})]
+    for frame in frames:
+        with pytest.raises(ValueError, match=r"X must hold numbers, but the columns \['when'\] hold text"):
+            SoftmaxRegression().fit(frame, Y)
+
+
+@pytest.mark.parametrize("dtype", [complex, np.complex64, np.clongdouble])
+def test_complex_numbers_are_refused_with_the_argument_and_its_column(dtype):
+    """In scikit-learn's words, without all of the data after them."""
+    refused = r"^Complex data not supported: {} must hold real numbers{}\.$"
+    X = COUNTS.astype(dtype)
+    column = pd.Series(X[:, 1])
+    for made in (column, pd.Series(pd.arrays.SparseArray(X[:, 1], fill_value=dtype(0)))):
+        for frame in (frame_with("pandas", made), pd.DataFrame({"when": made})):
+            with pytest.raises(ValueError, match=refused.format("X", ", unlike column 'when'")):
+                SoftmaxRegression().fit(frame, Y)
+    for made in (X, X.tolist(), sparse.csr_array(X.astype(complex))):
+        with pytest.raises(ValueError, match=refused.format("X", "")):
+            SoftmaxRegression().fit(made, Y)
+    with pytest.raises(ValueError, match=refused.format("logits", "")):
+        fit_temperature(X, Y)
+    with pytest.raises(ValueError, match=refused.format("sample_weight", "")):
+        SoftmaxRegression().fit(COUNTS, Y, sample_weight=X[:, 0])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [np.zeros((N, 1), dtype="V4"), np.zeros((N, 1), dtype=[("a", float)]), np.zeros(N, dtype=[("a", float)])],
+    ids=["raw", "records", "one-dimensional"],
+)
+def test_records_are_refused_by_the_argument(X):
+    with pytest.raises(TypeError, match=r"X must hold numbers, but it holds what is none: .*(V4|'a')"):
+        SoftmaxRegression().fit(X, Y)
+
+
+def test_rows_of_unlike_length_are_refused_by_the_argument():
+    with pytest.raises(ValueError, match="X must hold numbers, in rows of one length"):
+        SoftmaxRegression().fit([[1.0, 2.0]] * (N - 1) + [[1.0]], Y)
+
+
+@pytest.mark.parametrize("values", [[1, None], [1.5, None], ["1", None], [True, None]], ids=str)
+def test_a_missing_entry_of_a_category_is_refused(values):
+    """Of categories that are integers validation would make a large negative number of it."""
+    column = pd.Series(values * (N // 2), dtype="category")
+    for X in (frame_with("pandas", column), pd.DataFrame({"when": column})):
+        with pytest.raises(ValueError, match=f"X contains NaN: {N // 2} entries of column 'when'"):
+            SoftmaxRegression().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(COUNTS[:, 1].tolist()),
+        pa.array(COUNTS[:, 1].tolist()).dictionary_encode(),
+        pa.array([Decimal(int(number)) for number in COUNTS[:, 1]]),
+        pa.array(COUNTS[:, 1].astype(np.float16)),
+        pa.RunEndEncodedArray.from_arrays(np.arange(1, N + 1), COUNTS[:, 1].astype(float)),
+    ],
+    ids=["int64", "dictionary", "decimal", "float16", "runs"],
+)
+def test_a_table_of_pyarrow_is_fitted_as_its_float64_would_be(column):
+    model = SoftmaxRegression().fit(frame_with("pyarrow", column), Y)
+
+    assert_array_equal(model.coef_, SoftmaxRegression().fit(COUNTS[:, :2], Y).coef_)
 
 
 FITS = {

@@ -146,6 +146,44 @@ def test_labels_are_of_one_kind(y):
         SoftmaxRegression().fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        ([{1}, {2}], "set"),
+        ([frozenset({1}), frozenset({2})], "frozenset"),
+        ([[1], [2]], "list"),
+        ([np.ones(2), np.zeros(2)], "ndarray"),
+        ([{}, {}], "dict"),
+    ],
+    ids=["sets", "frozen sets", "lists", "arrays", "dicts"],
+)
+def test_collections_are_no_labels(labels, kind):
+    """Sets have an order, that of inclusion, in which equal ones need not be neighbours: 19 classes for 2."""
+    for y in (objects(of(labels)), pd.Series(objects(of(labels)))):
+        with pytest.raises(TypeError, match=rf"y must have labels of one kind, that .*; got \['{kind}'\]"):
+            SoftmaxRegression().fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", ["V4", [("a", int)]], ids=["raw", "records"])
+def test_nor_are_records(dtype):
+    with pytest.raises(TypeError, match=r"y must have labels .* sorted; got .*(V4|'a')"):
+        SoftmaxRegression().fit(X, np.zeros(N, dtype=dtype))
+
+
+@pytest.mark.parametrize("labels", [[1j, 2j], [1 + 0j, 2 + 0j]])
+def test_nor_are_complex_numbers(labels):
+    """In scikit-learn's words, without all of the data after them."""
+    with pytest.raises(
+        ValueError, match=r"^Complex data not supported: y must have labels.*got complex128\.$"
+    ):
+        SoftmaxRegression().fit(X, np.array(of(labels)))
+
+
+def test_labels_for_which_numpy_has_no_type_are_refused_by_the_argument():
+    with pytest.raises(TypeError, match=r"y must have labels that NumPy can hold: .*128"):
+        SoftmaxRegression().fit(X, pl.Series(of([1, 2]), dtype=pl.Int128))
+
+
 MISSING = {
     "None among str": (of(["a", "b", None]), "None"),
     "None among int": (objects(of([1, 2, None])), "None"),

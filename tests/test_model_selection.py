@@ -936,6 +936,14 @@ def test_a_score_that_still_rises_at_the_end_of_the_grid_is_told():
         ends_at([-0.2, -1.2, -1.3, -1.4])
 
 
+def test_the_wider_grid_that_is_advised_ends_where_floating_point_does():
+    C = np.array([1e-306, 1e-304, 1e304, 1e306])
+    for means, limits in [([-0.5, -0.4, -0.3, -0.2], r"-306, 307"), ([-0.2, -1.2, -1.3, -1.4], r"-307, 306")]:
+        scores = {"C": C, "l1_ratio": np.zeros(4), "mean": np.array(means), "standard_error": np.zeros(4)}
+        with pytest.warns(UserWarning, match=rf"still rises there.* Cs=np\.logspace\({limits},"):
+            warn_of_an_end(scores, int(np.argmax(means)), stacklevel=1)
+
+
 def test_a_rise_that_dies_away_is_reckoned_by_the_power_that_it_follows():
     """``m(C) = -C**-k``: from C to 10 C it rises by ``C**-k (1 - 10**-k)``, for powers up to one."""
     C = np.logspace(-2, 4, 4)

@@ -268,10 +268,20 @@ def test_repetitions_change_c_by_their_number_and_the_order_of_the_classes_nothi
         ([[1.0], [-1.0]] * 4, [0, 0, 1, 1] * 2),
         ([[1.0], [2.0]], [0, 1]),
         (np.arange(6.0)[:, np.newaxis], np.full((6, 2), 0.5)),
-        (np.arange(6.0)[:, np.newaxis] * 1e-160, [0, 1] * 3),
-        (np.arange(6.0)[:, np.newaxis] * 1e160, [0, 1] * 3),
+        (np.arange(6.0)[:, np.newaxis] * 1e-150, [0, 1] * 3),
+        (np.arange(6.0)[:, np.newaxis] * 1e145, [0, 1] * 3),
+        (np.arange(6.0)[:, np.newaxis] * 1e145, np.full((6, 2), 0.5)),
     ],
-    ids=["constant", "zero", "uncorrelated", "two samples", "nothing to explain", "tiny", "huge"],
+    ids=[
+        "constant",
+        "zero",
+        "uncorrelated",
+        "two samples",
+        "nothing to explain",
+        "tiny",
+        "huge",
+        "huge and nothing to explain",
+    ],
 )
 def test_a_grid_is_increasing_positive_and_finite_whatever_the_features(X, y):
     Cs = regularization_path(X, y, Cs=5).Cs
@@ -280,6 +290,111 @@ def test_a_grid_is_increasing_positive_and_finite_whatever_the_features(X, y):
     assert Cs[0] > 0
     assert np.isfinite(Cs).all()
     assert Cs[-1] >= 99 * Cs[0]  # two decades, but for the rounding of a logarithm
+
+
+def three_columns(rng, units=(1.0, 1.0, 1.0)):
+    """Three features that tell three classes, in these units."""
+    y = np.arange(150) % 3
+    return (rng.normal(size=(150, 3)) + np.eye(3)[y]) * np.array(units), y
+
+
+@pytest.mark.parametrize(
+    ("l1_ratio", "exponents"), [(0.0, (-490, 475)), (0.5, (-490, 990)), (1.0, (-1000, -540, 540, 990))]
+)
+def test_the_grid_follows_the_units_as_far_as_floating_point_goes(rng, l1_ratio, exponents):
+    """By the square of a power of two, for the lasso by itself; a mixture begins as the lasso does, and its
+    end is not before that. Only the logarithms of the grid are rounded, which go up to 700.
+    """
+    X, y = three_columns(rng)
+    plain = regularization_path(X, y, l1_ratio=l1_ratio).Cs
+    for exponent in exponents:
+        Cs = regularization_path(X * 2.0**exponent, y, l1_ratio=l1_ratio).Cs
+        unit = 2.0**exponent if l1_ratio else 4.0**exponent
+
+        assert_allclose(Cs[0] * unit, plain[0], rtol=1e-12)
+        if l1_ratio != 0.5:
+            assert_allclose(Cs * unit, plain, rtol=1e-12)
+        assert Cs[-1] * unit > 0.1 * plain[-1]
+
+
+@pytest.mark.parametrize("exponent", [-1000, 1020])
+def test_so_it_does_with_the_scale_of_the_weights(rng, exponent):
+    """Whose sum, in the second case, is above the largest number."""
+    X, y = three_columns(rng, [2.0**-100 if exponent > 0 else 1.0] * 3)
+    plain = regularization_path(X, y, l1_ratio=1.0).Cs
+    weights = np.full(len(y), 2.0**exponent)
+    Cs = regularization_path(X, y, l1_ratio=1.0, sample_weight=weights).Cs
+
+    assert_allclose(Cs * weights[0], plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("units", "l1_ratio"),
+    [
+        ([1e-148, 1e6, 1.0], 0.0),
+        ([1e-148, 1e6, 1.0], 0.5),
+        ([1e-148, 1e6, 1.0], 1.0),
+        ([1e-160, 1.0, 1e140], 1.0),
+    ],
+)
+def test_columns_in_most_unlike_units_all_have_their_say_at_the_end_of_the_grid(rng, units, l1_ratio):
+    """There the loss is that of no penalty, to 1e-3: about three decades of what counts as negligible."""
+    X, y = three_columns(rng, units)
+    path = regularization_path(X, y, l1_ratio=l1_ratio)
+    best = regularization_path(X / np.array(units), y, Cs=[INF]).objective[0]
+
+    assert (np.diff(path.Cs) > 0).all()
+    assert losses(path, X, y)[-1] - best < 1e-3
+
+
+BEYOND_FLOATS = {
+    "huge": ([1e160] * 3, 0.0),
+    "huge beside others": ([1e160, 1.0, 1.0], 0.0),
+    "just too huge": ([1e150] * 3, 0.0),
+    "largest": ([1e300] * 3, 0.0),
+    "tiny": ([1e-160] * 3, 0.0),
+    "tiny beside others": ([1e-160, 1.0, 1.0], 0.0),
+    "just too tiny": ([1e-153] * 3, 0.0),
+    "tiny for the ridge of a mixture": ([1e-155] * 3, 0.5),
+    "tiny beside others for that": ([1e-160, 1.0, 1.0], 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The best C")
+@pytest.mark.parametrize("name", BEYOND_FLOATS)
+def test_a_grid_that_floating_point_cannot_hold_is_told(rng, name):
+    """With what to do, and whoever called as the place; what it can hold is the grid."""
+    units, l1_ratio = BEYOND_FLOATS[name]
+    X, y = three_columns(rng, units)
+    said = r"No C that floating point can hold .* Scale the columns, .*StandardScaler, or give .* Cs="
+    with pytest.warns(UserWarning, match=said) as caught:
+        Cs = regularization_path(X, y, l1_ratio=l1_ratio).Cs
+    with pytest.warns(UserWarning, match=said) as caught_of_search:
+        model = SoftmaxRegressionCV(l1_ratios=[l1_ratio], cv=2).fit(X, y)
+
+    of_grid = [warning for warning in [*caught, *caught_of_search] if "hold" in str(warning.message)]
+    assert [warning.filename for warning in of_grid] == [__file__] * 2
+    assert_array_equal(model.Cs_, Cs)
+    assert (np.diff(Cs) > 0).all()
+    assert Cs[0] > 0
+    assert np.isfinite(Cs).all()
+
+
+def test_what_is_too_tiny_to_be_heard_takes_no_part_in_the_grid_of_the_others(rng):
+    """Else half-decades would become steps of a factor of 1e8."""
+    X, y = three_columns(rng, [1e-160, 1.0, 1.0])
+    with pytest.warns(UserWarning, match="No C that floating point can hold"):
+        Cs = regularization_path(X, y).Cs
+
+    assert_allclose(Cs, regularization_path(X[:, 1:], y).Cs, rtol=0.1)
+
+
+def test_weights_that_leave_no_c_are_told(rng):
+    X, y = three_columns(rng)
+    for weight in (1e307, 1e-310):
+        with pytest.warns(UserWarning, match="No C that floating point can hold .* such weights"):
+            Cs = regularization_path(X, y, sample_weight=np.full(len(y), weight)).Cs
+        assert np.isfinite(Cs).all()
 
 
 def test_a_grid_by_itself_has_steps_of_half_a_decade_at_most(wine):
