@@ -12,9 +12,9 @@ point, ``p_i``, of which many may be tiny. With ``p'_i = (1 - w_i) p_i + w_i / K
 up to a residual r, that is ``q_i = p'_i (1 + e_i - <p'_i, e_i>)``. If no entry of the last bracket is below
 1/2, a direction of recession whose largest margin is one has ``-<r, d> = sum_ik s_i q_ik m_ik``, which is at
 least ``min_i s_i w_i / (2 K)``. But its length in the metric M of the intercept-only model is at most 1/2, as
-no logit of a row leaves an interval of length one, and ``|<r, d>|`` is at most ``||r||_{M^-1} / 2``. A residual
-below ``min_i s_i w_i / K`` hence excludes all directions, also those along which the search has come so far
-that nothing of them is left in the gradient. On the way to infinity no such q exists, wherever the point is.
+no logit of a row leaves an interval of length one, and ``|<r, d>|`` is at most ``||r||_{M^-1} / 2``. A
+residual below ``min_i s_i w_i / K`` hence excludes all directions, also those along which the search has come
+so far that nothing of them is left in the gradient. On the way to infinity no such q exists, wherever the point is.
 
 **A direction of recession** is what is left of the point itself less its projection on what changes the tight
 margins: the search has gone along it, and the margins that have grown are positive. Where others become
@@ -152,20 +152,22 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
     held = _of_all_rows(objective, phi, lambda m: m.counts & (m.tied | (m.probabilities > threshold)))
     of_tight = _HeldMargins(objective, held)
     size = float(np.linalg.norm(null.whiten(of_tight.gradient(phi))))
+
+    def is_noise(residual: Array) -> bool:
+        return float(np.linalg.norm(null.whiten(residual))) <= NOISE * size
+
     direction, whole = phi, largest_margin(objective, phi)
     for _ in range(MAX_HOLDS):
-        direction = direction - _conjugate_gradients(
-            of_tight.gradient,
-            of_tight.gradient(direction),
-            null,
-            lambda r: float(np.linalg.norm(null.whiten(r))) <= NOISE * size,
-            most,
-        )[0]
+        change, residual = _conjugate_gradients(
+            of_tight.gradient, of_tight.gradient(direction), null, is_noise, most
+        )
+        if not is_noise(residual):
+            return False
+        direction = direction - change
         largest = largest_margin(objective, direction)
         if not VANISHED * whole < largest < np.inf:
             return False
-        slack = ROUNDING * largest
-        negative = _of_all_rows(objective, direction, lambda m, slack=slack: m.shortfall > slack)
+        negative = _negative(objective, direction, ROUNDING * largest)
         if not negative.any():
             return True
         of_tight.held |= negative
@@ -191,6 +193,10 @@ class _HeldMargins:
         excess = np.where(self.held[:, rows], change - change[label, columns], 0.0)
         excess[label, columns] -= excess.sum(axis=0)
         return np.asarray(excess / self.held.shape[1])
+
+
+def _negative(objective: Objective, direction: Array, slack: float) -> Bools:
+    return _of_all_rows(objective, direction, lambda m: m.shortfall > slack)
 
 
 def _of_all_rows(objective: Objective, phi: Array, chosen: Callable[[Margins], Bools]) -> Bools:

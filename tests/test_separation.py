@@ -15,7 +15,9 @@ from problems import STORAGES, labels
 from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path, separation
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, recession, regularization_path, separation
+from smreg.design import DesignMatrix
+from smreg.objective import Objective, Sample
 
 INF = np.inf
 TENS = 100  # evaluations
@@ -180,13 +182,19 @@ def mixed(X, columns, rng):
 
 @pytest.mark.parametrize(
     ("storage", "is_soft", "tol"),
-    [("C", False, 1e-2), ("C", False, 1e-7), ("C", True, 1e-4), ("sparse", False, 1e-4), ("sparse", True, 1e-2)],
+    [
+        ("C", False, 1e-2),
+        ("C", False, 1e-7),
+        ("C", True, 1e-4),
+        ("sparse", False, 1e-4),
+        ("sparse", True, 1e-2),
+    ],
 )
 @pytest.mark.parametrize(("n", "p", "n_classes"), [(1500, 90, 6), (2500, 350, 7)])
 def test_hidden_separation_is_told_at_any_size_and_a_maximum_is_too(
     n, p, n_classes, tol, is_soft, storage, rng
 ):
-    """About 450 and 2,100 coordinates, each of the two features by itself, wherever the search has come to."""
+    """About 450 and 2,100 coordinates, either feature by itself, wherever the search has come to."""
     X, y = partly_separated(n, p, n_classes, rng, storage=storage, is_soft=is_soft)
     made, columns = STORAGES[storage], rng.choice(np.arange(2, p), 6, replace=False)
 
@@ -196,8 +204,27 @@ def test_hidden_separation_is_told_at_any_size_and_a_maximum_is_too(
     assert reason(made(X[:, 2:]), y, tol=tol) == "converged"
 
 
+def test_a_null_space_bears_a_diagonal_that_rounding_made_negative():
+    """A sum of squares that is zero but for rounding is that of a null direction: the first unit vector."""
+    null = recession._null_space(np.diag([-(2.0**-80), 1.0]))
+
+    np.testing.assert_array_equal(np.abs(null), [[1.0], [0.0]])
+
+
+@pytest.mark.parametrize(("numbers", "found"), [(0.0, None), (1e4, None), (1e9, True)])
+def test_linear_programs_keep_within_their_allowance(numbers, found, rng):
+    """Where that is used up nothing is said: a pivot with the first 500 rows takes 10,500 numbers."""
+    X = rng.normal(size=(1000, 20))
+    y = (X @ rng.normal(size=20) > 0).astype(np.int64)
+    sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
+    objective = Objective(DesignMatrix(X), sample, penalty=0.0, fit_intercept=True, single_row=True)
+
+    allowance = recession.Allowance(numbers)
+    assert recession.has_recession_direction(objective, np.eye(21), allowance) is found
+
+
 def test_what_is_not_decided_is_said(rng, monkeypatch):
-    """With no time for any linear program nor for a direction: of a problem that has a maximum it takes none."""
+    """With no time for a linear program or a direction: of a problem that has a maximum it takes none."""
     for name in ("MAX_SIZE", "MAX_PROGRAM"):
         monkeypatch.setattr(separation, name, 0)
     monkeypatch.setattr(separation, "is_direction_near", lambda *arguments: False)
