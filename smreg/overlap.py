@@ -14,7 +14,8 @@ up to a residual r, that is ``q_i = p'_i (1 + e_i - <p'_i, e_i>)``. If no entry 
 least ``min_i s_i w_i / (2 K)``. But its length in the metric M of the intercept-only model is at most 1/2, as
 no logit of a row leaves an interval of length one, and ``|<r, d>|`` is at most ``||r||_{M^-1} / 2``. A
 residual below ``min_i s_i w_i / K`` hence excludes all directions, also those along which the search has come
-so far that nothing of them is left in the gradient. On the way to infinity no such q exists, wherever the point is.
+so far that nothing of them is left in the gradient. On the way to infinity no such q exists, wherever the
+point is.
 
 **A direction of recession** is what is left of the point itself less its projection on what changes the tight
 margins: the search has gone along it, and the margins that have grown are positive. Where others become
@@ -95,7 +96,9 @@ def has_overlap(
         is_small,
         most,
     )
-    return is_small(residual) and max(objective.map_logits(smoothed.change, phi, step)) <= CHANGED
+    return is_small(residual) and all(
+        change <= CHANGED for change in objective.map_logits(smoothed.change, phi, step)
+    )
 
 
 class _Smoothed:
@@ -111,8 +114,9 @@ class _Smoothed:
         self.weights, self.target = objective.sample.weights, objective.sample.target
         used, K = self.weights > 0, len(objective.sample.priors)
         self.shares = np.zeros_like(self.weights)
-        self.shares[used] = np.minimum(smoothing / used.sum() / self.weights[used], MOST_SMOOTHING) / K
-        self.least = float((self.shares * self.weights)[used].min())
+        weighted = np.minimum(smoothing / used.sum(), MOST_SMOOTHING * self.weights[used]) / K
+        self.shares[used] = weighted / self.weights[used]
+        self.least = float(weighted.min())
 
     def probabilities(self, rows: slice, eta: Array) -> Array:
         """``p'``, of shape (K, n_rows)."""
