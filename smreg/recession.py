@@ -29,6 +29,19 @@ MOST_VIOLATED = 500  # constraints added to the linear program at a time
 MAX_ROUNDS, MAX_PIVOTS = 30, 5000  # linear programs, and pivots in each
 
 
+@dataclass
+class Allowance:
+    """What linear programs may still cost.
+
+    Attributes
+    ----------
+    numbers : float
+        Constraints times variables, summed over the pivots.
+    """
+
+    numbers: float
+
+
 @dataclass(frozen=True)
 class Margins:
     """By how much the logits of the labels exceed those of other classes, in one block of rows.
@@ -88,7 +101,9 @@ def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bo
     return worst <= slack * largest
 
 
-def is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: int) -> bool:
+def is_seen_from(
+    objective: Objective, phi: Array, max_size: int, max_program: int, allowance: Allowance
+) -> bool:
     """Whether a direction of recession is found where the margins that are tight at `phi` are zero.
 
     Sought are first directions that change one class, then all, in subspaces of at most `max_program`
@@ -111,7 +126,7 @@ def is_seen_from(objective: Objective, phi: Array, max_size: int, max_program: i
         for basis in _null_spaces(objective, products, space):
             is_empty = is_empty and basis.size == 0
             is_small = most is None and 0 < basis.shape[1] <= max_program
-            if is_small and has_recession_direction(objective, basis):
+            if is_small and has_recession_direction(objective, basis, allowance):
                 return True
         if is_empty:
             return False
@@ -187,7 +202,7 @@ def _null_space(products: Array) -> Array:
     """
     if not np.isfinite(products).all():
         return np.empty((len(products), 0))
-    root = np.sqrt(products.diagonal())
+    root = np.sqrt(np.maximum(products.diagonal(), 0.0))  # rounding makes some negative
     root = np.where(root > 0, root, 1.0)
     correlations = products / root / root[:, np.newaxis]
     with suppress(np.linalg.LinAlgError):  # much faster than eigenvalues
@@ -198,11 +213,11 @@ def _null_space(products: Array) -> Array:
     return np.asarray(linalg.qr(null / linalg.norm(null, axis=0), mode="economic")[0]) if null.size else null
 
 
-def has_recession_direction(objective: Objective, basis: Array) -> bool | None:
+def has_recession_direction(objective: Objective, basis: Array, allowance: Allowance) -> bool | None:
     """Whether there is a direction of recession in the space of a basis.
 
     Maximise the sum of all margins over a box, under constraints added where they are violated. None where
-    that takes too long, or its tolerance is not enough to tell.
+    that takes more than the allowance, or its tolerance is not enough to tell.
     """
     gain = basis.T @ _margin_sum(
         objective, np.zeros(basis.shape[0]), lambda m: (m.counts & ~m.tied).astype(float)
@@ -212,13 +227,18 @@ def has_recession_direction(objective: Objective, basis: Array) -> bool | None:
     gain /= linalg.norm(gain)
     constraints = np.empty((0, gain.size))
     for _ in range(MAX_ROUNDS):
+        numbers = (1 + len(constraints)) * gain.size  # in a pivot
+        pivots = int(min(allowance.numbers / numbers, MAX_PIVOTS))
+        if pivots == 0:
+            return None
         program = optimize.linprog(
             -gain,
             A_ub=-constraints,
             b_ub=np.zeros(len(constraints)),
             bounds=(-1, 1),
-            options={"maxiter": MAX_PIVOTS},
+            options={"maxiter": pivots},
         )
+        allowance.numbers -= program.nit * numbers
         if program.status != 0 or program.x is None:
             return None
         if gain @ program.x <= TOLERANCE:

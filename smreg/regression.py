@@ -365,7 +365,10 @@ class Problem:
         elif shared is not None:
             objective = self.objective(C, shared.objective)
 
-        watch = Watch(objective, None if isinstance(self._space, RowSpace) else self._varies(objective))
+        varies = None if isinstance(self._space, RowSpace) else self._varies(objective)
+        watch = Watch(
+            objective, varies, lambda: fisher.null_metric(objective, self._null_covariance(objective))
+        )
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             stop = False
@@ -400,9 +403,9 @@ class Problem:
 
         The third number is that of further evaluations.
         """
-        evaluations, before = 0, None
-        while (reason := watch.verdict(minimum, before)) == "undecided" and tol > FINEST:
-            tol, before = tol * FINER, minimum.point.x
+        evaluations = 0
+        while (reason := watch.verdict(minimum)) == "undecided" and tol > FINEST:
+            tol = tol * FINER
             begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
             further, more = self._search(objective, begin, None, tol, left, report)
             evaluations += more

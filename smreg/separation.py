@@ -36,8 +36,9 @@ gradient ``sum_i s_i (p_i - t_i) x_i'`` to zero to first order, and ``q = p + (d
 ``sum_i s_i (q_i - t_i) x_i' = 0``. If no two logits of a row change apart by one nat, q is positive, and
 the margins ``m_ik`` of any direction satisfy ``sum_ik s_i q_ik m_ik = 0``: all are zero where none is
 negative. On the way to infinity the step adds about a nat to some margin, however far the search has come.
-What is at hand is an estimate of Newton's step. The margins that it misses have grown until their gradient
-is small, so that they are not tight.
+An estimate of that step misses margins of whose gradient nothing is left. `smreg.overlap` makes it exact,
+and looks for a direction where there are too many coordinates for a linear program. What neither decides is
+said to be undecided: that there is a maximum is proved, never presumed.
 
 References
 ----------
@@ -52,8 +53,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.fisher import evaluation_cost
+from smreg.metric import Metric
 from smreg.objective import Objective
-from smreg.recession import has_recession_direction, is_complete, is_seen_from, largest_margin
+from smreg.overlap import has_overlap, is_direction_near
+from smreg.recession import Allowance, has_recession_direction, is_complete, is_seen_from
 from smreg.solver import Minimum
 
 Array = NDArray[np.float64]
@@ -61,14 +65,16 @@ Bools = NDArray[np.bool_]
 
 FIRST_LOOK = 40  # evaluations: most searches that end, end before; doubled after each look
 
-SUSPICIOUS = 0.01  # nats that a last Newton step still adds to some margin: 100 times the default tol
-# Where there are too many coordinates to look from the point, an estimate of that step is believed at a norm
-# of `NEAR`. From a larger one the way to the maximum is itself Newton's step; that to infinity is longer.
-NEAR, MOVED = 2.0**-20, 0.1
+# Passes over the rows, some and for each evaluation, to prove that there is a maximum or find a direction.
+PASSES, PASSES_PER_EVALUATION = 100, 2
+SMOOTHING, LEAST_SMOOTHING = 2.0**-20, 2.0**-40  # of the probabilities in that proof
 
 # Sizes up to which a subspace and a program in it are worth their time, in a look after so many evaluations.
 SIZE_PER_EVALUATION, PROGRAM_PER_EVALUATION = 16, 1
 MAX_SIZE, MAX_PROGRAM = 2000, 300
+# Pivots take some 2.5 ns for each number, constraints times variables, an evaluation 0.1 ns an operation: the
+# programs may take about as long as the search, but always a second or so.
+LEAST_NUMBERS, NUMBERS_PER_OPERATION = 2.0**29, 0.04
 
 
 class Watch:
@@ -81,11 +87,13 @@ class Watch:
     varies : ndarray of bool of shape (n_features,), or None
         Whether each column varies by more than its rounding; None where columns are not those of the user but
         computed, so that rounding breaks their ties.
+    null_metric : callable
+        Makes the metric of the intercept-only model.
     """
 
-    def __init__(self, objective: Objective, varies: Bools | None) -> None:
+    def __init__(self, objective: Objective, varies: Bools | None, null_metric: Callable[[], Metric]) -> None:
         self.objective, self.due_at, self.found = objective, FIRST_LOOK, False
-        self._varies = varies
+        self._varies, self._null_metric = varies, null_metric
         self._by_column: bool | None = None
         self._is_one_column = varies is not None and objective.design.n_features == 1
 
@@ -97,22 +105,19 @@ class Watch:
             self.found = self._is_seen(phi(), evaluations)
         return self.found
 
-    def verdict(self, minimum: Minimum, before: Array | None = None) -> str:
-        """Why the search ended: its own reason, "separation", or "undecided" if that is not excluded.
-
-        `before` is where the search ended at a larger tolerance.
-        """
+    def verdict(self, minimum: Minimum) -> str:
+        """Why the search ended: its own reason, "separation", or "undecided" if that is not excluded."""
         reason = minimum.reason
         if self.found:
             return "separation"
         if reason == "callback" or not np.isfinite(minimum.point.value):
             return reason
-        found = self._is_found_at(minimum, before)
+        found = self._is_found_at(minimum)
         if found:
             return "separation"
         return "undecided" if found is None and reason == "converged" else reason
 
-    def _is_found_at(self, minimum: Minimum, before: Array | None) -> bool | None:
+    def _is_found_at(self, minimum: Minimum) -> bool | None:
         """Whether the classes are separated, None where that is not decided.
 
         Where the search was cut short, no linear program is worth its time.
@@ -122,14 +127,26 @@ class Watch:
             return True
         if self._is_one_column or minimum.reason == "max_iter":
             return False
-        is_growing = largest_margin(self.objective, minimum.newton_step) > SUSPICIOUS
-        is_far = phi.size > MAX_SIZE and not self._is_near(minimum, before)
-        return is_separated(self.objective, phi, is_possible=is_growing or is_far)
+        most = PASSES + PASSES_PER_EVALUATION * self.objective.evaluations
+        at = self.objective, phi, self._null_metric()
+        if has_overlap(*at, minimum.metric, SMOOTHING, most):
+            return False
+        if phi.size > MAX_PROGRAM and is_direction_near(*at, most):
+            return True
+        allowance = self._allowance()
+        if is_seen_from(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
+            return True
+        if has_overlap(*at, minimum.metric, LEAST_SMOOTHING, most):
+            return False
+        if phi.size > MAX_PROGRAM:
+            return None
+        found = has_recession_direction(self.objective, np.eye(phi.size), allowance)
+        return is_direction_near(*at, most) or None if found is None else found
 
-    def _is_near(self, minimum: Minimum, before: Array | None) -> bool:
-        if before is None:
-            return minimum.point.norm <= NEAR
-        return largest_margin(self.objective, minimum.point.x - before) <= MOVED
+    def _allowance(self) -> Allowance:
+        """What linear programs may cost: in proportion to the search, but not less than a second."""
+        paid = self.objective.evaluations * evaluation_cost(self.objective)
+        return Allowance(LEAST_NUMBERS + NUMBERS_PER_OPERATION * paid)
 
     def _has_column(self) -> bool:
         if self._by_column is None:
@@ -144,19 +161,9 @@ class Watch:
         if self._is_one_column:
             return False
         size, program = SIZE_PER_EVALUATION * evaluations, PROGRAM_PER_EVALUATION * evaluations
-        return is_seen_from(self.objective, phi, min(size, MAX_SIZE), min(program, MAX_PROGRAM))
-
-
-def is_separated(objective: Objective, phi: Array, *, is_possible: bool) -> bool | None:
-    """Whether there is a direction of recession: as seen from `phi`, or where it is possible, from anywhere.
-
-    None where it is possible and would take too long to tell.
-    """
-    if is_seen_from(objective, phi, MAX_SIZE, MAX_PROGRAM):
-        return True
-    if not is_possible:
-        return False
-    return has_recession_direction(objective, np.eye(phi.size)) if phi.size <= MAX_PROGRAM else None
+        return is_seen_from(
+            self.objective, phi, min(size, MAX_SIZE), min(program, MAX_PROGRAM), self._allowance()
+        )
 
 
 def separating_columns(objective: Objective) -> Bools:

@@ -15,7 +15,9 @@ from problems import STORAGES, labels
 from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path, separation
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, recession, regularization_path, separation
+from smreg.design import DesignMatrix
+from smreg.objective import Objective, Sample
 
 INF = np.inf
 TENS = 100  # evaluations
@@ -158,16 +160,88 @@ def test_separation_in_a_combination_of_columns_is_told_beyond_the_size_of_the_l
     assert reason(sparse.csr_array(hidden(X, y, rng)), y) == "separation"
 
 
+def partly_separated(n, p, n_classes, rng, *, storage="C", is_soft=False):
+    """Two features, zero but in some rows of class 1 and at both borders of 0 and 1, hidden in others."""
+    X = rng.normal(size=(n, p)) * (rng.random((n, p)) < (0.1 if storage == "sparse" else 1.0))
+    y = labels(X @ rng.normal(size=(p, n_classes)) / np.sqrt(p), rng)
+    X[:, 0] = ((y == 1) & (rng.random(n) < 0.1)) * rng.uniform(0.5, 2.0, n)
+    X[:, 1] = np.select([y == 0, y == 1], [1.0, -1.0]) * np.abs(rng.normal(size=n))
+    T = np.eye(n_classes)[y]
+    if is_soft:
+        rows = (X[:, 0] == 0) & (y > 1)
+        T[rows] = (T[rows] + rng.dirichlet(np.ones(n_classes), rows.sum())) / 2
+    return X, T if is_soft else y
+
+
+def mixed(X, columns, rng):
+    """The same in other coordinates, in which no column shows what some combination does."""
+    X = X.copy()
+    X[:, columns] = X[:, columns] @ rng.normal(size=(len(columns), len(columns)))
+    return X
+
+
+@pytest.mark.parametrize(
+    ("storage", "is_soft", "tol"),
+    [
+        ("C", False, 1e-2),
+        ("C", False, 1e-7),
+        ("C", True, 1e-4),
+        ("sparse", False, 1e-4),
+        ("sparse", True, 1e-2),
+    ],
+)
+@pytest.mark.parametrize(("n", "p", "n_classes"), [(1500, 90, 6), (2500, 350, 7)])
+def test_hidden_separation_is_told_at_any_size_and_a_maximum_is_too(
+    n, p, n_classes, tol, is_soft, storage, rng
+):
+    """About 450 and 2,100 coordinates, either feature by itself, wherever the search has come to."""
+    X, y = partly_separated(n, p, n_classes, rng, storage=storage, is_soft=is_soft)
+    made, columns = STORAGES[storage], rng.choice(np.arange(2, p), 6, replace=False)
+
+    for feature in (0, 1):
+        rotated = mixed(np.delete(X, 1 - feature, axis=1), np.append(columns - 1, 0), rng)
+        assert reason(made(rotated), y, tol=tol) == "separation"
+    assert reason(made(X[:, 2:]), y, tol=tol) == "converged"
+
+
+def test_a_null_space_bears_a_diagonal_that_rounding_made_negative():
+    """A sum of squares that is zero but for rounding is that of a null direction: the first unit vector."""
+    null = recession._null_space(np.diag([-(2.0**-80), 1.0]))
+
+    np.testing.assert_array_equal(np.abs(null), [[1.0], [0.0]])
+
+
+@pytest.mark.parametrize(("numbers", "found"), [(0.0, None), (1e4, None), (1e9, True)])
+def test_linear_programs_keep_within_their_allowance(numbers, found, rng):
+    """Where that is used up nothing is said: a pivot with the first 500 rows takes 10,500 numbers."""
+    X = rng.normal(size=(1000, 20))
+    y = (X @ rng.normal(size=20) > 0).astype(np.int64)
+    sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
+    objective = Objective(DesignMatrix(X), sample, penalty=0.0, fit_intercept=True, single_row=True)
+
+    allowance = recession.Allowance(numbers)
+    assert recession.has_recession_direction(objective, np.eye(21), allowance) is found
+
+
 def test_what_is_not_decided_is_said(rng, monkeypatch):
-    """With no time for any linear program: of a problem that has a maximum it takes none."""
-    monkeypatch.setattr(separation, "MAX_SIZE", 0)
-    monkeypatch.setattr(separation, "MAX_PROGRAM", 0)
+    """With no time for a linear program or a direction: of a problem that has a maximum it takes none."""
+    for name in ("MAX_SIZE", "MAX_PROGRAM"):
+        monkeypatch.setattr(separation, name, 0)
+    monkeypatch.setattr(separation, "is_direction_near", lambda *arguments: False)
     X, y = many_coordinates(rng, p=20, n_classes=3)
 
     assert reason(X, y) == "converged"
     with pytest.warns(ConvergenceWarning, match=r"may be separated.*: not decided.*finite value"):
         model = SoftmaxRegression(C=INF).fit(hidden(X, y, rng), y)
     assert (model.converged_, model.solution_.reason) == (False, "undecided")
+
+
+def test_without_any_time_nothing_is_called_converged(rng, monkeypatch):
+    """That there is a maximum is proved, or it is not known."""
+    for name in ("MAX_SIZE", "MAX_PROGRAM", "PASSES", "PASSES_PER_EVALUATION"):
+        monkeypatch.setattr(separation, name, 0)
+
+    assert reason(*many_coordinates(rng, p=20, n_classes=3)) == "undecided"
 
 
 @pytest.mark.parametrize("dummies", [1, 20])
