@@ -137,7 +137,7 @@ def minimize(
     phi = rows.coordinates(state)
     value, gradient = objective(phi)
     point = Point(phi, value, gradient, gradient, norm)
-    return Minimum(point, np.zeros_like(phi), reason, iterations, rows.products + 1, refreshes=0)
+    return Minimum(point, reason, iterations, rows.products + 1, refreshes=0)
 
 
 @dataclass(frozen=True)

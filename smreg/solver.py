@@ -138,8 +138,6 @@ class Minimum:
     point : Point
         The last accepted point, with the gradient's norm in the metric of the Hessian, or after a Newton step
         that ended the search an estimate from above.
-    newton_step : ndarray of shape (D,)
-        An estimate of Newton's step from there.
     reason : {"converged", "max_iter", "callback", "rounding"}
         What ended the search; "rounding": floating point allows no further progress.
     iterations, evaluations, refreshes : int
@@ -149,7 +147,6 @@ class Minimum:
     """
 
     point: Point
-    newton_step: Array
     reason: str
     iterations: int
     evaluations: int
@@ -523,8 +520,6 @@ class _Search:
             if self.renew(point, math.inf, exact=True):
                 point = self.measured(point)
             point = replace(point, norm=self.newton_step(point)[0])
-        known = point.x is self.looked_at
-        step = -self.metric.unwhiten(self.seen[1] if known else point.whitened)
         counts = self.iterations, self.evaluations, self.refreshes
         is_exact = self.refreshes > 0 and self.level == len(self.renewals) - 1 and not self.is_damped
-        return Minimum(point, step, reason, *counts, self.metric if is_exact else None)
+        return Minimum(point, reason, *counts, self.metric if is_exact else None)

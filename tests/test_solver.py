@@ -490,16 +490,6 @@ def test_a_metric_that_is_called_the_hessian_is_believed():
     assert (minimum.evaluations, minimum.refreshes) == (2, 1)
 
 
-def test_the_newton_step_that_is_returned_leads_to_the_minimum():
-    """Of a quadratic, from the start: conjugate gradients leave an eighth of ``g' H^-1 g`` at most."""
-    function, _, optimum = quadratic()
-    metric = cholesky_metric(np.diag([1.0, 4.0, 9.0]))
-    minimum = minimize(function, np.zeros(3), metric, tol=1e-12, max_iter=0)
-
-    left = minimum.point.x + minimum.newton_step - optimum
-    assert left @ HESSIAN @ left <= 1 / 8 * (optimum @ HESSIAN @ optimum)
-
-
 @pytest.mark.parametrize("factor", [1.0, *WRONG.values()])
 @pytest.mark.parametrize("warm", [False, True])
 def test_no_end_is_worse_than_the_start(factor, warm):
