@@ -449,9 +449,12 @@ def gram(
         mean = objective.mean * unit
         return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
 
-    def block(rows: slice) -> Array:
+    def block(rows: slice) -> tuple[Array, Array]:
         z = objective.standardised(rows)[:p]
-        half = (z if combinations is None else combinations.T @ z) * np.sqrt(weights[rows])
-        return _gram(half)
+        z = z if combinations is None else combinations.T @ z
+        return _gram(z * np.sqrt(weights[rows])), z @ weights[rows]
 
-    return sum_of(design.map(block, p, dense=True))
+    products, means = (sum_of(part) for part in zip(*design.map(block, p, dense=True), strict=True))
+    if objective.fit_intercept:  # the rounding of means that are far from zero
+        products -= np.outer(means, means)
+    return products
