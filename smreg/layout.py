@@ -1,6 +1,7 @@
 """Coefficients of all classes, and which classes take part in a fit."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from smreg.objective import Sample
 from smreg.validation import Targets
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 # Logit of a class without weight. The other classes' logits sum to zero, so that the largest is at
 # least zero and the probability of this class is below exp(-300), and at a temperature of 10 below 1e-13.
@@ -24,6 +26,14 @@ class Regression:
 
     coef: Array
     intercept: Array
+
+    def in_precision(self, dtype: Any) -> tuple[Floats, Floats]:
+        """Coefficients and intercepts of that type, or where it cannot hold them as they are."""
+        with np.errstate(over="ignore"):
+            coef, intercept = self.coef.astype(dtype), self.intercept.astype(dtype)
+        if np.isfinite(coef).all() and np.isfinite(intercept).all():
+            return coef, intercept
+        return self.coef, self.intercept
 
 
 @dataclass(frozen=True)

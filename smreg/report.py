@@ -15,11 +15,8 @@ Array = NDArray[np.floating[Any]]
 
 def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
     """Coefficients and intercepts, in the precision of X, or where that cannot hold them in float64."""
-    with np.errstate(over="ignore"):
-        coef, intercept = regression.coef.astype(dtype), regression.intercept.astype(dtype)
-    if np.isfinite(coef).all() and np.isfinite(intercept).all():
-        return {"coef_": coef, "intercept_": intercept}
-    return {"coef_": regression.coef, "intercept_": regression.intercept}
+    coef, intercept = regression.in_precision(dtype)
+    return {"coef_": coef, "intercept_": intercept}
 
 
 class Report:

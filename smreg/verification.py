@@ -18,7 +18,6 @@ from scipy import special
 from smreg.design import DesignMatrix, predictors, sum_of
 from smreg.layout import Regression
 from smreg.regression import OnIteration, Problem
-from smreg.report import fitted_attributes
 from smreg.solution import Solution
 
 Array = NDArray[np.float64]
@@ -96,8 +95,8 @@ def _agrees(
 
 def _kept(regression: Regression, dtype: Any) -> Regression:
     """The coefficients in the precision in which they are kept."""
-    kept = fitted_attributes(regression, dtype)
-    return Regression(kept["coef_"].astype(np.float64), kept["intercept_"].astype(np.float64))
+    coef, intercept = regression.in_precision(dtype)
+    return Regression(coef.astype(np.float64), intercept.astype(np.float64))
 
 
 def verified_parts(
