@@ -47,7 +47,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     For each `l1_ratio` the path of C is followed from strong to weak regularisation, on all data and on the
     training part of each fold side by side: the solution on all data, and the metric in which it was found,
-    are where the folds begin. The choice is that of ``GridSearchCV(SoftmaxRegression(), {"C": Cs})``.
+    are where the folds begin. Without a penalty, where there may be many solutions or none, they are fitted
+    by themselves. The choice is that of ``GridSearchCV(SoftmaxRegression(), {"C": Cs})``.
 
     Parameters
     ----------

@@ -9,6 +9,10 @@ is a curve beside that of the whole, and only its deviation must be guessed.
 **Order.** A part waits for the whole at its C and for itself at the C before, and for nothing else: in
 several threads the whole goes ahead.
 
+**Without a penalty** there may be many solutions, or none, and what is found depends on where the search
+begins, and in which metric. Beside the whole it would have learnt from the rows that it is to be scored on: a
+part is then solved by itself.
+
 References
 ----------
 J. Friedman, T. Hastie and R. Tibshirani, Regularization Paths for Generalized Linear Models via Coordinate
@@ -129,8 +133,8 @@ def follow(
 ) -> Iterator[tuple[Fit, list[Fit]]]:
     """Solve a problem, and parts of it, for one C after the other.
 
-    The parts begin beside the solution of the whole, in the last metric of its search. Meanwhile the whole is
-    solved for the next C.
+    The parts begin beside the solution of the whole, in the last metric of its search, or without a penalty
+    by themselves. Meanwhile the whole is solved for the next C.
 
     Parameters
     ----------
@@ -156,7 +160,7 @@ def follow(
     def lead(C: float, before: Future[Step] | None) -> Step:
         trail = before.result().trail if before else Trail(problem.spread)
         shared, start = None, trail.guess(C)
-        if parts and l1_ratio == 0:
+        if parts and l1_ratio == 0 and problem.penalty(C) > 0:
             fit, shared = problem.solve_for_parts(C, SHARED_COST, start=start, tol=tol, max_iter=max_iter)
         else:
             fit = problem.solve(C, start=start, **options)
@@ -164,8 +168,9 @@ def follow(
 
     def beside(part: Problem, C: float, leader: Future[Step], before: Future[Step] | None) -> Step:
         whole, trail = leader.result(), before.result().trail if before else Trail(problem.spread)
-        start = trail.guess_beside(whole.trail, C)
-        fit = part.solve(C, start=start, shared=whole.shared, **options)
+        start = trail.guess_beside(whole.trail, C) if part.penalty(C) > 0 else None
+        shared = None if start is None else whole.shared
+        fit = part.solve(C, start=start, shared=shared, **options)
         return Step(fit, trail.added(C, fit[0]))
 
     def begin() -> Iterator[tuple[Future[Step], list[Future[Step]]]]:

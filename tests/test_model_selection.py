@@ -389,6 +389,45 @@ def test_where_a_score_is_not_defined_for_want_of_a_class_scorer_class_and_fold_
         model.score(X[test], y[test])
 
 
+# -- what the folds are told
+
+
+@pytest.mark.parametrize("p", [25, 40, 200], ids=["some folds separated", "all separated", "wide"])
+@pytest.mark.parametrize("Cs", [[np.inf], [0.1, np.inf]], ids=["alone", "after a ridge"])
+def test_without_a_penalty_a_fold_knows_nothing_of_what_it_is_scored_on(rng, p, Cs):
+    """Where there are many solutions, or none, the one that is found depends on where the search begins.
+
+    Labels that no feature tells are known to one in three, by models that are those of the training parts
+    alone to rounding, which the end of a search without a minimum multiplies: 1e-6 of what they say.
+    """
+    X, y = rng.normal(size=(60, p)), np.arange(60) % 3
+    cv = list(StratifiedKFold(5).split(X, y))
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        model = SoftmaxRegressionCV(Cs, cv=cv, scoring="accuracy").fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        alone = [SoftmaxRegression(np.inf).fit(X[train], y[train]) for train, _ in cv]
+
+    for k, (fit, (_, test)) in enumerate(zip(alone, cv, strict=True)):
+        coef = model.coefs_paths_[k, 0, -1, :, :-1]
+        assert_allclose(coef, fit.coef_, rtol=0, atol=1e-6 * np.abs(fit.coef_).max())
+        assert model.cv_results_["score"][-5:][k] == fit.score(X[test], y[test])
+
+
+def test_without_a_penalty_the_folds_of_wide_data_have_the_least_norm(rng):
+    """Soft targets are met exactly by many; the least of them is in the row space of the training part.
+
+    Both minima are exact to tol, and the condition of the rows is below 2**4.
+    """
+    X, votes = rng.normal(size=(60, 200)), rng.dirichlet([2, 2, 2], size=60)
+    cv = list(KFold(5).split(X))
+    model = SoftmaxRegressionCV([0.1, np.inf], cv=cv, tol=TIGHT).fit(X, votes)
+
+    for k, (train, _) in enumerate(cv):
+        alone = SoftmaxRegression(np.inf, tol=TIGHT).fit(X[train], votes[train])
+        assert_allclose(model.coefs_paths_[k, 0, -1, :, :-1], alone.coef_, rtol=0, atol=2**4 * TIGHT)
+
+
 # -- training parts without a class
 
 
