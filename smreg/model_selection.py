@@ -72,7 +72,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         l1_ratio, whose mean is within one standard error of it.
     temperature : float or "cv", default=1.0
         Divisor of the logits in `predict_proba`. "cv" fits it to the logits that the folds' models of the
-        chosen C give to their test parts: no data are held back for it, and none are used twice.
+        chosen C give to their test parts: no data are held back for it, and none are used twice. A number
+        that is set after `fit` counts in `predict_proba` from then on, as for `SoftmaxRegression`.
     refit : bool, default=True
         Whether the coefficients are those of all data; else the mean of the folds' coefficients.
     class_weight : dict, "balanced" or None, default=None
@@ -94,7 +95,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     C_, l1_ratio_ : float
         Those chosen.
     temperature_ : float
-        That of `predict_proba`.
+        That of `fit`, and of `predict_proba` unless another number is set or given there.
     Cs_ : ndarray of shape (n_Cs,)
         All that were tried, increasing.
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
@@ -389,7 +390,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     def _divisor(self, temperature: float | None) -> float:
         check_is_fitted(self)
-        return family.check_temperature(self.temperature_ if temperature is None else temperature)
+        if temperature is None:
+            temperature = self.temperature_ if self.temperature == "cv" else self.temperature
+        return family.check_temperature(temperature)
 
 
 def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:

@@ -600,6 +600,22 @@ def test_a_temperature_that_is_given_counts_in_the_scores(wine):
     assert_allclose(model.predict_proba(X), search.predict_proba(X), rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize("fitted", [1.0, "cv"])
+def test_a_temperature_that_is_set_after_the_fit_is_that_of_the_probabilities(wine, fitted):
+    """As for `SoftmaxRegression`, so that what `fit_temperature` has found can be set."""
+    X, y = wine
+    model = SoftmaxRegressionCV([0.1], temperature=fitted).fit(X, y)
+    plain = SoftmaxRegression(C=0.1).fit(X, y)
+    for name in ("predict_proba", "predict_log_proba"):
+        expected = getattr(model, name)(X, temperature=4.0)
+        model.set_params(temperature=4.0)
+        assert_array_equal(getattr(model, name)(X), expected)
+        plain.set_params(temperature=4.0)
+        assert_array_equal(getattr(plain, name)(X), getattr(plain, name)(X, temperature=4.0))
+        before = model.set_params(temperature=fitted)
+        assert_array_equal(getattr(before, name)(X), getattr(model, name)(X, temperature=model.temperature_))
+
+
 def test_a_temperature_from_soft_targets_and_from_samples_tested_more_than_once(wine, rng):
     X, y = wine
     T = 0.6 * np.eye(3)[y] + 0.4 * rng.dirichlet(np.ones(3), len(y))
