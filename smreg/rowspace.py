@@ -34,7 +34,7 @@ MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition 
 PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
 NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
 MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
-MAX_SIDE = 5000  # rows up to which that is done for the sake of the least norm: a square of them is made
+MAX_PROJECTION = 2**28  # ``p n^2`` up to which that is done for the sake of the least norm, whatever it saves
 MAX_RATIO = 2.0**28  # logits then lose 2**-24 at most
 SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
@@ -46,7 +46,7 @@ def is_wide(design: DesignMatrix, weights: Array, n_classes: int, *, penalised: 
     Without a penalty the coefficients of least norm are in the row space, which then is worth more.
     """
     n, p = int(np.count_nonzero(weights)), design.n_features
-    if not penalised and n < p and n <= MAX_SIDE and n * p <= MAX_DENSE:
+    if not penalised and n < p and p * n**2 <= MAX_PROJECTION:
         return True
     cost = 2 * p * n**2 + 20 * n**3
     return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * design.numbers_per_row * n_classes)
