@@ -64,13 +64,17 @@ ARMIJO = 1e-4  # part of the slope by which a step must lower the objective
 MAX_HALVINGS = 30
 SMALLEST = 1e-200  # divisor
 LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
+MAX_RATIO = 2.0**44  # of a mean square to the penalty: what G has in smaller columns is then left 8 bits
 ROUNDING = 2.0**-46  # relative error of values
 
 
 def applies(objective: Objective) -> bool:
-    """Whether X is sparse with fewer rows than columns, and there is a penalty."""
+    """Whether X is sparse with fewer rows than columns, and there is a penalty that rounding does not hide."""
     design = objective.design
     if not design.is_sparse or objective.penalty == 0 or design.n_samples >= design.n_features:
+        return False
+    largest = float(np.hypot(objective.mean, objective.spread).max(initial=0.0))
+    if largest > math.sqrt(MAX_RATIO * objective.penalty):
         return False
     return 1 / LARGEST < float(np.abs(design.X.data).max(initial=0.0)) < LARGEST
 
@@ -319,7 +323,7 @@ class _Model:
         for _ in range(MAX_CONJUGATE):
             off = r / mu
             missing = float(np.vdot(off, self.information(off))) / 2
-            decrease = self.decrease(self.step(dual, predictors, constant))
+            decrease = max(self.decrease(self.step(dual, predictors, constant)), 0.0)
             sufficient = missing <= ENOUGH * decrease or 2 * (decrease + missing) <= tol**2
             if sufficient:
                 break
@@ -340,7 +344,7 @@ class _Model:
         # without the residual of the recurrence, which rounding lets drift
         off = step.predictors + step.intercept + constant + w
         missing = float(np.vdot(off, self.information(off))) / 2
-        norm = math.sqrt(2 * max(self.decrease(step) + missing, 0.0))
+        norm = math.sqrt(2 * (max(self.decrease(step), 0.0) + missing))  # not a difference that drowns
         return replace(step, norm=norm if sufficient else math.inf)
 
     def step(self, dual: Array, predictors: Array, constant: Array) -> _Step:

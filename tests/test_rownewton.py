@@ -301,3 +301,33 @@ def test_a_fit_at_a_tight_tolerance_is_not_led_away_by_the_rounding_of_a_last_st
 
     assert stored.converged_
     assert np.sqrt(squared) <= 1e-8 + 1e-10
+
+
+@pytest.mark.parametrize("exponent", [0, 3, 5, 6, 8, 15, 100])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_column_in_a_huge_unit_among_words_hides_none_of_them(n_classes, exponent, rng):
+    """Its square times the inverse penalty is beyond float64's digits: the fit was called converged where it
+    began. Dense X is solved in another way; both excesses are at most ``tol**2``.
+    """
+    X, y = texts(rng, n_classes)
+    X = np.column_stack([X, 10.0**exponent * rng.normal(size=len(X))])
+    dense, stored = (SoftmaxRegression(tol=1e-6).fit(Z, y) for Z in (X, sparse.csr_array(X)))
+
+    assert dense.converged_
+    assert stored.converged_
+    assert stored.solution_.objective == pytest.approx(dense.solution_.objective, abs=1e-12)
+
+
+def test_a_rise_of_the_model_that_rounding_makes_is_no_norm_of_zero(rng):
+    """The model of a column of 1e8 and its bound are of order 1e33, and their difference was zero."""
+    X, y = texts(rng, 3)
+    X = np.column_stack([X, 1e8 * rng.normal(size=len(X))])
+    weights = np.full(len(y), 1 / len(y))
+    sample = Sample(y, weights, np.bincount(y, weights))
+    objective = Objective(
+        DesignMatrix(sparse.csr_array(X)), sample, penalty=1 / len(y), fit_intercept=True, single_row=False
+    )
+    rows = rownewton._Rows(objective)
+    step = rownewton._Model(rows, rows.state_at(objective.start()), rows.penalty).minimised(1e-6)
+
+    assert step.norm > 1e-6
