@@ -69,7 +69,7 @@ ROUNDING = 2.0**-46  # relative error of values
 
 
 def applies(objective: Objective) -> bool:
-    """Whether X is sparse with fewer rows than columns, and there is a penalty that rounding does not hide."""
+    """Whether X is sparse with fewer rows than columns, and there is a penalty above its rounding."""
     design = objective.design
     if not design.is_sparse or objective.penalty == 0 or design.n_samples >= design.n_features:
         return False
