@@ -75,6 +75,7 @@ FIRST_SOFTENING, MAX_SOFTENING, LEAST_SOFTENING = 0.1, 0.4, 0.01
 GOOD = 0.4
 
 RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more
+RISE = 2.0**-30  # of F near one: what its rounding may be where means are 1e6 spreads from zero
 PROGRESS = 0.75  # part of the norm that a step may leave there
 PATIENCE = 50  # steps in which F or the lowest norm must fall by as much as is of account
 ROUNDING = 2.0**-50  # of F, and of a gap
@@ -202,7 +203,7 @@ def minimize(
     Returns
     -------
     Minimum
-        Never worse than the start.
+        Never worse than the start, but for the rounding of F.
     """
     search, point, iterations, reason = _Search(net, tol), start, 0, ""
     while True:
@@ -328,7 +329,8 @@ class _Search:
             self.evaluations += 1
             change = trial.value - point.value
             slope = float(np.vdot(point.gradient, theta - point.theta)) + net.penalty(theta) - penalty
-            if blind or change <= SUFFICIENT * slope:
+            is_rounding = blind and change <= RISE * max(1.0, abs(point.value))
+            if is_rounding or change <= SUFFICIENT * slope:
                 self.adapt(length, change, slope)
                 return Point(net.canonical(theta), trial.value, trial.gradient)
             shorter = 0.5 * slope / (slope - change) if slope < change < math.inf else 0.0

@@ -238,7 +238,8 @@ def _conjugate_gradients(
         squared = float(residual @ steepest)
         direction = steepest + squared / before * direction
         of_direction = product(direction)
-        curvature = float(direction @ of_direction)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step along what hardly curves
+            curvature = float(direction @ of_direction)
         if not 0 < curvature < np.inf:
             break
         solution = solution + squared / curvature * direction

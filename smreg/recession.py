@@ -217,14 +217,17 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
     """Whether there is a direction of recession in the space of a basis.
 
     Maximise the sum of all margins over a box, under constraints added where they are violated. None where
-    that takes more than the allowance, or its tolerance is not enough to tell.
+    that takes more than the allowance, its tolerance is not enough to tell, or the sum is not finite.
     """
     gain = basis.T @ _margin_sum(
         objective, np.zeros(basis.shape[0]), lambda m: (m.counts & ~m.tied).astype(float)
     )
-    if not np.linalg.norm(gain) > TOLERANCE:  # nor where it is no number
+    size = float(np.linalg.norm(gain))
+    if not np.isfinite(size):
+        return None
+    if size <= TOLERANCE:
         return False
-    gain /= linalg.norm(gain)
+    gain /= size
     constraints = np.empty((0, gain.size))
     for _ in range(MAX_ROUNDS):
         numbers = (1 + len(constraints)) * gain.size  # in a pivot

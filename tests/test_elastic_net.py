@@ -18,7 +18,7 @@ from sklearn.preprocessing import scale
 
 from smreg import SoftmaxRegression, fisher, quadratic, working
 from smreg.design import DesignMatrix
-from smreg.elastic_net import ElasticNet
+from smreg.elastic_net import ElasticNet, Step, _Search
 from smreg.metric import JITTER
 from smreg.objective import Objective, Sample
 from smreg.regression import Problem
@@ -219,6 +219,18 @@ def test_hard_problems_converge_in_tens_of_evaluations(make, l1_ratio, rng):
     assert model.converged_
     assert model.solution_.evaluations <= 60
     assert 0 <= model.solution_.suboptimality <= 0.5e-8
+
+
+def test_a_step_that_is_longer_than_its_norm_says_is_not_taken_for_rounding(table):
+    """The norm is too small to change F by more than rounding, while the step makes F rise: 2**-30."""
+    elastic_net = net(*table, C=1e6)
+    start = elastic_net.at(np.zeros(elastic_net.shape))
+    direction = np.sign(start.gradient)
+
+    reached = _Search(elastic_net, 1e-6).follow(start, Step(direction, direction, norm=1e-9))
+
+    assert elastic_net.at(direction).value > start.value + 0.1
+    assert reached is None or reached.value <= start.value + 2.0**-30 * max(1.0, start.value)
 
 
 def test_the_excess_of_a_fit_that_sampled_rows_is_within_its_gap(rng):

@@ -223,6 +223,30 @@ def test_linear_programs_keep_within_their_allowance(numbers, found, rng):
     assert recession.has_recession_direction(objective, np.eye(21), allowance) is found
 
 
+@pytest.mark.parametrize("weight", [1e200, 1e300])
+def test_a_row_that_outweighs_all_others_overflows_nowhere(weight, rng):
+    """The suite takes NumPy's warnings for errors.
+
+    At the priors two classes of 20 rows have a share of ``20 / weight`` each, of which the entropy is below
+    the bound; the minimum is below that.
+    """
+    X, y, weights = rng.normal(size=(60, 3)), np.arange(60) % 3, np.ones(60)
+    weights[3] = weight
+
+    model = SoftmaxRegression(C=np.inf).fit(X, y, sample_weight=weights)
+
+    assert np.isfinite(model.coef_).all()
+    assert model.solution_.objective <= 60 * np.log(weight) / weight
+
+
+def test_a_separated_row_near_the_largest_number_is_told(rng):
+    """Sums of margins overflow: no linear program is asked for more than the point itself shows."""
+    X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
+    X[7, 1] = 1e308
+
+    assert reason(X, y) in ("separation", "undecided")
+
+
 def test_what_is_not_decided_is_said(rng, monkeypatch):
     """With no time for a linear program or a direction: of a problem that has a maximum it takes none."""
     for name in ("MAX_SIZE", "MAX_PROGRAM"):
