@@ -20,9 +20,10 @@ from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from smreg import SoftmaxRegression, cross_entropy, solver
+from smreg import SoftmaxRegression, cross_entropy
 from smreg.family import fisher_information, gradient
-from smreg.metric import Metric, inverse_factor
+from smreg.optimize import solver
+from smreg.optimize.metric import Metric, inverse_factor
 from smreg.plots import class_colours
 
 HERE = Path(__file__).parent

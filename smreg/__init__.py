@@ -2,13 +2,13 @@
 
 from importlib.metadata import version as _version
 
-from smreg.calibration import TemperatureScaling
-from smreg.estimator import SoftmaxRegression
+from smreg.calibration.study import CalibrationStudy, calibration_study
+from smreg.calibration.temperature_scaling import TemperatureScaling
+from smreg.estimators.estimator import SoftmaxRegression
+from smreg.estimators.model_selection import SoftmaxRegressionCV
+from smreg.estimators.path import RegularizationPath, regularization_path
 from smreg.family import cross_entropy, log_softmax, softmax
-from smreg.model_selection import SoftmaxRegressionCV
-from smreg.path import RegularizationPath, regularization_path
-from smreg.study import CalibrationStudy, calibration_study
-from smreg.temperature import TemperatureFit, fit_temperature
+from smreg.temperature.scaling import TemperatureFit, fit_temperature
 
 __version__ = _version("smreg")
 

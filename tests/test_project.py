@@ -39,6 +39,26 @@ def test_the_paths_that_the_readme_names_exist():
         assert (ROOT / path).exists(), path
 
 
+def test_the_paths_that_the_page_for_contributors_names_exist():
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    links = re.findall(r"\]\(\.\./([^)]+)\)", page)
+    paths = re.findall(r"`((?:smreg|tests|examples)/[\w/.]+)`", page)
+
+    assert len(links) + len(paths) > 25
+    for path in links + paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_whoever_contributes_finds_each_name_where_the_page_says():
+    """A line of its table names a file and, after a comma, what is there."""
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`(smreg/[\w/]+\.py)`, `([\w.]+)`", page)
+
+    assert len(named) > 5
+    for path, name in named:
+        assert re.search(rf"(def|class) {name.split('.')[-1]}\b", (ROOT / path).read_text()), (path, name)
+
+
 @pytest.mark.slow
 def test_the_quickstart_prints_what_the_readme_shows_and_saves_its_picture(capsys, tmp_path):
     """Word for word, but for numbers (another machine's seconds, another libm's digits) and the path."""

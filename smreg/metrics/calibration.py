@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from smreg.data.validation import warn_of_sampling_weights
 from smreg.metrics.bins import Binned, Binning
 from smreg.metrics.predictions import Kind, Predictions, check_kind, check_predictions
-from smreg.validation import warn_of_sampling_weights
 
 Array = NDArray[np.floating[Any]]
 Strategy = Literal["uniform", "quantile"]

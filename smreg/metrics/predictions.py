@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length
 
-from smreg.validation import Targets, check_sample_weight, targets_of_columns
+from smreg.data.validation import Targets, check_sample_weight, targets_of_columns
 
 Array = NDArray[np.floating[Any]]
 Kind = Literal["confidence", "classwise"]

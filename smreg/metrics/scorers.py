@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
+from smreg.data.validation import check_sample_weight, check_soft_targets, is_soft
 from smreg.metrics.calibration import calibration_error
 from smreg.metrics.smooth import smooth_calibration_error
-from smreg.validation import check_sample_weight, check_soft_targets, is_soft
 
 
 class _Scorer(BaseEstimator):  # type: ignore[misc]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from smreg.model_selection import SoftmaxRegressionCV
+from smreg.estimators.model_selection import SoftmaxRegressionCV
 
 
 def check_cv(estimator: Any) -> None:

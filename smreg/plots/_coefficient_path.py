@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from smreg.model_selection import SoftmaxRegressionCV
-from smreg.path import RegularizationPath
+from smreg.estimators.model_selection import SoftmaxRegressionCV
+from smreg.estimators.path import RegularizationPath
 from smreg.plots._checks import check_cv, check_increasing, check_shape
 from smreg.plots._style import (
     AXIS_OF_C,

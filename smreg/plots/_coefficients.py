@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from smreg.estimator import SoftmaxRegression
+from smreg.estimators.estimator import SoftmaxRegression
 from smreg.plots._checks import check_shape
 from smreg.plots._style import (
     INK,

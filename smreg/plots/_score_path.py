@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from smreg.model_selection import SoftmaxRegressionCV
+from smreg.estimators.model_selection import SoftmaxRegressionCV
 from smreg.plots._checks import check_cv, check_increasing, check_index, check_shape
 from smreg.plots._style import AXIS_OF_C, CHOSEN, INK, colours, legend, log_axis, name_axes, panels, places
 

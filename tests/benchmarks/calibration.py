@@ -33,7 +33,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from smreg import softmax
 from smreg.metrics import calibration_error, reliability_table, smooth_calibration_error
-from smreg.temperature import fit_temperature
+from smreg.temperature.scaling import fit_temperature
 
 ROUNDS, SAMPLES = 3, 1000
 TEMPERATURE = 2.0  # of the logits that are drawn

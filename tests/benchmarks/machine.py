@@ -28,9 +28,9 @@ from environment import describe, pinned
 from numpy.typing import NDArray
 
 from smreg import SoftmaxRegression
-from smreg.design import DesignMatrix
-from smreg.objective import Objective, Sample
-from smreg.threads import row_threads
+from smreg.data.design import DesignMatrix
+from smreg.data.threads import row_threads
+from smreg.objective.cross_entropy import Objective, Sample
 
 Array = NDArray[np.float64]
 Call = Callable[[], Any]

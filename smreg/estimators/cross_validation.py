@@ -1,0 +1,363 @@
+"""Cross-validation along the path: folds, the fits to them, and their scores."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import process_routing
+
+from smreg.data.design import DesignMatrix
+from smreg.data.threads import IN_TURN
+from smreg.data.validation import Targets
+from smreg.estimators.report import PathReport, fitted_attributes
+from smreg.fit.grid import Grid, grid, weakest_of
+from smreg.fit.regression import Problem
+from smreg.fit.solution import Solution
+from smreg.fit.trail import Fit, follow
+from smreg.fit.verification import verified, verified_parts
+from smreg.objective.layout import Regression
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Score = Callable[[Any, "Fold", float, int], float]  # of a model, on a fold, for C, which is that many
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Indices of the samples to fit to, and of those to score."""
+
+    train: Index
+    test: Index
+
+
+def is_routing() -> bool:
+    """Whether scikit-learn's metadata routing is on."""
+    return bool(get_config()["enable_metadata_routing"])
+
+
+def routed(
+    estimator: Any, method: str, sample_weight: ArrayLike | None, params: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What the splitter and the scorer are given besides the data.
+
+    Without metadata routing the splitter gets the groups, and the scorer the weights.
+    """
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    if is_routing():
+        given = {name: value for name, value in params.items() if value is not None}
+        parts = process_routing(estimator, method, **weights, **given)
+        return parts.splitter.split if method == "fit" else {}, parts.scorer.score
+    unknown = sorted(set(params) - ({"groups"} if method == "fit" else set()))
+    if unknown:
+        raise ValueError(
+            f"{method} got the parameters {unknown}, which need metadata routing: call "
+            "sklearn.set_config(enable_metadata_routing=True)."
+        )
+    return params, weights
+
+
+FROZEN = "give the classifier, fitted to other samples, in a sklearn.frozen.FrozenEstimator"
+
+
+def make_folds(
+    cv: Any,
+    X: Any,
+    y: Any,
+    targets: Targets,
+    weights: Array,
+    params: Mapping[str, Any],
+    instead: str | None = FROZEN,
+) -> list[Fold]:
+    """Folds for any classifier: with every class in their training parts, or an error.
+
+    For a class of one sample the error says what can be done `instead`.
+    """
+    folds = divide(cv, X, y, targets, weights, params)
+    check_training_classes(folds, targets, weights, instead)
+    return folds
+
+
+def divide(
+    cv: Any, X: Any, y: Any, targets: Targets, weights: Array, params: Mapping[str, Any]
+) -> list[Fold]:
+    """The folds, each with weight in its test part."""
+    if isinstance(cv, str):
+        raise ValueError(
+            f"cv must be a number of folds, a splitter or an iterable of (train, test), got {cv!r}. A "
+            "classifier that is not to be fitted again belongs in a sklearn.frozen.FrozenEstimator."
+        )
+    splitter = check_cv(cv, y, classifier=True)
+    _check_strata(splitter, targets)
+    folds = [
+        Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
+        for number, split in enumerate(splitter.split(X, y, **params))
+    ]
+    if not folds:
+        raise ValueError("cv must have at least one fold, got none.")
+    for number, fold in enumerate(folds):
+        if not weights[fold.test].sum() > 0:
+            raise ValueError(f"The test part of fold {number} has no samples of positive weight to score.")
+    return folds
+
+
+def _check_strata(splitter: Any, targets: Targets) -> None:
+    """Raise a ValueError if no class has a sample for each fold: scikit-learn's names no class."""
+    if not isinstance(splitter, StratifiedKFold | StratifiedGroupKFold) or targets.values.ndim > 1:
+        return
+    counts = np.bincount(targets.values)
+    if splitter.n_splits > counts.max():
+        raise ValueError(
+            f"cv with n_splits={splitter.n_splits} needs a class of so many samples, but the largest, "
+            f"{targets.classes.tolist()[counts.argmax()]!r}, has {counts.max()}. Use fewer folds."
+        )
+
+
+def missing_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> dict[int, list[Any]]:
+    """For each fold whose training part lacks classes that have weight: these classes."""
+    has_weight = targets.mass(weights) > 0
+    masses = (targets.take(fold.train).mass(weights[fold.train]) for fold in folds)
+    missing = (targets.classes[has_weight & ~(mass > 0)].tolist() for mass in masses)
+    return {number: classes for number, classes in enumerate(missing) if classes}
+
+
+def training_part(model: Any, fold: Fold, targets: Targets, weights: Array) -> tuple[Targets, Array]:
+    """Targets and weights of the samples to fit to, with class weights merged in.
+
+    The other samples have no weight, but say which classes there are.
+    """
+    counts = np.bincount(fold.train, minlength=len(weights))
+    targets, weights = model._weigh(targets, weights * counts)
+    return targets.take(fold.train), (weights / np.maximum(counts, 1))[fold.train]
+
+
+def check_training_classes(
+    folds: Sequence[Fold], targets: Targets, weights: Array, instead: str | None
+) -> None:
+    """Raise a ValueError if the training part of a fold lacks a class that has weight."""
+    for number, missing in missing_classes(folds, targets, weights).items():
+        raise ValueError(
+            f"The training part of fold {number} has no sample of the classes {missing}, so that a model "
+            f"fitted to it cannot know them. {advice(missing, targets, weights, instead)}"
+        )
+
+
+def advice(missing: list[Any], targets: Targets, weights: Array, instead: str | None = None) -> str:
+    """What helps, by the numbers of samples that the missing classes have in all."""
+    values = targets.values if targets.values.ndim == 1 else (targets.values > 0).astype(np.float64)
+    counts = Targets(targets.classes, values).mass((weights > 0).astype(np.float64)).astype(int).tolist()
+    sizes = {label: n for label, n in zip(targets.classes.tolist(), counts, strict=True) if label in missing}
+    said = ", ".join(f"class {label!r} has {n} sample{'s' * (n > 1)}" for label, n in sizes.items())
+    if min(sizes.values()) > 1:
+        return f"In all, {said}: use fewer folds, a stratified cv, or leave these classes out."
+    leave = "leave such a class out" + (f", or {instead}" if instead else "")
+    return f"In all, {said}, and one sample is never both fitted to and predicted: {leave}."
+
+
+def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
+    """Indices from zero, of indices or a mask."""
+    if part.shape == (n_samples,) and part.dtype == bool:
+        return np.flatnonzero(part)
+    if part.ndim == 1 and (part.dtype.kind in "iu" or part.size == 0):
+        indices = part.astype(np.intp)
+        if ((indices >= -n_samples) & (indices < n_samples)).all():
+            return np.where(indices < 0, indices + n_samples, indices)
+    raise ValueError(
+        f"cv must give indices of the {n_samples} samples, or masks with an entry for each; fold {number} "
+        f"has {np.array2string(part, threshold=10)} of shape {part.shape}."
+    )
+
+
+def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
+    """Raise a ValueError if the test parts know but one class: no temperature can be fitted to them."""
+    mass = sum(targets.take(fold.test).mass(weights[fold.test]) for fold in folds)
+    known = targets.classes[mass > 0].tolist()
+    if len(known) < 2:
+        raise ValueError(
+            'temperature="cv" needs samples of at least 2 classes in the test parts of the folds, got only '
+            f"the class {known[0]!r}."
+        )
+
+
+def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str, Any]:
+    """Parameters with those that have an entry for each sample cut down to some of the samples."""
+    return {
+        name: _safe_indexing(value, rows) if np.ndim(value) > 0 and len(value) == n_samples else value
+        for name, value in params.items()
+    }
+
+
+class PathSearch:
+    """Fits along the path of each l1_ratio, to all data and to the folds, with the folds' scores.
+
+    Parameters
+    ----------
+    model : SoftmaxRegression
+        Whose other parameters to use.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Features.
+    targets : Targets
+        Labels or soft targets.
+    weights : ndarray of shape (n_samples,)
+        Of the samples.
+    folds : sequence of Fold
+        Each with weight in its training part.
+    Cs : int, "auto" or ndarray of shape (n_Cs,)
+        The grid, or the size of one that the data set.
+    l1_ratios : ndarray of shape (n_l1_ratios,)
+        Parts of the penalty that are L1.
+    pool : Executor
+        Threads.
+
+    Attributes
+    ----------
+    wholes : list of lists of (Regression, Solution)
+        For each l1_ratio and C the fit to all data.
+    solutions : ndarray of object of shape (n_l1_ratios, n_Cs, n_folds)
+        Records of the fits to the folds.
+    coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
+        Their coefficients, the intercept last.
+    scores : ndarray of shape (n_l1_ratios, n_Cs, n_folds)
+        Of each on the test part of its fold.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        X: Any,
+        targets: Targets,
+        weights: Array,
+        folds: Sequence[Fold],
+        Cs: Grid,
+        l1_ratios: Array,
+        pool: Executor,
+    ) -> None:
+        self.model, self.X, self.targets, self.weights = model, X, targets, weights
+        self.folds, self.l1_ratios = folds, l1_ratios
+        alone = len(folds) == 1
+        self.fit_pool = IN_TURN if alone else pool
+        self.map_blocks: Callable[..., Any] = pool.map if alone else map
+        self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        if not isinstance(Cs, np.ndarray):
+            paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
+            Cs = grid(paths, Cs, model.max_iter, stacklevel=5)  # of whoever calls fit
+        self.Cs = Cs
+        n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
+        shape = len(l1_ratios), len(self.Cs), len(folds)
+        self.wholes: list[list[Fit]] = [[] for _ in l1_ratios]
+        self.solutions, self.scores = np.empty(shape, dtype=object), np.empty(shape)
+        width = X.shape[1] + model.fit_intercept
+        self.coefs = np.empty((len(folds), *shape[:2], n_rows, width), dtype=X.dtype)
+
+    def run(self, scoring: Score, report: PathReport) -> None:
+        """Fit and score everything."""
+        for i, l1_ratio in enumerate(self.l1_ratios):
+            problem = self._problems[bool(l1_ratio > 0)]
+            parts = self._parts(problem)
+            of_rows = [(part, fold.train) for part, fold in zip(parts, self.folds, strict=True)]
+            steps = self._follow(problem, parts, float(l1_ratio))
+            for j, C in enumerate(self.Cs):
+                with report.candidate(C, l1_ratio) as told:
+                    whole, fits = next(steps)
+                    options = self._options(float(l1_ratio))
+                    self.wholes[i].append(verified(problem, whole, C, dtype=self.X.dtype, **options))
+                    fits = verified_parts(problem, of_rows, fits, C, dtype=self.X.dtype, **options)
+                    for k, fit in enumerate(fits):
+                        with told.fold():
+                            self._keep(*fit, i, j, k)
+                            self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
+                    told.end(self.scores[i, j], partial(self.attributes, i, j))
+
+    def attributes(self, i: int, j: int) -> dict[str, Any]:
+        """Fitted attributes of the fit to all data for l1_ratio i and C j."""
+        model = self.model._fixed(self.wholes[i][j][0], self.X.dtype, self.targets.classes)
+        return {"coef_": model.coef_, "intercept_": model.intercept_, "temperature_": model.temperature}
+
+    def results(self) -> dict[str, NDArray[Any]]:
+        """A tidy table of the fits to the folds, folds within Cs within l1_ratios."""
+        l1_ratio, C, fold = np.meshgrid(self.l1_ratios, self.Cs, np.arange(len(self.folds)), indexing="ij")
+        columns = {"C": C, "l1_ratio": l1_ratio, "fold": fold, "score": self.scores}
+        table = {name: column.ravel() for name, column in columns.items()}
+        for name in ("evaluations", "seconds", "converged"):
+            table[name] = np.array([getattr(solution, name) for solution in self.solutions.ravel()])
+        return table
+
+    def summary(self) -> dict[str, Array]:
+        """Mean score of every candidate, and its standard error: nan for a single fold."""
+        l1_ratio, C = np.meshgrid(self.l1_ratios, self.Cs, indexing="ij")
+        n_folds = len(self.folds)
+        error = np.full(C.shape, np.nan)
+        if n_folds > 1:
+            error = self.scores.std(axis=2, ddof=1) / np.sqrt(n_folds)
+        columns = {"C": C, "l1_ratio": l1_ratio, "mean": self.scores.mean(axis=2), "standard_error": error}
+        return {name: column.ravel() for name, column in columns.items()}
+
+    def path_evaluations(self) -> NDArray[np.int64]:
+        """Evaluations of the fits to all data, of shape (n_l1_ratios, n_Cs)."""
+        return np.array([[solution.evaluations for _, solution in path] for path in self.wholes])
+
+    def all_solutions(self) -> list[Solution]:
+        """The records of all fits."""
+        return [solution for path in self.wholes for _, solution in path] + self.solutions.ravel().tolist()
+
+    def mean(self, i: int, j: int) -> Regression:
+        """The mean of the folds' coefficients for l1_ratio i and C j."""
+        models = [self.fold_model(i, j, k) for k in range(len(self.folds))]
+        return Regression(
+            np.mean([model.coef_ for model in models], axis=0),
+            np.mean([model.intercept_ for model in models], axis=0),
+        )
+
+    def fold_model(self, i: int, j: int, k: int) -> Any:
+        """The model of fold k for l1_ratio i and C j."""
+        p, coef = self.X.shape[1], self.coefs[k, i, j]
+        intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef))
+        return self.model._fixed(Regression(coef[:, :p], intercept), self.X.dtype, self.targets.classes)
+
+    def _problem(self, l1: bool, largest_C: float) -> Problem:
+        targets, weights = self.model._weigh(self.targets, self.weights)
+        return Problem(
+            DesignMatrix(self.X, self.map_blocks),
+            targets,
+            weights,
+            fit_intercept=self.model.fit_intercept,
+            largest_C=largest_C,
+            l1=l1,
+        )
+
+    def _options(self, l1_ratio: float) -> dict[str, Any]:
+        return {"l1_ratio": l1_ratio, "tol": self.model.tol, "max_iter": self.model.max_iter}
+
+    def _parts(self, problem: Problem) -> list[Problem]:
+        """The problem of each fold."""
+        parts = []
+        for fold in self.folds:
+            targets, weights = training_part(self.model, fold, self.targets, self.weights)
+            parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
+        return parts
+
+    def _follow(
+        self, problem: Problem, parts: Sequence[Problem], l1_ratio: float
+    ) -> Iterator[tuple[Fit, list[Fit]]]:
+        """With threads for the fits, or for each block of rows where there is but one fold."""
+        return follow(
+            problem,
+            self.Cs,
+            parts,
+            pool=self.fit_pool,
+            **self._options(l1_ratio),
+        )
+
+    def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
+        p, kept = self.X.shape[1], fitted_attributes(regression, self.coefs.dtype)
+        if kept["coef_"].dtype != self.coefs.dtype:  # which cannot hold them
+            self.coefs = self.coefs.astype(np.float64)
+        self.solutions[i, j, k] = solution
+        self.coefs[k, i, j, :, :p] = regression.coef
+        self.coefs[k, i, j, :, p:] = regression.intercept[:, np.newaxis][:, : self.model.fit_intercept]

@@ -1,0 +1,664 @@
+"""The scikit-learn estimator: validate, regress, keep the answer."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from smreg import family
+from smreg.data.design import DesignMatrix
+from smreg.data.features import check_features
+from smreg.data.labels import as_labels
+from smreg.data.threads import row_threads
+from smreg.data.validation import (
+    Targets,
+    as_targets,
+    check_sample_weight,
+    check_targets,
+    class_weight_vector,
+    is_soft,
+    weigh,
+)
+from smreg.estimators.prediction import stored_predictors
+from smreg.estimators.report import Report
+from smreg.fit.regression import Problem
+from smreg.fit.verification import verified
+from smreg.objective.layout import Regression
+
+Array = NDArray[Any]
+
+
+class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Softmax regression: multinomial logistic regression that converges in any units.
+
+    With ``eta = W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
+    cross-entropy of the targets plus a penalty,
+
+    ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>]``
+    ``          + 1/(C S) [(1 - l1_ratio)/2 ||W||_F^2 + l1_ratio ||W||_1]``,
+
+    where ``s_i`` are the weights and S is their sum: ridge by default, the elastic net with an `l1_ratio`
+    between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution
+    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The
+    minimum is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal
+    Newton method. The units of the features play no part in either: the search needs no scaling. The
+    penalty does have units, so that with a finite `C` scaling the features changes the solution, as in any
+    ridge regression.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, positive; ``inf`` means no penalty.
+    l1_ratio : float, default=0.0
+        Part of the L1 norm in the penalty, from 0 to 1. Any such part makes coefficients exactly zero, the
+        more of them the smaller `C` is. Adding a constant to all coefficients of a feature changes no
+        probability. At 1, with an even number of classes from four on, some such shifts do not even change
+        the L1 norm, and the minimum is not unique: the one is taken that leaves most coefficients of the
+        feature zero, then that of least Euclidean norm, then the smaller one.
+    fit_intercept : bool, default=True
+        Whether to fit intercepts; they are not penalised.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, ``{label: weight}``; "balanced" gives all classes the same total
+        weight. They multiply `sample_weight`.
+    temperature : float, default=1.0
+        Positive divisor of the logits in `predict_proba` and `predict_log_proba`. It has no part in
+        `fit` and does not change what `predict` says.
+    tol : float, default=1e-4
+        The fit has converged when the norm of the gradient in the Fisher metric is at most `tol`. It
+        has no units: the objective is then about ``tol**2 / 2`` nats above its minimum.
+    max_iter : int, default=5000
+        Most steps of the solver. A few tens are usual, some hundreds with thousands of coefficients; about
+        ten with an L1 norm.
+    warm_start : bool, default=False
+        Whether to begin at the coefficients of the previous fit, if that had the same classes and
+        features.
+    n_jobs : int or None, default=None
+        Threads over blocks of rows during `fit`; BLAS is held to one meanwhile. None is as many as OpenMP
+        may use (all processors, or what ``OMP_NUM_THREADS``, `threadpoolctl` or a joblib worker process
+        leave), -1 is all processors. Their number changes no bit of the result.
+    verbose : int, default=0
+        Whether to print a line for each step, and how the fit ended.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
+        Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
+        the classes, but for an `l1_ratio` that is not 0; for two the single row belongs to
+        ``classes_[1]``. float32 where X is float32, unless that cannot hold them. A sparse array after
+        `sparsify`.
+    intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
+        Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
+        class without weight gets an intercept 300 nats below the mean of the others: its probability is
+        below 1e-12 up to a temperature of 10. Of two classes that leaves -300 or 300, and coefficients of
+        zero. (Without intercepts it stays in the model, and the penalty keeps its probability up.)
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels, or for soft targets the names of the columns.
+    n_iter_ : int
+        Steps that the solver took: a number, where `LogisticRegression` has an array of shape (1,).
+    converged_ : bool
+        Whether it converged.
+    solution_ : Solution
+        The record of the solve: objective, gradient norm, estimated and, where there is one, rigorous
+        bound on the suboptimality, evaluations, seconds and the reason of its end.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+
+    Notes
+    -----
+    Beyond X a fit takes blocks of 8 MiB for each thread, a few vectors of the length of X and of the
+    coefficients, and up to 256 MiB for the metric: some 200 MiB in all for 60000 x 784 numbers and 10 classes
+    (``python tests/benchmarks/machine.py --only memory``). X is not copied, but for two cases. With fewer
+    rows than columns the fit takes place in the space of the rows, of n x n numbers; a sparse X is then
+    stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
+    many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
+    smaller problem, which has the same objective: it is computed once more, from the coefficients. With an L1
+    norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
+    than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
+    columns concerned.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model with other solvers.
+    smreg.metrics.neg_cross_entropy_scorer : Scorer that takes soft targets.
+
+    References
+    ----------
+    H. Zou and T. Hastie, Regularization and variable selection via the elastic net, Journal of the Royal
+    Statistical Society B 67 (2005). https://doi.org/10.1111/j.1467-9868.2005.00503.x
+
+    P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., Chapman & Hall 1989, chapter 5.
+    https://doi.org/10.1201/9780203753736
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import SoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> model.converged_
+    True
+    >>> model.predict_proba(X[:2]).round(3)
+    array([[1., 0., 0.],
+           [1., 0., 0.]])
+    """
+
+    coef_: Any
+    intercept_: Array
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        temperature: float = 1.0,
+        tol: float = 1e-4,
+        max_iter: int = 5000,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.temperature: Any = temperature
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features in any units. float32 and float64 are used as they are, without a copy.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets: a distribution over the classes for each sample, as an array or
+            a DataFrame whose columns are the classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 is the same as the sample twice.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
+            of three and more fewer than two with weight. The estimator is then as it was before.
+        TypeError
+            If a column of X holds dates or time spans, or labels are of several kinds.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
+        """
+        with unchanged_on_failure(self):
+            X_checked, targets, weights = self._validate(X, y, sample_weight)
+            start = self._warm_start(targets, X_checked)
+            self.classes_ = targets.classes
+            report = Report(self, X, y, sample_weight, X_checked.dtype)
+            with row_threads(self.n_jobs) as map_blocks:
+                problem = Problem(
+                    DesignMatrix(X_checked, map_blocks),
+                    targets,
+                    weights,
+                    fit_intercept=self.fit_intercept,
+                    largest_C=self.C,
+                    l1=self.l1_ratio > 0,
+                )
+                options: dict[str, Any] = {
+                    "l1_ratio": self.l1_ratio,
+                    "tol": self.tol,
+                    "max_iter": self.max_iter,
+                }
+                start = start and problem.restrict(start)
+                fit = problem.solve(self.C, start=start, on_iteration=report, **options)
+                options |= {"dtype": X_checked.dtype, "on_iteration": report}
+                regression, solution = verified(problem, fit, self.C, **options)
+            for name, value in report.attributes(regression).items():
+                setattr(self, name, value)
+            self.n_iter_ = solution.iterations
+            self.converged_ = solution.converged
+            self.solution_ = solution
+            report.finish(regression, solution)
+            if not solution.converged and solution.reason != "callback":
+                message = solution.explain(self.tol, self.max_iter)
+                warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits ``W x + b``, before any temperature, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            A column for each class; for two classes the logit of ``classes_[1]`` against
+            ``classes_[0]``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.decision_function(X[:1]).round(1)
+        array([[  7.3,   3.4, -10.7]])
+        """
+        logits = self._logits(X)
+        return logits[:, 1] if len(self.classes_) == 2 else logits
+
+    def predict(self, X: Any) -> Array:
+        """Most probable class of each sample, the first of several: the temperature plays no part.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Entries of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict(X[:3])
+        array([0, 0, 0])
+        """
+        logits = self._logits(X)
+        return np.asarray(self.classes_[logits.argmax(axis=1)])
+
+    def predict_proba(self, X: Any, temperature: float | None = None) -> Array:
+        """Class probabilities ``softmax(logits / T)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        temperature : float or None, default=None
+            Divisor T of the logits for this call; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows on the simplex, columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If `temperature` is not positive and finite.
+
+        References
+        ----------
+        C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML
+        2017. https://doi.org/10.48550/arXiv.1706.04599
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict_proba(X[:1], temperature=4.0).round(3)
+        array([[0.724, 0.268, 0.008]])
+        """
+        T = self._divisor(temperature)
+        return self._logits(X, lambda logits: family.softmax(logits, T))
+
+    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
+        """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        temperature : float or None, default=None
+            Divisor T of the logits for this call; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Nats.
+
+        Raises
+        ------
+        ValueError
+            If `temperature` is not positive and finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> model.predict_log_proba(X[:1], temperature=0.01)[:, 1:].round()
+        array([[ -398., -1803.]])
+        """
+        T = self._divisor(temperature)
+        return self._logits(X, lambda logits: family.log_softmax(logits, T))
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of `predict` against labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Labels. There is no accuracy against soft targets: for those use
+            `smreg.metrics.neg_cross_entropy_scorer`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, or y is a soft target.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> round(model.score(X, y), 3)
+        0.973
+        """
+        if is_soft(y):
+            raise ValueError(
+                f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
+                "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
+                "scoring=neg_cross_entropy_scorer in GridSearchCV."
+            )
+        labels = as_labels(y)
+        if labels.dtype != object:
+            return float(super().score(X, labels, sample_weight))
+        predicted = self.predict(X)  # objects, which scikit-learn may take for no labels
+        check_consistent_length(predicted, labels)
+        return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
+
+    def coefficients(self, reference: Any = None) -> pd.DataFrame:
+        """Coefficients as a table: a row for the intercept and each feature, a column for each class.
+
+        Parameters
+        ----------
+        reference : label or None, default=None
+            The class, by its label, that the others are compared with, as in statsmodels' ``MNLogit``. None
+            takes none: the coefficients as they were fitted, which but for an L1 penalty sum to zero over
+            the classes. For two classes the single row of ``coef_`` is then shared out as minus and plus its
+            half, which sum to zero as well and have the same probabilities.
+
+        Returns
+        -------
+        DataFrame
+            In nats per unit of the feature, columns in the order of ``classes_``. Against a reference the
+            column of the reference, which would be zero, is left out: for two classes and
+            ``reference=classes_[0]`` the column is ``coef_``. The first row, "intercept", or "(intercept)"
+            where a feature has that name, is missing without `fit_intercept`. Features without names are
+            x0, x1, ...
+
+        Raises
+        ------
+        ValueError
+            If `reference` is none of the classes.
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> iris = load_iris(as_frame=True)
+        >>> model = SoftmaxRegression().fit(iris.data, iris.target_names[iris.target])
+        >>> model.coefficients(reference="versicolor").round(2)
+                           setosa  virginica
+        intercept            7.61     -14.32
+        sepal length (cm)   -0.96      -0.65
+        sepal width (cm)     1.29      -0.32
+        petal length (cm)   -2.31       2.93
+        petal width (cm)    -0.14       2.97
+        """
+        check_is_fitted(self)
+        rows = _dense(self.coef_).T
+        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
+        if self.fit_intercept:
+            intercept = "intercept"
+            while intercept in names:
+                intercept = f"({intercept})"
+            rows, names = np.vstack([self._intercepts().astype(rows.dtype), rows]), [intercept, *names]
+        classes = self.classes_
+        if len(classes) == 2:
+            rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
+        if reference is None:
+            return pd.DataFrame(rows, names, classes)
+        place = self._place(reference)
+        return pd.DataFrame(family.to_reference_coding(rows, place), names, np.delete(classes, place))
+
+    def sparsify(self) -> Self:
+        """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself, which predicts as before.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression(C=0.1, l1_ratio=1.0).fit(X, y)
+        >>> model.sparsify().coef_.nnz
+        2
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Store ``coef_`` as a dense array again, as after `fit`.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The estimator itself, which predicts as before.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no coefficients yet.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression(l1_ratio=1.0).fit(X, y)
+        >>> model.sparsify().densify().coef_.shape
+        (3, 4)
+        """
+        check_is_fitted(self)
+        self.coef_ = _dense(self.coef_)
+        return self
+
+    def _place(self, label: Any) -> int:
+        """Position of a class."""
+        if np.ndim(label) == 0:
+            is_bool = isinstance(label, bool | np.bool_)  # which equals a number, but is none
+            are_bools = self.classes_.dtype == bool
+            places = [
+                place for place, known in enumerate(self.classes_) if known == label and is_bool == are_bools
+            ]
+            if places:
+                return places[0]
+        raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
+
+    def _coefficients(self) -> tuple[Array, Array]:
+        """Dense coefficients, and intercepts, in double precision."""
+        return _dense(self.coef_).astype(np.float64, copy=False), self._intercepts()
+
+    def _intercepts(self) -> NDArray[np.float64]:
+        """Intercepts in double precision: zeros where coefficients were set by hand, without any."""
+        return np.asarray(getattr(self, "intercept_", np.zeros(self.coef_.shape[0])), dtype=np.float64)
+
+    def _validate(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Targets, NDArray[np.float64]]:
+        """Features, and targets and weights with the class weights merged in."""
+        X, targets, weights = self._check(X, y, sample_weight)
+        return X, *self._weigh(targets, weights)
+
+    def _weigh(self, targets: Targets, weights: NDArray[np.float64]) -> tuple[Targets, NDArray[np.float64]]:
+        """Merge the class weights in."""
+        return weigh(targets, weights, class_weight_vector(self.class_weight, targets, weights))
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Targets, NDArray[np.float64]]:
+        """Features, targets and weights."""
+        X = check_features(self, X, reset=True)
+        y = as_targets(y)
+        check_consistent_length(X, y)
+        _, targets = check_targets(y)
+        return X, targets, check_sample_weight(sample_weight, X.shape[0])
+
+    def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
+        """The coefficients of the previous fit, if they are wanted and fit these data."""
+        if not (self.warm_start and hasattr(self, "coef_") and hasattr(self, "classes_")):
+            return None
+        n_classes = len(targets.classes)
+        shape = (1 if n_classes == 2 else n_classes, X.shape[1])
+        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape != shape:
+            return None
+        return Regression(*self._coefficients())
+
+    def _divisor(self, temperature: float | None) -> float:
+        return family.check_temperature(self.temperature if temperature is None else temperature)
+
+    def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
+        """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
+
+        For two classes the first logit is zero. Where one exceeds the floating range it is the largest
+        number that there is.
+        """
+        check_is_fitted(self)
+        return self._logits_of_checked(check_features(self, X, reset=False), of)
+
+    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
+        """The same of validated features."""
+        design, n_classes = DesignMatrix(X), len(self.classes_)
+        coef, intercept = self.coef_, self._intercepts()
+        result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))
+        largest = float(np.finfo(result.dtype).max)
+
+        def block(rows: slice) -> None:
+            logits = np.zeros((rows.stop - rows.start, n_classes))
+            with np.errstate(over="ignore", invalid="ignore"):
+                logits[:, -coef.shape[0] :] = stored_predictors(design.block(rows), coef).T + intercept
+            if np.isnan(logits).any():  # of logits beyond the floating range, or of X
+                design.check_finite(rows)
+            result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
+
+        list(design.map(block, n_classes))
+        return result
+
+
+def _dense(coef: Any) -> Array:
+    return coef if isinstance(coef, np.ndarray) else np.asarray(coef.toarray())
+
+
+@contextmanager
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Put all fitted attributes back as they were if anything, Ctrl-C included, ends the fit."""
+    before = _fitted_attributes(estimator)
+    try:
+        yield
+    except BaseException:
+        for name in _fitted_attributes(estimator):
+            delattr(estimator, name)
+        for name, value in before.items():
+            setattr(estimator, name, value)
+        raise
+
+
+def _fitted_attributes(estimator: BaseEstimator) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
+    }

@@ -1,0 +1,457 @@
+"""Choosing C by cross-validation along the regularisation path."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
+
+from smreg import family
+from smreg.data.threads import workers
+from smreg.data.validation import Targets, as_targets, strata
+from smreg.estimators.cross_validation import (
+    Fold,
+    PathSearch,
+    advice,
+    check_test_classes,
+    check_training_classes,
+    divide,
+    missing_classes,
+    routed,
+    training_part,
+)
+from smreg.estimators.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimators.path import warn_of_unconverged
+from smreg.estimators.report import PathReport, fitted_attributes
+from smreg.estimators.scoring import Scoring, accepted, make_scorer
+from smreg.fit.grid import check_grid, check_l1_ratios
+from smreg.objective.layout import ABSENT, Regression
+from smreg.temperature.scaling import fit_to_classifier
+
+Array = NDArray[np.float64]
+
+FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
+ALL_KEPT = 1 - 1e-6  # of a rise, by the next
+
+
+class SoftmaxRegressionCV(SoftmaxRegression):
+    """Softmax regression with C, and the L1 part of the penalty, chosen by cross-validation.
+
+    For each `l1_ratio` the path of C is followed from strong to weak regularisation, on all data and on the
+    training part of each fold side by side: the solution on all data, and the metric in which it was found,
+    are where the folds begin. Without a penalty, where there may be many solutions or none, they are fitted
+    by themselves. The choice is that of ``GridSearchCV(SoftmaxRegression(), {"C": Cs})``.
+
+    Parameters
+    ----------
+    Cs : int, "auto" or array-like of positive numbers, default="auto"
+        Inverse strengths of the penalty to try, taken in increasing order. A number asks for so many between
+        limits that the data set, "auto" for as many as make steps of half a decade: see
+        `regularization_path`.
+    l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
+        Parts of the penalty that are L1, to try.
+    cv : int, cross-validation splitter or iterable of (train, test), default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels.
+    scoring : str, callable or None, default="neg_log_loss"
+        Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
+        and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
+        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is told all classes, so that a
+        fold's test part may lack some where the score is defined nevertheless; of two classes the second is
+        the positive one where neither metric nor scorer names one. A callable gets the rows of a DataFrame
+        as a DataFrame.
+    rule : {"best", "one_standard_error"}, default="best"
+        Whether to take the candidate with the best mean score, or the smallest C, with the best one's
+        l1_ratio, whose mean is within one standard error of it.
+    temperature : float or "cv", default=1.0
+        Divisor of the logits in `predict_proba`. "cv" fits it to the logits that the folds' models of the
+        chosen C give to their test parts: no data are held back for it, and none are used twice. A number
+        that is set after `fit` counts in `predict_proba` from then on, as for `SoftmaxRegression`.
+    refit : bool, default=True
+        Whether the coefficients are those of all data; else the mean of the folds' coefficients.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; "balanced" balances the training part of each fold.
+    fit_intercept : bool, default=True
+        Whether to fit intercepts; they are not penalised.
+    tol : float, default=1e-4
+        Largest norm of the gradient in the Fisher metric, for each fit.
+    max_iter : int, default=5000
+        Most steps of each fit.
+    n_jobs : int or None, default=None
+        Threads, for the fits to all data and to the folds side by side, or with a single fold over blocks of
+        rows; None for as many as OpenMP may use. Their number changes no bit of the result.
+    verbose : int, default=0
+        Whether to print a line for each candidate.
+
+    Attributes
+    ----------
+    C_, l1_ratio_ : float
+        Those chosen.
+    temperature_ : float
+        That of `fit`, and of `predict_proba` unless another number is set or given there.
+    Cs_ : ndarray of shape (n_Cs,)
+        All that were tried, increasing.
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        All that were tried.
+    scores_ : dict of ndarrays of shape (n_candidates,)
+        C, l1_ratio, mean and standard_error over the folds of each candidate: l1_ratios one after the other,
+        and in each the Cs. ``pandas.DataFrame(model.scores_)`` is a table.
+    best_index_, one_standard_error_index_ : int
+        What each rule chooses, as an index into the arrays of `scores_`.
+    cv_results_ : dict of ndarrays of shape (n_candidates * n_folds,)
+        C, l1_ratio, fold, score, evaluations, seconds and converged of every fit to a fold, folds within
+        candidates: a tidy table as a DataFrame.
+    path_evaluations_ : ndarray of int of shape (n_l1_ratios, n_Cs)
+        Evaluations of the fits to all data, from which the folds began.
+    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
+        Coefficients of every fit to a fold, the intercept last.
+    coef_, intercept_, classes_, converged_, n_iter_, n_features_in_, feature_names_in_
+        As for `SoftmaxRegression`, at the chosen candidate.
+    solution_ : Solution
+        Record of the fit to all data at the chosen candidate.
+
+    Notes
+    -----
+    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
+    copy of its rows. Memory beyond that is mostly `coefs_paths_`.
+
+    See Also
+    --------
+    SoftmaxRegression : The model for a given C.
+    regularization_path : The path alone, with degrees of freedom.
+    sklearn.linear_model.LogisticRegressionCV : The same idea with other solvers.
+
+    References
+    ----------
+    T. Hastie, R. Tibshirani and J. Friedman, The Elements of Statistical Learning, 2nd ed., Springer 2009,
+    section 7.10. https://doi.org/10.1007/978-0-387-84858-7
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from smreg import SoftmaxRegressionCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0]).fit(X, y)
+    >>> model.C_
+    10.0
+    >>> model.scores_["mean"].round(3)
+    array([-0.29 , -0.144, -0.093, -0.088])
+    """
+
+    __metadata_request__score: ClassVar[dict[str, str]] = {"sample_weight": UNUSED}  # it is the scorer's
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "Cs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), "array-like"],
+        "l1_ratios": ["array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "rule": [StrOptions({"best", "one_standard_error"})],
+        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"cv"})],
+        "refit": ["boolean"],
+        **{
+            name: SoftmaxRegression._parameter_constraints[name]
+            for name in ("class_weight", "fit_intercept", "tol", "max_iter", "n_jobs", "verbose")
+        },
+    }
+
+    def __init__(
+        self,
+        Cs: int | str | ArrayLike = "auto",
+        *,
+        l1_ratios: ArrayLike = (0.0,),
+        cv: Any = None,
+        scoring: Any = "neg_log_loss",
+        rule: str = "best",
+        temperature: float | str = 1.0,
+        refit: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 5000,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.cv = cv
+        self.scoring = scoring
+        self.rule = rule
+        self.temperature: Any = temperature
+        self.refit = refit
+        self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+        """Choose C and fit the coefficients.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features in any units.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels or soft targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, of the fits and of the folds' scores.
+        **params : dict
+            ``groups`` for the splitter; with metadata routing whatever splitter and scorer ask for.
+
+        Returns
+        -------
+        SoftmaxRegressionCV
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
+            or ``refit=False`` also if a training part lacks a class. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a fit did not converge.
+        UserWarning
+            If the best C is the end of a grid that the data set, and the score still rises there, or floating
+            point cannot hold all of that grid, for the units of the features. If the training part of a fold
+            lacks a class: the fold's model has for it what `SoftmaxRegression` has for a class without
+            weight, see `intercept_` there. Or if weights are given and the scorer takes none: its scores are
+            then without weights.
+        """
+        with unchanged_on_failure(self):
+            Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
+            y = as_targets(y)
+            X_checked, targets, weights = self._check(X, y, sample_weight)
+            score_weight = None if sample_weight is None else weights
+            split_params, score_params = routed(self, "fit", score_weight, params)
+            folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
+            self._check_folds(folds, targets, weights)
+            scorer = make_scorer(self.scoring, self, y, targets.classes)
+            scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=4))
+            self.classes_ = targets.classes
+            with workers(self.n_jobs) as pool:
+                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
+                report = PathReport(
+                    self, X, y, sample_weight, n_candidates=search.scores[..., 0].size, n_folds=len(folds)
+                )
+                search.run(scoring, report)
+            self._keep(search)
+            report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
+            warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
+            if not isinstance(Cs, np.ndarray):
+                warn_of_an_end(self.scores_, self.best_index_, stacklevel=4)
+        return self
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+        """Score by `scoring`, which is the log loss unless something else was asked for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or soft targets where the scorer takes them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+        **params : dict
+            With metadata routing whatever the scorer asks for.
+
+        Returns
+        -------
+        float
+            Higher is better.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, the scorer does not take this y, or its score is not
+            defined for want of some classes in y.
+
+        Warns
+        -----
+        UserWarning
+            If weights are given and the scorer takes none: the score is then without weights.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from smreg import SoftmaxRegressionCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegressionCV(scoring="accuracy").fit(X, y)
+        >>> round(model.score(X, y), 3)
+        0.98
+        """
+        check_is_fitted(self)
+        y = as_targets(y)
+        _, score_params = routed(self, "score", sample_weight, params)
+        scorer = make_scorer(self.scoring, self, y, self.classes_)
+        return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            Requests of the estimator itself, of the splitter and of the scorer.
+        """
+        to_scorer = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(scorer=get_scorer(self.scoring or "accuracy"), method_mapping=to_scorer)
+        )
+
+    def _check_folds(self, folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
+        """Raise a ValueError if a fold cannot serve, and warn of classes that its model does not know."""
+        if self.temperature == "cv":
+            check_test_classes(folds, targets, weights)
+            check_training_classes(folds, targets, weights, 'choose another temperature than "cv"')
+        if not self.refit:
+            check_training_classes(folds, targets, weights, "choose refit=True")
+        missing = missing_classes(folds, targets, weights)
+        for number, classes in missing.items():
+            self._check_training_part(folds[number], number, classes, targets, weights)
+        for number, classes in missing.items():
+            given = f"an intercept {-ABSENT:g} nats below the mean of the others"
+            warnings.warn(
+                f"The training part of fold {number} has no sample of the classes {classes}. Its model gives "
+                f"them {given if self.fit_intercept else 'what the penalty leaves of their probability'}, "
+                f"which counts in the score. {advice(classes, targets, weights)}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _check_training_part(
+        self, fold: Fold, number: int, missing: list[Any], targets: Targets, weights: Array
+    ) -> None:
+        """Raise a ValueError if there is nothing to fit to."""
+        lacks = f"The training part of fold {number} has no sample of the classes {missing}"
+        if not weights[fold.train].sum() > 0:
+            raise ValueError(f"{lacks}: there is nothing to fit to.")
+        try:
+            training_part(self, fold, targets, weights)
+        except ValueError as error:
+            raise ValueError(f"{lacks}. {error}") from error
+
+    def _keep(self, search: PathSearch) -> None:
+        """Choose, and set the attributes."""
+        self.Cs_, self.l1_ratios_ = search.Cs, search.l1_ratios
+        self.cv_results_, self.scores_ = search.results(), search.summary()
+        self.path_evaluations_, self.coefs_paths_ = search.path_evaluations(), search.coefs
+        self.best_index_, self.one_standard_error_index_ = choose(self.scores_)
+        index = self.best_index_ if self.rule == "best" else self.one_standard_error_index_
+        self.C_, self.l1_ratio_ = (float(self.scores_[name][index]) for name in ("C", "l1_ratio"))
+        i, j = divmod(index, len(self.Cs_))
+        whole, solution = search.wholes[i][j]
+        solutions = [solution] if self.refit else search.solutions[i, j].tolist()
+        regression = whole if self.refit else search.mean(i, j)
+        for name, value in fitted_attributes(regression, search.coefs.dtype).items():
+            setattr(self, name, value)
+        self.solution_ = solution
+        self.converged_ = all(solution.converged for solution in solutions)
+        self.n_iter_ = max(solution.iterations for solution in solutions)
+        self.temperature_ = self._fit_temperature(search, i, j)
+
+    def _fit_temperature(self, search: PathSearch, i: int, j: int) -> float:
+        """The temperature that is asked for, or that of the folds' logits."""
+        if self.temperature != "cv":
+            return float(self.temperature)
+        logits = [
+            search.fold_model(i, j, k)._logits_of_checked(search.X[fold.test], lambda logits: logits)
+            for k, fold in enumerate(search.folds)
+        ]
+        rows = np.concatenate([fold.test for fold in search.folds])
+        y, weights = search.targets.values[rows], search.weights[rows]
+        codes = np.arange(len(search.targets.classes))  # of which the test parts may lack some
+        return fit_to_classifier(np.concatenate(logits), y, codes, weights).temperature
+
+    def _fixed(self, regression: Regression, dtype: Any, classes: NDArray[Any]) -> SoftmaxRegression:
+        """A fitted model with these coefficients, to be scored."""
+        model = SoftmaxRegression(temperature=1.0 if self.temperature == "cv" else self.temperature)
+        for name, value in fitted_attributes(regression, dtype).items():
+            setattr(model, name, value)
+        model.classes_, model.n_features_in_ = classes, regression.coef.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    def _divisor(self, temperature: float | None) -> float:
+        check_is_fitted(self)
+        if temperature is None:
+            temperature = self.temperature_ if self.temperature == "cv" else self.temperature
+        return family.check_temperature(temperature)
+
+
+def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:
+    """Warn if the best candidate is at the end of a grid that the data set, and the score still rises there.
+
+    By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat. Below
+    the smallest C of a path with an L1 penalty nothing changes any more.
+    """
+    path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
+    if len(path) < 2 or best not in (path[0], path[-1]):
+        return
+    C, is_first = scores["C"], best == path[0]
+    if is_first and scores["l1_ratio"][best] > 0:
+        return
+    towards_it = path[2::-1] if is_first else path[-3:]
+    rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
+    if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
+        which, other = ("smallest", "smaller") if is_first else ("largest", "larger")
+        limit = (
+            "At a C of zero nothing is left but how frequent the classes are."
+            if is_first
+            else "Where the classes are all but separated, more C always helps a little."
+        )
+        warnings.warn(
+            f"The best C, {C[best]:.3g}, is the {which} of the grid, and the mean score still rises there, "
+            f"by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
+            f"Cs=np.logspace({_decades(C, other)}). {limit}",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
+    """By how much the score may rise for a factor of ten beyond the last of two or three values of C.
+
+    Towards no penalty, as towards the null model, the last of it goes like a power of C, by a tenth for a
+    factor of ten; towards no penalty it may be slower, as the last two steps tell.
+    """
+    step = abs(np.log10(C[-1] / C[-2]))
+    steps = np.diff(means)
+    kept = 10.0**-step
+    if slows and len(steps) > 1:
+        kept = float(np.clip(steps[1] / steps[0], kept, ALL_KEPT)) if steps[0] > 0 else ALL_KEPT
+    return float(steps[-1] * kept / (1 - kept) * (1 - kept ** (1 / step)))
+
+
+def _decades(Cs: Array, other: str) -> str:
+    """The limits of a wider grid, as far as floating point goes, for `numpy.logspace`."""
+    first, last = math.floor(np.log10(Cs.min())), math.ceil(np.log10(Cs.max()))
+    first, last = (max(first - 4, -307), last) if other == "smaller" else (first, min(last + 4, 307))
+    return f"{first}, {last}, {2 * (last - first) + 1}"
+
+
+def choose(scores: Mapping[str, Array]) -> tuple[int, int]:
+    """Indices of the best candidate, and of the smallest C within one standard error, with its l1_ratio.
+
+    Of equals the first counts, as in GridSearchCV.
+    """
+    best = int(np.argmax(scores["mean"]))
+    error = np.nan_to_num(scores["standard_error"][best])  # one fold has none
+    near = scores["mean"] >= scores["mean"][best] - error
+    return best, int(np.argmax(near & (scores["l1_ratio"] == scores["l1_ratio"][best])))

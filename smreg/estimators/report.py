@@ -1,0 +1,105 @@
+"""What a fit tells of its steps: scikit-learn's callbacks, and with `verbose` the user."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.fit.solution import Solution
+from smreg.objective.layout import Regression
+
+Array = NDArray[np.floating[Any]]
+
+
+def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
+    """Coefficients and intercepts, in the precision of X, or where that cannot hold them in float64."""
+    coef, intercept = regression.in_precision(dtype)
+    return {"coef_": coef, "intercept_": intercept}
+
+
+class Report:
+    """What a fit tells scikit-learn's callbacks, and with `verbose` the user, of its steps."""
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, dtype: Any) -> None:
+        self.estimator, self.dtype, self.steps = estimator, dtype, 0
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.context.call_on_fit_task_begin(**self.data)
+
+    def attributes(self, regression: Regression) -> dict[str, Array]:
+        """The fitted attributes, in the precision of X."""
+        return fitted_attributes(regression, self.dtype)
+
+    def __call__(self, regression: Callable[[], Regression], objective: float, norm: float) -> bool:
+        """Tell of a step; whether a callback asks to stop."""
+        self.steps += 1
+        if self.estimator.verbose:
+            print(f"step {self.steps}: objective {objective:.9f}, gradient norm {norm:.1e}")
+        step = self.context.subcontext(task_name="step")
+        step.call_on_fit_task_begin(**self.data)
+        return bool(
+            step.call_on_fit_task_end(
+                **self.data, reconstruction_attributes=lambda: self.attributes(regression())
+            )
+        )
+
+    def finish(self, regression: Regression, solution: Solution) -> None:
+        """Tell of the end, where the norm is measured once more, in the metric of the last point."""
+        if self.estimator.verbose:
+            print(solution.explain(self.estimator.tol, self.estimator.max_iter))
+        self.context.call_on_fit_task_end(
+            **self.data, reconstruction_attributes=lambda: self.attributes(regression)
+        )
+
+
+class PathReport:
+    """What a search along paths tells: a task for each candidate, and in it one for each fold."""
+
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, *, n_candidates: int, n_folds: int
+    ) -> None:
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.n_folds, self.verbose = n_folds, estimator.verbose
+        self.context = estimator._init_callback_context(max_subtasks=n_candidates)
+        self.context.call_on_fit_task_begin(**self.data)
+
+    @contextmanager
+    def candidate(self, C: float, l1_ratio: float) -> Iterator["Candidate"]:
+        """Tell of the begin and the end of a candidate."""
+        context = self.context.subcontext(task_name="candidate", max_subtasks=self.n_folds)
+        context.call_on_fit_task_begin(**self.data)
+        told = Candidate(context, self.data)
+        yield told
+        if self.verbose:
+            print(f"C={C:.3g}, l1_ratio={l1_ratio:g}: {told.summary}")
+        context.call_on_fit_task_end(**self.data, reconstruction_attributes=told.attributes)
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Tell of the end."""
+        self.context.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: attributes)
+
+
+class Candidate:
+    """The telling of one candidate."""
+
+    def __init__(self, context: Any, data: dict[str, Any]) -> None:
+        self._context, self._data = context, data
+        self.summary = ""
+        self.attributes: Callable[[], dict[str, Any]] | None = None
+
+    @contextmanager
+    def fold(self) -> Iterator[None]:
+        """Tell of the begin and the end of a fold."""
+        context = self._context.subcontext(task_name="fold")
+        context.call_on_fit_task_begin(**self._data)
+        yield
+        context.call_on_fit_task_end(**self._data)
+
+    def end(self, scores: Array, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Say how it went: the folds' scores, and the fitted attributes of the fit to all data."""
+        self.summary = f"mean score {scores.mean():.6g}"
+        self.attributes = attributes

@@ -1,0 +1,217 @@
+r"""Grids of C from a strong penalty to a weak one, between limits that the data set.
+
+**The strongest penalty** leaves nothing but the priors: see `strongest`.
+
+**The weakest** is found by going there. From the strongest on, the model is fitted in decades of C, and the
+loss falls, at first by more from decade to decade, in the end by less. The grid ends where it falls by
+`NEGLIGIBLE_FALL` a decade for the last time: more C changes what the model says by less. (Classes that are
+separated end there too, where more C always helps a little.) A fall that is as small in between, before
+features of small variance have had their say, is no end: see `_heard`.
+
+Nothing of this depends on how the model is written: on the order or the storage of X, constants added to
+its columns, a weight in the place of repetitions. In other units of all features the grid is another by
+their square, for the lasso by themselves. Where floating point cannot hold it, the part that can be held is
+taken, with a warning.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.data.design import power_of_two
+from smreg.fit.regression import MAX_PENALTY, Problem
+
+Array = NDArray[np.float64]
+Grid = int | Literal["auto"] | Array
+
+NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
+NULL_FREEDOM = 0.01  # degrees of freedom that it may have
+
+NEGLIGIBLE_FALL = 3e-5  # nats a decade
+FEWEST_DECADES = 2.0  # of a grid
+LEAST_FALL = 3e-6  # that is told from none, for the place between two decades where it has become negligible
+MOST_STEPS = 100  # of a fit that tells: near-separated classes take thousands where little is left to tell
+EXPLORED_TO = 1e-6  # `tol` of the fits that tell, whose loss is then exact to 1e-12
+STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
+TINY = float(np.finfo(np.float64).tiny)  # of C and penalties: below it digits are lost
+
+
+def check_grid(Cs: Any) -> Grid:
+    """A number of values, "auto", or the values themselves in increasing order."""
+    if isinstance(Cs, str) and Cs == "auto":
+        return "auto"
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"Cs must be at least 1 where it is a number of values, got {Cs}.")
+        return int(Cs)
+    required = 'Cs must be a number of values or "auto" or a 1-D sequence of positive numbers'
+    values = np.sort(_numbers(Cs, required))
+    if not (values > 0).all():
+        raise ValueError(f"Cs must be positive (inf for no penalty), got {values[~(values > 0)].tolist()}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"Cs must be distinct, got {values.tolist()}.")
+    return values
+
+
+def check_l1_ratios(l1_ratios: Any) -> Array:
+    """Distinct numbers from 0 to 1, in the order in which they came."""
+    values = _numbers(l1_ratios, "l1_ratios must be a 1-D sequence of numbers from 0 to 1")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"l1_ratios must be from 0 to 1, got {values.tolist()}.")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"l1_ratios must be distinct, got {values.tolist()}.")
+    return values
+
+
+def _numbers(values: Any, required: str) -> Array:
+    """A sequence of numbers, at least one, as an array; strings and bools are none."""
+    numbers = None
+    with suppress(TypeError, ValueError, OverflowError):
+        array = np.asarray(values)
+        numbers = array.astype(np.float64) if array.ndim and array.dtype.kind in "iufO" else None
+    if numbers is None:
+        raise TypeError(f"{required}, got {values!r}.")
+    if numbers.ndim > 1 or numbers.size == 0:
+        raise ValueError(f"{required}, got an array of shape {numbers.shape}.")
+    return numbers
+
+
+def weakest_of(Cs: Grid) -> float:
+    """The weakest penalty that a grid may have."""
+    return float(Cs[-1]) if isinstance(Cs, np.ndarray) else math.inf
+
+
+def grid(
+    paths: Sequence[tuple[Problem, float]],
+    size: int | Literal["auto"],
+    max_iter: int,
+    *,
+    stacklevel: int,
+) -> Array:
+    """Values of C in equal steps of the logarithm, between limits that the data set.
+
+    Parameters
+    ----------
+    paths : sequence of tuples of Problem and float
+        The problem for each l1_ratio, and that: the grid reaches from the strongest penalty that one of them
+        needs to the weakest.
+    size : int or "auto"
+        How many; "auto" is as many as make steps of half a decade at most, up to 41.
+    max_iter : int
+        Most steps of the fits that tell where the grid ends.
+    stacklevel : int
+        Of the warning that floating point does not hold all of the grid.
+    """
+    if size == 1:
+        return np.ones(1)
+    wanted, (least, most) = min(strongest(*path) for path in paths), _held(paths[0][0])
+    first = float(np.clip(wanted, least, most / 10.0**FEWEST_DECADES))
+    ends = [weakest(*path, first, most, max_iter) for path in paths]
+    last = max(end for end, _ in ends)
+    if first != wanted or not all(is_end for _, is_end in ends):
+        warnings.warn(
+            "No C that floating point can hold makes the penalty strong enough, or weak enough, for features "
+            f"of such units and such weights: the grid is from {first:.3g} to {last:.3g} and may miss the "
+            "best C. Scale the columns, as by sklearn.preprocessing.StandardScaler, or give values of your "
+            "own as Cs=.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    if size == "auto":
+        size = min(math.ceil((math.log10(last) - math.log10(first)) / STEP) + 1, MOST)
+    return np.geomspace(first, last, int(size))
+
+
+def _held(problem: Problem) -> tuple[float, float]:
+    """The least and the largest C that, like their penalties, floating point holds to all digits."""
+    least, most = problem.strength_at(np.array([MAX_PENALTY, TINY])).tolist()
+    return max(least, TINY), min(most, 1 / TINY)
+
+
+def strongest(problem: Problem, l1_ratio: float) -> float:
+    """The C below which the model is the priors: zero or inf where floating point has none.
+
+    With the gradient G of the mean cross-entropy in the coefficients at the intercept-only model,
+    ``||W|| <= C S ||G||``, and the cross-entropy falls by at most ``<-G, W> <= C S ||G||^2``: for the ridge
+    penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
+    exactly up to ``C = l1_ratio / (S max |G|)``.
+
+    Where the features tell next to nothing, G is that of chance, and a fold has another one: it must not be
+    too small to set a limit. With the information's diagonal h at that model, the fit has at most
+    ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NULL_FREEDOM`; and with an L1
+    penalty |G| counts as no less than the root of as large a part of the largest h.
+    """
+    gradient, null_deviance = problem.null_gradient()
+    root_h = problem.root_null_information()
+    if not root_h.any():
+        return 1.0
+    unit = power_of_two(root_h.max())  # in which squares neither over- nor underflow
+    gradient, root_h = gradient / unit, root_h / unit
+    if l1_ratio > 0:
+        by_chance = np.sqrt(NULL_FREEDOM) * root_h.max()
+        return float(problem.strength_at(max(np.abs(gradient).max(), by_chance) * (unit / l1_ratio)))
+    penalty = np.sum(root_h**2) / NULL_FREEDOM
+    if null_deviance > 0:
+        penalty = max(penalty, np.sum(gradient**2) / (NULL_FRACTION * null_deviance))
+    with np.errstate(over="ignore"):
+        return float(problem.strength_at(penalty * unit * unit))
+
+
+def weakest(
+    problem: Problem, l1_ratio: float, first: float, most: float, max_iter: int
+) -> tuple[float, bool]:
+    """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade, and whether it is that.
+
+    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is like a power of C. The
+    loss does not fall below zero; nor is it followed to where a fit takes more than `MOST_STEPS`. Where it
+    falls on beyond the most that C may be, or features need more to have a say, it is not that C.
+    """
+    heard, is_end = _heard(problem, l1_ratio, most)
+    C, losses, regression = first, list[float](), None
+    options: dict[str, Any] = {
+        "l1_ratio": l1_ratio,
+        "tol": EXPLORED_TO,
+        "max_iter": min(max_iter, MOST_STEPS),
+    }
+    while len(losses) < 2 or heard > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
+        if losses and most < 10 * C:
+            is_end = False
+            break
+        C = 10 * C if losses else C
+        regression, solution = problem.solve(C, start=regression, **options)
+        losses.append(solution.objective - problem.penalty_of(regression, C, l1_ratio))
+        if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
+            break
+    falls = np.append(-np.diff(losses), 0.0)
+    steps = np.log(np.maximum(falls, LEAST_FALL) / NEGLIGIBLE_FALL)
+    last = int(np.flatnonzero(steps > 0).max(initial=-1))
+    decades = 0.0 if last < 0 else last + 1 + steps[last] / (steps[last] - steps[last + 1])
+    half = 10.0 ** (max(decades, FEWEST_DECADES) / 2)  # the whole of which may overflow
+    return min(first * half * half, most), is_end
+
+
+def _heard(problem: Problem, l1_ratio: float, most: float) -> tuple[float, bool]:
+    """The C at which the penalty has let every feature have its say, if it tells anything.
+
+    A coefficient with the curvature h, given all others, at the intercept-only model is shrunk to half by a
+    ridge of as much, and can lower the loss by `NEGLIGIBLE_FALL` only if its gradient is above
+    ``sqrt(2 h NEGLIGIBLE_FALL)``, which an L1 penalty below that lets pass.
+
+    Features that would need more than the `most` that C may be do not count; the second is whether there are
+    none.
+    """
+    root_h = problem.root_null_curvatures()
+    penalties = np.full_like(root_h, np.inf)
+    if l1_ratio < 1:
+        with np.errstate(over="ignore"):
+            penalties = root_h**2 / (1 - l1_ratio)
+    if l1_ratio > 0:
+        penalties = np.minimum(penalties, root_h * (np.sqrt(2 * NEGLIGIBLE_FALL) / l1_ratio))
+    Cs = problem.strength_at(penalties)
+    return float(Cs[most >= Cs].max(initial=0.0)), bool((most >= Cs).all())

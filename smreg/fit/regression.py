@@ -1,0 +1,627 @@
+"""Softmax regression on plain arrays: from targets and weights to coefficients and their record."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from smreg.data.design import ColumnStatistics, DesignMatrix
+from smreg.data.validation import Targets
+from smreg.fit import elastic_net, rownewton
+from smreg.fit.elastic_net import ElasticNet
+from smreg.fit.separation import Watch
+from smreg.fit.solution import Solution
+from smreg.objective import collinear, fisher
+from smreg.objective.collinear import NullSpace
+from smreg.objective.cross_entropy import Objective
+from smreg.objective.layout import Layout, Regression
+from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
+from smreg.objective.sampling import RowSampler
+from smreg.objective.singletons import Singletons, has_singletons
+from smreg.objective.working import Hessians
+from smreg.optimize import solver
+
+Array = NDArray[np.float64]
+
+# Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
+MAX_PENALTY = 1e300
+
+NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
+
+# Where tol tells no maximum from a way to infinity it is lowered: Newton's steps soon become tiny or do not.
+FINER, FINEST = 2.0**-8, 2.0**-24
+
+EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
+
+
+OnIteration = Callable[[Callable[[], Regression], float, float], bool]
+
+
+class Problem:
+    """One sample and its features, to be fitted with any penalty: what does not depend on it is made once.
+
+    Where fewer features say the same the problem is solved for these: it takes and gives regressions of the
+    reduced problem, and `expand` and `restrict` lead back and forth.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        The features.
+    targets : Targets
+        Labels or soft targets, with class weights already merged in.
+    weights : ndarray of shape (n_samples,)
+        Positive in at least two classes, or one of two.
+    fit_intercept : bool
+        Whether there are intercepts; they are not penalised.
+    largest_C : float
+        The weakest penalty that will be asked for, inf for none.
+    l1 : bool
+        Whether an L1 penalty will be asked for. Features are then not replaced by fewer that say the same,
+        whose coefficients have another L1 norm.
+
+    Attributes
+    ----------
+    given : DesignMatrix
+        The features as they came.
+    sample : Sample
+        Targets among the classes that take part, and normalised weights.
+    layout : Layout
+        Which these classes are.
+    """
+
+    def __init__(
+        self,
+        design: DesignMatrix,
+        targets: Targets,
+        weights: Array,
+        *,
+        fit_intercept: bool,
+        largest_C: float,
+        l1: bool = False,
+    ) -> None:
+        began = perf_counter()
+        self._fit_intercept = fit_intercept
+        self._weigh(targets, weights)
+        self.given = design
+        self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
+        self._design = design if self._space is None else self._space.coordinates
+        self._statistics: ColumnStatistics | None = None
+        self._null: fisher.NullCovariance | None = None
+        self._hessians: Hessians | None = None
+        self._null_space: NullSpace | None = None
+        self._seconds = perf_counter() - began
+
+    def _weigh(self, targets: Targets, weights: Array) -> None:
+        self._largest = weights.max()
+        relative = weights / self._largest  # whose sum does not overflow
+        self.layout = Layout.of(targets, relative, self._fit_intercept)
+        self.sample, self._total = self.layout.sample(targets, relative)
+
+    @property
+    def total_weight(self) -> float:
+        """S, the sum of the weights."""
+        with np.errstate(over="ignore"):
+            return float(self._total * self._largest)
+
+    def penalty(self, C: float) -> float:
+        """``1 / (C S)``."""
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            return float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
+
+    def strength_at(self, penalty: Array | float) -> Array:
+        """The C of each penalty: zero or inf where floating point has none."""
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            return np.asarray(np.divide(1.0, penalty) / self._total / self._largest)
+
+    def part(
+        self, rows: NDArray[np.intp], targets: Targets, weights: Array, map_blocks: Callable[..., Any] = map
+    ) -> "Problem":
+        """The same with some of the rows alone, and with other weights for them.
+
+        Where it lacks classes it has fewer coordinates, and no metric is shared with it.
+        """
+        began = perf_counter()
+        part = copy(self)
+        part._weigh(targets, weights)
+        part._design = part.given = self._design.part(rows, map_blocks)
+        if self._space is not None:
+            part.given = self.given.part(rows, map_blocks)
+        part._statistics = part._null = part._hessians = part._null_space = None
+        part._seconds = perf_counter() - began
+        return part
+
+    def expand(self, regression: Regression) -> Regression:
+        """The coefficients of the features as they came, from those of the reduced problem."""
+        if self._space is None:
+            return regression
+        return Regression(*self._space.expand(regression.coef, regression.intercept))
+
+    def restrict(self, regression: Regression) -> Regression:
+        """The reverse."""
+        if self._space is None:
+            return regression
+        return Regression(*self._space.restrict(regression.coef, regression.intercept))
+
+    def is_reduced(self, C: float) -> bool:
+        """Whether the answer is that of another problem, of fewer features, in terms of all of them."""
+        if self.layout.is_certain:
+            return False
+        if self._space is not None or self.penalty(C) > 0:
+            return self._space is not None
+        null = self._nulls()
+        return null is None or len(null.pivots) > 0
+
+    def unreduced(self) -> "Problem":
+        """The same with the features as they came, and none of them left out."""
+        made = copy(self)
+        made._design, made._space = self.given, None
+        made._statistics = made._null = made._hessians = None
+        made._null_space = NullSpace.empty(made._design.n_features)
+        return made
+
+    @property
+    def _columns(self) -> ColumnStatistics:
+        """Mean and spread of the features."""
+        if self._statistics is None:
+            self._statistics = self._design.statistics(self.sample.weights)
+        return self._statistics
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviation of each feature of the reduced problem."""
+        return self._columns.spread
+
+    def objective(self, C: float, like: Objective | None = None, *, class_rows: bool = False) -> Objective:
+        """The penalised cross-entropy, in the coordinates of the solver."""
+        penalty = self.penalty(C)
+        null = self._nulls() if penalty == 0 and not class_rows else None
+        return self._objective(penalty, like, class_rows, None if null is None else null.determined)
+
+    def _objective(
+        self,
+        penalty: float,
+        like: Objective | None = None,
+        class_rows: bool = False,
+        determined: NDArray[np.bool_] | None = None,
+    ) -> Objective:
+        return Objective(
+            self._design,
+            self.sample,
+            penalty=penalty,
+            fit_intercept=self._fit_intercept,
+            single_row=self.layout.n_classes == 2,
+            columns=self._columns,
+            like=like,
+            class_rows=class_rows,
+            determined=determined,
+        )
+
+    def _nulls(self) -> NullSpace | None:
+        """The combinations of features that are null."""
+        if self._null_space is None:
+            self._null_space = collinear.null_space(self._objective(0.0), self._columns.rounding)
+        return self._null_space
+
+    def _nulls_of(self, objective: Objective) -> NullSpace | None:
+        """The same where they are left out."""
+        return None if objective.determined is None else self._nulls()
+
+    def _varies(self, objective: Objective) -> NDArray[np.bool_]:
+        """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
+        mean = np.zeros_like(self._columns.mean) if objective.fit_intercept else self._columns.mean
+        return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)
+
+    def null_gradient(self) -> tuple[Array, float]:
+        """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
+
+        That is its mean divergence from the targets: without the entropy that soft targets have.
+        """
+        if self.layout.is_certain:
+            return np.zeros((1, self._design.n_features)), 0.0
+        objective, target = self.objective(1.0), self.sample.target
+        value, gradient = objective(objective.start())
+        entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
+        by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
+        return objective.contrasts @ (by_contrast * objective.scale), value - entropy
+
+    def root_null_curvatures(self) -> Array:
+        """Roots of the curvatures of the coefficients, each given all others, at that model.
+
+        Where the others determine it, of its own.
+        """
+        if self.layout.is_certain:
+            return np.empty(0)
+        objective = self._objective(0.0)  # in units of the spread, in which no square underflows
+        roots = fisher.root_null_curvatures(objective, self._null_covariance(objective))
+        return roots[objective.spread > self._columns.rounding]
+
+    def root_null_information(self) -> Array:
+        """Root of the information's diagonal at that model, of shape (rows, n_features)."""
+        if self.layout.is_certain:
+            return np.zeros((1, self._design.n_features))
+        objective, priors = self._objective(0.0), self.sample.priors
+        if not self._fit_intercept:
+            priors = np.full_like(priors, 1 / len(priors))
+        roots = np.sqrt(priors * (1 - priors))[-len(objective.contrasts) :]
+        return np.outer(roots, objective.spread)
+
+    def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
+        """The part of the objective that is the penalty."""
+        size = np.abs(regression.coef)
+        with np.errstate(over="ignore"):
+            ridge = np.sum((np.sqrt(self.penalty(C) * (1 - l1_ratio) / 2) * size) ** 2)
+            return float(ridge + np.sum(self.penalty(C) * l1_ratio * size))
+
+    def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
+        """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
+        if self.layout.is_certain:
+            return 0.0
+        if l1_ratio > 0 and np.inf > C:
+            free = (len(self.sample.priors) - 1) * self._fit_intercept
+            return float(np.count_nonzero(regression.coef) + free)
+        objective = self.objective(C)
+        return fisher.degrees_of_freedom(objective, self._coordinates(objective, regression))
+
+    def solve(
+        self,
+        C: float,
+        *,
+        l1_ratio: float = 0.0,
+        tol: float,
+        max_iter: int,
+        start: Regression | None = None,
+        shared: "Shared | None" = None,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the penalised cross-entropy.
+
+        Parameters
+        ----------
+        C : float
+            Inverse strength of the penalty; inf for none.
+        l1_ratio : float
+            Part of the L1 norm in the penalty.
+        tol : float
+            Largest norm of the gradient in the Fisher metric.
+        max_iter : int
+            Most steps.
+        start : Regression or None
+            Where to begin; None for the intercept-only model.
+        shared : Shared or None
+            A metric that is good near `start`.
+        on_iteration : callable or None
+            ``(regression, objective, norm) -> stop``, called after every step; the regression is a function
+            that makes it, of the features as they came.
+
+        Returns
+        -------
+        Regression, Solution
+            The coefficients and the record of how they were found.
+        """
+        if self.layout.is_certain:
+            return self._certain()
+        if l1_ratio > 0 and self.penalty(C) > 0:
+            return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
+        regression, solution, _ = self._solve_smooth(C, tol, max_iter, start, shared, on_iteration)
+        return regression, solution
+
+    def solve_for_parts(
+        self, C: float, allowance: float, *, tol: float, max_iter: int, start: Regression | None = None
+    ) -> "tuple[tuple[Regression, Solution], Shared | None]":
+        """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
+
+        That is the last one of the solver, if it was made in the most exact way, or else one made at the
+        solution, in the most exact way that costs no more than `allowance` evaluations.
+        """
+        if self.layout.is_certain:
+            return self._certain(), None
+        regression, solution, shared = self._solve_smooth(C, tol, max_iter, start, None, None)
+        return (regression, solution), shared or self._shared(C, regression, allowance)
+
+    def _certain(self) -> tuple[Regression, Solution]:
+        """The model of a single class, which no feature makes more probable."""
+        seconds, self._seconds = self._seconds, 0.0
+        solution = Solution(
+            objective=0.0,
+            gradient_norm=0.0,
+            suboptimality=0.0,
+            suboptimality_bound=0.0,
+            distance=0.0,
+            evaluations=0,
+            iterations=0,
+            refreshes=0,
+            seconds=seconds,
+            converged=True,
+            reason="converged",
+        )
+        return self.layout.expand(np.zeros((1, self._design.n_features)), np.zeros(1)), solution
+
+    def _shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
+        """The most exact metric at a solution that costs no more than that."""
+        objective = self.objective(C)
+        phi = self._coordinates(objective, regression)
+        renewals = fisher.renewals(objective, self._sampler(objective))
+        ways = [way for way in renewals if way.cost <= allowance]
+        return Shared(objective, ways[-1].at(phi, 0.0, False)) if ways else None
+
+    def _solve_smooth(
+        self,
+        C: float,
+        tol: float,
+        max_iter: int,
+        start: Regression | None,
+        shared: "Shared | None",
+        on_iteration: OnIteration | None,
+    ) -> "tuple[Regression, Solution, Shared | None]":
+        """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
+        began = perf_counter()
+        objective = self.objective(C)  # which shifts far columns, whatever the coordinates are
+        if shared is not None and _is_apart(objective, shared.objective):
+            shared = None
+        elif shared is not None:
+            objective = self.objective(C, shared.objective)
+
+        varies = None if isinstance(self._space, RowSpace) else self._varies(objective)
+        watch = Watch(
+            objective, varies, lambda: fisher.null_metric(objective, self._null_covariance(objective))
+        )
+
+        def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
+            stop = False
+            if on_iteration is not None:
+                stop = on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
+            return stop or (objective.penalty == 0 and watch(phi))
+
+        minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
+        phi, reason = minimum.point.x, minimum.reason
+        if objective.penalty == 0:
+            minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
+            phi, evaluations = minimum.point.x, evaluations + more
+            if reason != "callback" and self._nulls() is None:
+                phi = collinear.onto_rows(objective, phi)
+        bound = _bound(objective, minimum.point.gradient)
+        solution = self._solution(
+            minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
+        )
+        last = None if minimum.metric is None else Shared(objective, minimum.metric)
+        return self._regression(objective, phi), solution, last
+
+    def _settled(
+        self,
+        objective: Objective,
+        watch: Watch,
+        minimum: solver.Minimum,
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, str, int]:
+        """Where an unpenalised search ended, and why, going on where it is open whether there is an end.
+
+        The third number is that of further evaluations.
+        """
+        evaluations = 0
+        while (reason := watch.verdict(minimum)) == "undecided" and tol > FINEST:
+            tol = tol * FINER
+            begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
+            further, more = self._search(objective, begin, None, tol, left, report)
+            evaluations += more
+            iterations = minimum.iterations + further.iterations
+            if further.reason not in ("converged", "callback"):
+                minimum = replace(minimum, iterations=iterations)
+                break
+            minimum = replace(further, iterations=iterations)
+        return minimum, reason, evaluations
+
+    def _solve_sparse(
+        self,
+        C: float,
+        l1_ratio: float,
+        tol: float,
+        max_iter: int,
+        start: Regression | None,
+        on_iteration: OnIteration | None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the cross-entropy with an L1 penalty."""
+        began = perf_counter()
+        net = ElasticNet(self._cross_entropy(), self.penalty(C), l1_ratio)
+
+        def report(theta: Array, value: float, norm: float) -> bool:
+            return on_iteration is not None and on_iteration(
+                lambda: self._regression(net.loss, theta), value, norm
+            )
+
+        point, more = self._sparse_start(net, start)
+        minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
+        evaluations = minimum.evaluations + more
+        solution = self._solution(
+            minimum, minimum.value, minimum.norm, minimum.gap, evaluations, minimum.reason, began
+        )
+        return self._regression(net.loss, minimum.theta), solution
+
+    def _cross_entropy(self) -> Hessians:
+        """Without a penalty, in rows of classes."""
+        if self._hessians is None:
+            self._hessians = Hessians(self.objective(np.inf, class_rows=True))
+        return self._hessians
+
+    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
+        """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
+
+        A start worse than none, as after a change of units, is not taken.
+        """
+        if start is not None:
+            given = net.at(net.canonical(self._coordinates(net.loss, start).reshape(net.shape)))
+            if given.value <= net.loss.start_value:
+                return given, 0
+        return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
+
+    def _solution(
+        self,
+        minimum: solver.Minimum | elastic_net.Minimum,
+        value: float,
+        norm: float,
+        bound: float,
+        evaluations: int,
+        reason: str,
+        began: float,
+    ) -> Solution:
+        """The record of a solve, the first of which bears the seconds of the preparation."""
+        seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
+        return Solution(
+            objective=value,
+            gradient_norm=norm,
+            suboptimality=norm**2 / 2,
+            suboptimality_bound=bound,
+            distance=float(np.sqrt(self.total_weight)) * norm,
+            evaluations=evaluations,
+            iterations=minimum.iterations,
+            refreshes=minimum.refreshes,
+            seconds=seconds,
+            converged=reason == "converged",
+            reason=reason,
+        )
+
+    def _reduction(
+        self, design: DesignMatrix, n_classes: int, largest_C: float
+    ) -> RowSpace | Singletons | None:
+        """Fewer features that say the same, if there are."""
+        weights, penalty, centred = self.sample.weights, self.penalty(largest_C), self._fit_intercept
+        if is_wide(design, weights, n_classes, penalised=penalty > 0):
+            columns = design.statistics(weights)
+            if is_resolved(columns, centred=centred, penalty=penalty):
+                return RowSpace(design, weights, columns, centred=centred, penalty=penalty)
+        return Singletons(design) if has_singletons(design) else None
+
+    def _search(
+        self,
+        objective: Objective,
+        start: Regression | None,
+        shared: "Shared | None",
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, int]:
+        """Run the solver from the intercept-only model, or from coefficients that are given.
+
+        A metric that is shared is better than any other way. The second number is that of the evaluations.
+        """
+        given = None if start is None else self._coordinates(objective, start)
+        if shared is not None or not rownewton.applies(objective):
+            return self._descent(objective, given, shared, tol, max_iter, report)
+        minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
+        if minimum.reason != "rounding":
+            return minimum, minimum.evaluations
+        more = max_iter - minimum.iterations
+        last, evaluations = self._descent(objective, minimum.point.x, None, tol, more, report)
+        evaluations += minimum.evaluations
+        return replace(last, iterations=last.iterations + minimum.iterations), evaluations
+
+    def _descent(
+        self,
+        objective: Objective,
+        given: Array | None,
+        shared: "Shared | None",
+        tol: float,
+        max_iter: int,
+        report: rownewton.OnIteration,
+    ) -> tuple[solver.Minimum, int]:
+        """The search by L-BFGS in a metric, from the coordinates that are given."""
+        phi, function, more = objective.start(), _Remembering(objective), 0
+        warm = False
+        if given is not None:  # a start worse than none, as after a change of units, is not taken
+            warm = function(given)[0] <= objective.start_value
+            phi, more = (given, 0) if warm else (phi, 1)
+
+        def metric() -> solver.Metric:
+            if warm and shared is not None:
+                return shared.metric
+            return fisher.null_metric(objective, self._null_covariance(objective))
+
+        minimum = solver.minimize(
+            function,
+            phi,
+            metric,
+            fisher.renewals(objective, self._sampler(objective)),
+            tol=tol,
+            max_iter=max_iter,
+            warm=warm and shared is None,
+            on_iteration=lambda point: report(lambda: point.x, point.value, point.norm),
+        )
+        return minimum, minimum.evaluations + more
+
+    def _null_covariance(self, objective: Objective) -> fisher.NullCovariance:
+        if self._null is None:
+            self._null = fisher.null_covariance(objective)
+        return self._null
+
+    def _sampler(self, objective: Objective) -> Callable[[], RowSampler]:
+        """Makes the sampler of rows, if it is called for."""
+        return cache(lambda: fisher.row_sampler(objective, self._null_covariance(objective)))
+
+    def _regression(self, objective: Objective, phi: Array) -> Regression:
+        """The coefficients of all classes, without a penalty of all with these probabilities the least."""
+        coef, intercept = objective.coefficients(phi)
+        null = self._nulls_of(objective)
+        if null is not None:
+            least = null.least_norm(coef)
+            coef, intercept = least, intercept + (coef - least) @ objective.mean
+        return self.layout.expand(coef, intercept)
+
+    def _coordinates(self, objective: Objective, regression: Regression) -> Array:
+        """The reverse."""
+        coef, intercept = self.layout.restrict(regression)
+        null = self._nulls_of(objective)
+        if null is not None:
+            eliminated = null.eliminated(coef)
+            coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.mean
+        return objective.coordinates(coef, intercept)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A metric, and the objective in whose coordinates it is."""
+
+    objective: Objective
+    metric: solver.Metric
+
+
+class _Remembering:
+    """A function that is not computed twice in a row at the same point."""
+
+    def __init__(self, function: solver.Function) -> None:
+        self._function = function
+        self._last: tuple[Array, tuple[float, Array]] | None = None
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        if self._last is None or self._last[0] is not x:
+            self._last = x, self._function(x)
+        return self._last[1]
+
+
+def _is_apart(part: Objective, whole: Objective) -> bool:
+    """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
+
+    Or, without a penalty, since other features determine others.
+    """
+    if len(part.sample.priors) < len(whole.sample.priors):
+        return True
+    if part.penalty == 0 and ((part.spread > 0) != (whole.spread > 0)).any():
+        return True
+    return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
+
+
+def _bound(objective: Objective, gradient: Array) -> float:
+    """``||dF/dW||^2 / (2 gamma)``: the penalty makes the objective strongly convex in W."""
+    by_contrast = gradient.reshape(objective.shape)
+    p = objective.design.n_features
+    if objective.penalty == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
+        return float("inf")
+    with np.errstate(over="ignore"):
+        squares = (by_contrast[:, :p] * objective.scale) ** 2
+        return float(np.sum(squares) / (2 * objective.penalty))

@@ -1,0 +1,189 @@
+r"""Separation: whether the unpenalised likelihood has a maximum.
+
+It has one if and only if there is no *direction of recession*: no coefficients and intercepts, other than
+such that change nothing, that give every row's label a logit at least as high as every other class's
+(Albert and Anderson 1984). Where there is one, the likelihood grows along it forever. A soft target allows
+several classes: these must then share the highest logit. The difference of the logits of the label and
+another class is a *margin*: all margins are to be non-negative, and not all zero. Rows without weight do
+not count.
+
+**One column** is decided exactly, in one pass. Let ``f_k(x) = w_k x + b_k`` be the logits of one feature,
+``m(x) = max_k f_k(x)``, which is convex, and ``[l_k, h_k]`` the least interval with all values of the rows
+that allow class k. There ``f_k = m`` at both ends, and hence throughout. If m is linear from the least
+value l to the largest value h, take it off: all ``f_k <= 0``, and zero on ``[l_k, h_k]``. One of them can
+be anything else if and only if its interval is the point l or the point h. If m has a kink at c between l
+and h, no interval has c inside; and if none has, ``max(0, x - c)`` is such an m, with ``f_k = 0`` for the
+intervals on the left of c. Hence there is a direction of recession if and only if
+
+- all rows that allow some class have the least value of all, or all have the largest, or
+- the intervals fall into two groups, one on the left and one on the right, that share at most an end point.
+
+So it is for a dummy with which some class never occurs, and for any column that is constant but for
+deviations to one side in rows of some classes. Without an intercept ``f_k(x) = w_k x``: classes that are
+allowed at some ``x > 0`` have the highest w_k of all, those at some ``x < 0`` the lowest. There is a
+direction of recession if and only if no class is among both, and these two groups exist, or one does and is
+not all classes.
+
+**A point on the way to infinity** tells where to look. Margins of rows whose probabilities are still far
+from zero and one do not grow: they are *tight*. The directions in which all these are zero are a subspace,
+most often a small one, and a linear program in it (Konis 2007) finds a direction of recession if there is
+one: first among those that change one class alone. Its constraints are all margins, so that what was taken
+for tight can only hide a direction. It is believed if, once it is made exact in the margins that are zero
+to the program's tolerance, none is negative, to rounding.
+
+**At a maximum** there is none. With the change ``e`` of the logits by Newton's step, which takes the
+gradient ``sum_i s_i (p_i - t_i) x_i'`` to zero to first order, and ``q = p + (diag(p) - p p') e``, there is
+``sum_i s_i (q_i - t_i) x_i' = 0``. If no two logits of a row change apart by one nat, q is positive, and
+the margins ``m_ik`` of any direction satisfy ``sum_ik s_i q_ik m_ik = 0``: all are zero where none is
+negative. On the way to infinity the step adds about a nat to some margin, however far the search has come.
+An estimate of that step misses margins of whose gradient nothing is left. `smreg.fit.overlap` makes it exact,
+and looks for a direction where there are too many coordinates for a linear program. What neither decides is
+said to be undecided: that there is a maximum is proved, never presumed.
+
+References
+----------
+A. Albert and J. A. Anderson, On the existence of maximum likelihood estimates in logistic regression
+models, Biometrika 71 (1984). https://doi.org/10.1093/biomet/71.1.1
+K. Konis, Linear programming algorithms for detecting separated data in binary logistic regression
+models, DPhil thesis, University of Oxford (2007).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.fit.overlap import has_overlap, is_direction_near
+from smreg.fit.recession import Allowance, has_recession_direction, is_complete, is_seen_from
+from smreg.objective.cross_entropy import Objective
+from smreg.objective.fisher import evaluation_cost
+from smreg.optimize.metric import Metric
+from smreg.optimize.solver import Minimum
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FIRST_LOOK = 40  # evaluations: most searches that end, end before; doubled after each look
+
+# Passes over the rows, some and for each evaluation, to prove that there is a maximum or find a direction.
+PASSES, PASSES_PER_EVALUATION = 100, 2
+SMOOTHING, LEAST_SMOOTHING = 2.0**-20, 2.0**-40  # of the probabilities in that proof
+
+# Sizes up to which a subspace and a program in it are worth their time, in a look after so many evaluations.
+SIZE_PER_EVALUATION, PROGRAM_PER_EVALUATION = 16, 1
+MAX_SIZE, MAX_PROGRAM = 2000, 300
+# Pivots take some 2.5 ns for each number, constraints times variables, an evaluation 0.1 ns an operation: the
+# programs may take about as long as the search, but always a second or so.
+LEAST_NUMBERS, NUMBERS_PER_OPERATION = 2.0**29, 0.04
+
+
+class Watch:
+    """Tells in an unpenalised search, and at its end, whether there is a maximum.
+
+    Parameters
+    ----------
+    objective : Objective
+        Without penalty. Looks are taken when it has been evaluated often enough to have paid for them.
+    varies : ndarray of bool of shape (n_features,), or None
+        Whether each column varies by more than its rounding; None where columns are not those of the user but
+        computed, so that rounding breaks their ties.
+    null_metric : callable
+        Makes the metric of the intercept-only model.
+    """
+
+    def __init__(self, objective: Objective, varies: Bools | None, null_metric: Callable[[], Metric]) -> None:
+        self.objective, self.due_at, self.found = objective, FIRST_LOOK, False
+        self._varies, self._null_metric = varies, null_metric
+        self._by_column: bool | None = None
+        self._is_one_column = varies is not None and objective.design.n_features == 1
+
+    def __call__(self, phi: Callable[[], Array]) -> bool:
+        """Whether the classes are known to be separated, after a step to `phi`."""
+        evaluations = self.objective.evaluations
+        if evaluations >= self.due_at:
+            self.due_at = 2 * evaluations
+            self.found = self._is_seen(phi(), evaluations)
+        return self.found
+
+    def verdict(self, minimum: Minimum) -> str:
+        """Why the search ended: its own reason, "separation", or "undecided" if that is not excluded."""
+        reason = minimum.reason
+        if self.found:
+            return "separation"
+        if reason == "callback" or not np.isfinite(minimum.point.value):
+            return reason
+        found = self._is_found_at(minimum)
+        if found:
+            return "separation"
+        return "undecided" if found is None and reason == "converged" else reason
+
+    def _is_found_at(self, minimum: Minimum) -> bool | None:
+        """Whether the classes are separated, None where that is not decided.
+
+        Where the search was cut short, no linear program is worth its time.
+        """
+        phi = minimum.point.x
+        if self._has_column() or is_complete(self.objective, phi):
+            return True
+        if self._is_one_column or minimum.reason == "max_iter":
+            return False
+        most = PASSES + PASSES_PER_EVALUATION * self.objective.evaluations
+        at = self.objective, phi, self._null_metric()
+        if has_overlap(*at, minimum.metric, SMOOTHING, most):
+            return False
+        if phi.size > MAX_PROGRAM and is_direction_near(*at, most):
+            return True
+        allowance = self._allowance()
+        if is_seen_from(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
+            return True
+        if has_overlap(*at, minimum.metric, LEAST_SMOOTHING, most):
+            return False
+        if phi.size > MAX_PROGRAM:
+            return None
+        found = has_recession_direction(self.objective, np.eye(phi.size), allowance)
+        return is_direction_near(*at, most) or None if found is None else found
+
+    def _allowance(self) -> Allowance:
+        """What linear programs may cost: in proportion to the search, but not less than a second."""
+        paid = self.objective.evaluations * evaluation_cost(self.objective)
+        return Allowance(LEAST_NUMBERS + NUMBERS_PER_OPERATION * paid)
+
+    def _has_column(self) -> bool:
+        if self._by_column is None:
+            self._by_column = self._varies is not None and bool(
+                separating_columns(self.objective)[self._varies].any()
+            )
+        return self._by_column
+
+    def _is_seen(self, phi: Array, evaluations: int) -> bool:
+        if self._has_column() or is_complete(self.objective, phi):
+            return True
+        if self._is_one_column:
+            return False
+        size, program = SIZE_PER_EVALUATION * evaluations, PROGRAM_PER_EVALUATION * evaluations
+        return is_seen_from(
+            self.objective, phi, min(size, MAX_SIZE), min(program, MAX_PROGRAM), self._allowance()
+        )
+
+
+def separating_columns(objective: Objective) -> Bools:
+    """Whether there is a direction of recession in each column by itself, and the intercept if any."""
+    target, weights = objective.sample.target, objective.sample.weights
+    codes = np.arange(len(objective.sample.priors))[:, np.newaxis]
+
+    def allowing(rows: slice) -> Bools:
+        t = target[rows]
+        return np.asarray((codes == t if t.ndim == 1 else t.T > 0) & (weights[rows] > 0))
+
+    low, high = objective.design.extremes(allowing, len(codes))
+    if not objective.fit_intercept:
+        above, below = high > 0, low < 0
+        both_sides = above.any(axis=0) & below.any(axis=0)
+        is_free = (above.any(axis=0) | below.any(axis=0)) & ~(above | below).all(axis=0)
+        return np.asarray(~(above & below).any(axis=0) & (both_sides | is_free))
+    least, largest = low.min(axis=0), high.max(axis=0)
+    at_an_end = (high == least).any(axis=0) | (low == largest).any(axis=0)
+    order = np.argsort(low, axis=0)
+    reached = np.maximum.accumulate(np.take_along_axis(high, order, axis=0), axis=0)
+    apart = (reached[:-1] <= np.take_along_axis(low, order, axis=0)[1:]).any(axis=0)
+    return np.asarray((at_an_end | apart) & (least < largest))

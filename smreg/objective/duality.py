@@ -1,0 +1,133 @@
+r"""How far above its minimum an elastic net stands: a rigorous bound, by duality.
+
+The cross-entropy of a row is ``A(eta) - <eta, t>``, and for every q in the simplex
+
+    ``A(eta) = <q, eta> - A*(q) + KL(q, p),   A*(q) = sum_k q_k log q_k,   p = softmax(eta)``.
+
+Take one ``q_i`` for every row such that the intercepts drop out, ``sum_i s_i (q_i - t_i) = 0``. With
+``G = 1/S sum_i s_i (q_i - t_i) x_i'`` and the convex conjugate ``R*`` of the penalty R
+
+    ``F(W, b) = D(q) + 1/S sum_i s_i KL(q_i, p_i) + [R(W) + R*(-G) + <W, G>]``,
+    ``D(q) = -1/S sum_i s_i A*(q_i) - R*(-G)``.
+
+Neither the divergences nor the bracket, by Fenchel's inequality, are ever negative. As ``D(q)`` does not
+depend on the coefficients it bounds the minimum of F from below, and what is left, the *duality gap*, bounds
+the excess of F over its minimum. The bracket is a sum over the coefficients: for ``a/2 w**2 + l |w|`` and
+with ``-G = v + u``, v being ``-G`` clipped to ``[-l, l]``, it is
+
+    ``(l |w| - v w) + (a w - u)**2 / (2 a)``,
+
+where without a ridge, ``a = 0``, the point must have ``u = 0``. Nothing cancels in any of these terms.
+
+**The point.** At the optimum ``q = p``. Near it the probabilities do not meet the conditions on G, but with
+the proximal Newton step d from there, which changes the logits by ``delta``, their linear continuation
+
+    ``q = p (1 + delta - <p, delta>)``
+
+does, since its G is the gradient of the model that d minimises. It is taken as far along d as it is positive.
+What remains is repaired by mixing: with the same distribution in every row, for the intercepts, and without
+a ridge with t, for which G is zero.
+
+References
+----------
+S. Boyd and L. Vandenberghe, Convex Optimization, Cambridge University Press (2004), chapter 5.
+https://doi.org/10.1017/CBO9780511804441
+E. Ndiaye, O. Fercoq, A. Gramfort and J. Salmon, Gap safe screening rules for sparsity enforcing penalties,
+Journal of Machine Learning Research 18 (2017). https://doi.org/10.48550/arXiv.1611.05780
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.data.design import scores, sum_of
+from smreg.objective.cross_entropy import Objective
+
+Array = NDArray[np.float64]
+
+LEAST = 0.5  # part of a probability that the linear continuation leaves at least
+
+
+def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, direction: Array) -> float:
+    """The duality gap at `theta`, in nats.
+
+    Parameters
+    ----------
+    loss : Objective
+        Without a penalty, in rows of classes.
+    ridge, l1 : ndarray of shape (width,)
+        a and l of the coordinates.
+    theta, direction : ndarray of shape (rows, width)
+        The point, and the proximal Newton step from there, or zero.
+    """
+    p, priors = loss.design.n_features, loss.sample.priors
+    G, imbalance, at_priors = _residual_sums(loss, theta, direction)
+    ratio = 0.0
+    if loss.fit_intercept:
+        ratio = max(float(np.max(imbalance / priors)), 0.0)
+    else:  # nothing wants the residuals to sum to zero, and classes may have no weight
+        imbalance = np.zeros_like(imbalance)
+    constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
+    G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
+    w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if (ridge == 0).any():
+            ratios = np.where(np.abs(G) > l1, l1 / np.abs(G), 1.0)
+            part = float(ratios[:, ridge == 0].min())
+        inside = np.clip(-part * G, -l1, l1)
+        beyond = -part * G - inside
+        bracket = l1 * np.abs(w) - inside * w
+        bracket += np.where(ridge > 0, (ridge * w - beyond) ** 2 / (2 * ridge), 0.0)
+
+    def divergence(rows: slice, eta: Array, delta: Array) -> float:
+        q = _continued(eta, delta)
+        q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
+        return float(_divergences(_add_targets(loss, q, rows, 1.0 - part), eta) @ loss.sample.weights[rows])
+
+    divergences = loss.map_logits(divergence, theta.ravel(), direction.ravel())
+    return max(float(bracket.sum()), 0.0) + sum(divergences)
+
+
+def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:
+    """``sum_i s_i (q_i - t_i) z_i'``, the sums for every class, and the first with the priors for q."""
+    n_rows, priors = loss.shape[0], loss.sample.priors
+
+    def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, ...]:
+        s = loss.sample.weights[rows]
+        sums: tuple[Array, ...] = ()
+        for q in (_continued(eta, delta), np.repeat(priors[:, np.newaxis], len(s), axis=1)):
+            residuals = _add_targets(loss, q, rows, -1.0) * s
+            sums += scores(loss.design.block(rows), residuals[-n_rows:]), residuals.sum(axis=1)
+        return sums
+
+    parts = loss.map_logits(block, theta.ravel(), direction.ravel())
+    G, total, at_priors, left = (sum_of(part) for part in zip(*parts, strict=True))
+    G = loss.pull_back(G, total[-n_rows:]).reshape(loss.shape)
+    return G, total, loss.pull_back(at_priors, left[-n_rows:]).reshape(loss.shape)
+
+
+def _continued(eta: Array, delta: Array) -> Array:
+    """Probabilities, continued linearly along a change of the logits, (K, n_rows)."""
+    p = np.exp(eta - eta.max(axis=0))
+    p /= p.sum(axis=0)
+    p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), LEAST)
+    p /= p.sum(axis=0)
+    return np.asarray(p)
+
+
+def _add_targets(loss: Objective, q: Array, rows: slice, part: float) -> Array:
+    """``q + part t``, in the place of q."""
+    target = loss.sample.target[rows]
+    if target.ndim == 1:
+        q[target, np.arange(len(target))] += part
+    else:
+        q += part * target.T
+    return q
+
+
+def _divergences(q: Array, eta: Array) -> Array:
+    """``KL(q, softmax(eta))`` for every row, as a sum of ``q log(q / p) - q + p``, never negative."""
+    log_p = eta - eta.max(axis=0)
+    log_p -= np.log(np.exp(log_p).sum(axis=0))
+    terms = np.exp(log_p) - q
+    np.add(terms, q * (np.log(q, out=np.zeros_like(q), where=q > 0) - log_p), out=terms)
+    return np.asarray(np.maximum(terms, 0.0).sum(axis=0))

@@ -1,0 +1,460 @@
+r"""Fisher information of the current point, and the metrics that come from it.
+
+At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective.cross_entropy` for
+the coordinates: contrasts ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
+
+    ``H = 1/S sum_i s_i [Q' (diag(p_i) - p_i p_i') Q] kron [z_i z_i'] + gamma / scale^2``,
+
+which is exact, not an approximation: for the canonical link the observed and the expected information
+are the same. The metrics are, from the cheapest,
+
+- `null_metric`, at the intercept-only model: all rows have the priors ``pi`` as probabilities, so that
+  ``H = Q' (diag(pi) - pi pi') Q kron Cov(z) + gamma / scale^2``: one matrix of size p and one of
+  size K - 1 to factorise, after one pass over X;
+- `class_metric`: for each class its own block ``sum_i s_i p_ik (1 - p_ik) z_i z_i'``, what the classes
+  have in common left out. H lies below twice that metric, as a graph's Laplacian below twice its degrees;
+- `hessian_metric`: H itself, a dense matrix of size D = (K - 1)(p + 1).
+
+**Sampling.** A metric need not be exact. Of many rows some stand for all, drawn by `smreg.objective.sampling`
+with a probability in proportion to their part in the information. Where they are few, for
+the coordinates and of all, that part is reckoned in the metric before, too.
+
+**Softening.** Where classes are rare or nearly separated, probabilities are so near to zero and one that
+H at the current point says little of H a step away, and Newton's step goes far too long: with
+``V_k = 1/S sum_i s_i p_ik (1 - p_ik)``, it may change the logits of class k by ``norm / sqrt(V_k)`` nats
+in the mean. The information is therefore taken at logits divided by a temperature of one and a fifth of
+that, with the mean of the V_k over the classes: a class that is all but separated, whose V_k vanishes, must
+not decide alone. Near the optimum the temperature is one.
+
+**Damping.** Where that is not enough, the solver asks for the metric again, damped as in the method of
+Levenberg and Marquardt: the covariance of the classes becomes ``diag(p_i) - p_i p_i' + tau I``. With
+``tau = (norm / LONGEST)**2``, and a `norm` of at most one in the metric that is not damped, the step moves
+the logits by at most `LONGEST` nats, in the root of the mean square over the rows. It is not the rule,
+because it keeps a row with an extreme feature from going far to where it belongs.
+
+References
+----------
+D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters, Journal of the Society
+for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/0111030
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.data.design import MAX_MEAN_TO_SPREAD, sum_of
+from smreg.family import fisher_information
+from smreg.objective.cross_entropy import Objective
+from smreg.objective.sampling import DIRECTIONS, RowSampler, complement, probabilities, systematic, variances
+from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
+
+Array = NDArray[np.float64]
+
+SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
+LONGEST = 16.0  # nats that a damped step may move them
+LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
+
+MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
+MAX_DENSE_SPARSE = 1000  # columns of a sparse X, whose evaluations cost less than factors of that size
+
+# Operations take two thirds as long in a large matrix product as in an evaluation, whose products are thin.
+# The exponential of a logit takes as long as some 32 more features, and a number for each class and feature
+# of a row, made for a product, as 128 operations of it.
+SPEED = 1.5
+EXPONENTIAL = 32
+ELEMENTWISE = 128
+NO_COST = 2**22  # operations: some tenths of a millisecond
+
+# A sample has the rows that this many evaluations pay for, but enough of them: a covariance estimated
+# from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
+SAMPLE_EVALUATIONS = 4
+ROWS_PER_COLUMN = 16
+FEW_ROWS = 4  # for each coordinate, and part of all: with fewer it matters most which they are
+MIN_ROWS = 1024
+
+DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from none
+
+RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
+
+THREADED_WIDTH = 128  # of blocks that are factorised in threads
+
+# Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
+PART_NUMBERS, MOST_PARTS = 2**24, 8
+BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256
+
+
+@dataclass(frozen=True)
+class NullCovariance:
+    """Covariance of the features as the null metric needs it, for any penalty.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (p, p), or (p,) where only its diagonal is taken
+        In units of `scale`.
+    scale : ndarray of shape (p,)
+        Powers of two.
+    """
+
+    matrix: Array
+    scale: Array
+
+    def at(self, scale: Array) -> Array:
+        """The same in other units."""
+        ratio = self.scale / scale
+        return self.matrix * (np.outer(ratio, ratio) if self.matrix.ndim == 2 else ratio**2)
+
+
+def null_covariance(objective: Objective) -> NullCovariance:
+    """The covariance of all rows, or of a sample of them, or its diagonal, as size allows."""
+    p, width, scale = objective.design.n_features, objective.shape[1], objective.scale
+    if p <= 1 or not fits(objective, objective.shape[0] * width**2):
+        return NullCovariance((objective.spread / scale) ** 2, scale)
+    rows, weights = _null_rows(objective)
+
+    def add(total: Array, z: Array, s: Array) -> None:
+        total += _gram(z * np.sqrt(s))
+
+    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
+
+
+def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
+    """Root of the curvature of each coefficient given all others, at the intercept-only model.
+
+    In the units of X, of the variance of each feature given the others, or where they determine it its own,
+    times the least eigenvalue of the classes' covariance.
+    """
+    variances = np.atleast_1d(
+        covariance.matrix.diagonal() if covariance.matrix.ndim == 2 else covariance.matrix
+    )
+    given = variances
+    if covariance.matrix.ndim == 2:
+        given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
+    given = np.where(given > DETERMINED * variances, given, variances)
+    least, _ = _null_classes(objective)
+    return np.asarray(np.sqrt(given * least.min()) * covariance.scale)
+
+
+def _null_classes(objective: Objective) -> tuple[Array, Array]:
+    """Eigenvalues, positive, and eigenvectors of the contrasts' covariance at the intercept-only model."""
+    Q = objective.class_contrasts
+    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
+    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
+    return np.maximum(eigenvalues, JITTER * eigenvalues.max()), rotation
+
+
+def degrees_of_freedom(objective: Objective, phi: Array) -> float:
+    """``tr(H (H + R)^-1)`` for the information H of all rows and the penalty's curvature R.
+
+    Without a penalty it is the rank of H. It is nan where H would take more memory than a metric may.
+    """
+    ridge, size = np.tile(full_ridge(objective), objective.shape[0]), objective.shape[0] * objective.shape[1]
+    if not fits(objective, 3 * size**2):
+        return float("nan")
+    penalised = information(objective, Curvature(phi))
+    root = np.sqrt(penalised.diagonal())
+    known = root > 0
+    if objective.penalty == 0:
+        scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
+        return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
+    inverse = np.square(inverse_factor(penalised)).sum(axis=0)
+    return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))
+
+
+def null_metric(objective: Objective, covariance: NullCovariance | None = None) -> Metric:
+    """The metric at the intercept-only model, without an intercept at uniform probabilities.
+
+    `covariance` is that of another penalty, if it is known.
+    """
+    covariance = covariance or null_covariance(objective)
+    eigenvalues, rotation = _null_classes(objective)
+    return Metric(rotation.T, _null_factors(objective, covariance, eigenvalues))
+
+
+def row_sampler(objective: Objective, covariance: NullCovariance) -> RowSampler:
+    """A sampler by the leverage in the null metric, of the combination of classes that varies most."""
+    eigenvalues, _ = _null_classes(objective)
+    return RowSampler(objective, _null_factors(objective, covariance, eigenvalues[-1:])[0])
+
+
+def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues: Array) -> Array:
+    """Factors of the null metric, one for each eigenvalue of the classes' covariance."""
+    p, ridge, matrix = objective.design.n_features, full_ridge(objective), covariance.at(objective.scale)
+    if matrix.ndim == 1:
+        variances = np.ones(objective.shape[1])
+        variances[:p] = matrix
+        return inverse_root(np.outer(eigenvalues, variances) + ridge)
+    of_all = np.eye(objective.shape[1])  # the features' mean is zero, so that the intercept is by itself
+    of_all[:p, :p] = matrix
+    return _inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
+
+
+def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
+    """Rows for estimating the covariance of the features, and their weights."""
+    weights, width = objective.sample.weights, objective.shape[1]
+    size = sample_size(objective, width**2)
+    if size == len(weights):
+        return None, weights
+    sampler = RowSampler(objective, inverse_root(_column_variances(objective) + full_ridge(objective)))
+    return systematic(weights * sampler.leverage, weights, size)
+
+
+def _column_variances(objective: Objective) -> Array:
+    """Those of the standardised features, and one for the intercept."""
+    variances = np.ones(objective.shape[1])
+    variances[: objective.design.n_features] = (objective.spread / objective.scale) ** 2
+    return variances
+
+
+def sample_size(objective: Objective, per_row: float) -> int:
+    """Rows to sample, at a cost of `per_row` operations each; all if there are no more."""
+    rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / max(per_row, 1)
+    rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)
+    return int(min(rows, objective.design.n_samples))
+
+
+def evaluation_cost(objective: Objective) -> float:
+    """Operations of an evaluation of the objective.
+
+    Rows count to the nearest power of two, so that a weight, its repetitions and a few rows more or less
+    take the same path.
+    """
+    design = objective.design
+    n_samples = 2.0 ** round(np.log2(design.n_samples))
+    return float(4.0 * n_samples * len(objective.contrasts) * (design.numbers_per_row + EXPONENTIAL))
+
+
+def _inverse_factors(objective: Objective, blocks: Array) -> Array:
+    """The inverse factors of all blocks, in their place."""
+
+    def invert(block: Array) -> None:
+        block[:] = inverse_factor(block)
+
+    map_blocks = objective.design.map_blocks if blocks.shape[-1] >= THREADED_WIDTH else map
+    list(map_blocks(invert, blocks))
+    return blocks
+
+
+def full_ridge(objective: Objective) -> Array:
+    """The penalty's curvature for each coordinate of a contrast, zero for the intercept."""
+    ridge = np.zeros(objective.shape[1])
+    ridge[: objective.design.n_features] = objective.ridge
+    return ridge
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A way to renew the metric.
+
+    Attributes
+    ----------
+    cost : float
+        What it costs, in evaluations of the objective.
+    is_hessian : bool
+        Whether the metric is the Hessian, but for sampling, and its norm of the gradient to be believed.
+    at : callable
+        ``(phi, norm, is_damped) -> metric`` at a point where the gradient has that norm; with the norm zero
+        as it is there, neither softened nor damped.
+    """
+
+    cost: float
+    is_hessian: bool
+    at: Callable[[Array, float, bool], Metric]
+
+
+def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Renewal]:
+    """The ways to renew the metric that memory allows, from the cheapest to the most exact.
+
+    `sampler` is called where there are too many rows for all of them.
+    """
+    n, K = objective.design.n_samples, len(objective.contrasts)
+    width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
+
+    def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
+        per_row += ELEMENTWISE * K * width
+        rows = sample_size(objective, per_row)
+        operations = rows * per_row + 2 * factor
+        few = rows < min(n / FEW_ROWS, FEW_ROWS * size)
+        cost = 1 + (rows < n) + few * DIRECTIONS / 2 + operations / (SPEED * evaluation_cost(objective))
+        cost = cost if operations > NO_COST else 0.0
+
+        def at(phi: Array, norm: float, is_damped: bool) -> Metric:
+            if norm == 0 and rows >= n:
+                return make(objective, Curvature(phi))
+            totals = class_variances(objective, phi)
+            temperature = 1.0 + SOFTENING * norm / float(np.sqrt(np.mean(totals)))
+            damping = (min(norm, 1.0) / LONGEST) ** 2 if is_damped else 0.0
+            if rows >= n:
+                return make(objective, Curvature(phi, temperature, damping))
+            sample = sampler()(
+                phi, temperature, totals, rows, damping, before[-1] if few and before else None
+            )
+            before[:] = [make(objective, Curvature(phi, temperature, damping, *sample))]
+            return before[-1]
+
+        return Renewal(cost, is_hessian, at)
+
+    ways: list[Renewal] = []
+    before: list[Metric] = []  # the last one from a sample
+    if fits(objective, K * width**2):
+        ways.append(way(class_metric, K * width**2, K * width**3 / 3, objective.single_row))
+    if fits(objective, 3 * size**2) and not objective.single_row:
+        ways.append(way(hessian_metric, size**2, size**3 / 3, True))
+    return ways
+
+
+def fits(objective: Objective, numbers: int) -> bool:
+    """Whether a metric with so many numbers keeps within the bounds of memory and of cost."""
+    if objective.design.is_sparse and objective.design.n_features > MAX_DENSE_SPARSE:
+        return False
+    return 8 * numbers <= MAX_BYTES
+
+
+def class_variances(objective: Objective, phi: Array) -> Array:
+    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
+    weights = objective.sample.weights
+    parts = objective.map_logits(lambda rows, eta: np.dot(variances(eta, 1.0), weights[rows]), phi)
+    return np.maximum(sum_of(parts), LEAST_VARIANCE)
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Where the information is taken: at the logits of `phi` divided by a temperature, in a sample of rows.
+
+    Attributes
+    ----------
+    phi : ndarray of shape (D,)
+        The point.
+    temperature : float
+        Divisor of its logits.
+    damping : float
+        ``tau``.
+    rows : ndarray of int, or None
+        Those that stand for all; None for all.
+    weights : ndarray
+        One for each of them.
+    """
+
+    phi: Array
+    temperature: float = 1.0
+    damping: float = 0.0
+    rows: NDArray[np.int64] | None = None
+    weights: Array | None = None
+
+    def probabilities(self, objective: Objective, z: Array) -> Array:
+        """Those of all classes for standardised features (width, n_rows)."""
+        eta = objective.contrasts @ self.phi.reshape(objective.shape) @ z
+        if objective.single_row:
+            eta = np.concatenate([np.zeros_like(eta), eta])
+        return probabilities(eta, self.temperature)
+
+    def variances(self, p: Array) -> Array:
+        """``p (1 - p) + tau`` to full precision."""
+        return p * complement(p) + self.damping
+
+
+def class_metric(objective: Objective, at: Curvature) -> Metric:
+    """The blocks of each class."""
+    K, width = len(objective.contrasts), objective.shape[1]
+
+    def own(total: Array, z: Array, s: Array) -> None:
+        p = at.probabilities(objective, z)
+        for block, variance in zip(total, (s * at.variances(p))[-K:], strict=True):
+            block += _gram(z * np.sqrt(variance))
+
+    blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
+    blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
+    return Metric(objective.contrasts, _inverse_factors(objective, blocks))
+
+
+def hessian_metric(objective: Objective, at: Curvature) -> Metric:
+    """The dense metric."""
+    return Metric(np.eye(1), inverse_factor(information(objective, at))[np.newaxis])
+
+
+def information(objective: Objective, at: Curvature) -> Array:
+    """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D).
+
+    The blocks for two classes, ``-1/S sum_i s_i p_ik p_il z_i z_i'``, come from one product. Those for one
+    are computed with ``p_ik (1 - p_ik)``: as a difference of sums they would drown in rounding where
+    probabilities are near one.
+    """
+    Q, (n_contrasts, width) = objective.class_contrasts, objective.shape
+    K, diagonal = len(Q), np.arange(len(Q))
+
+    def class_blocks(total: Array, z: Array, s: Array) -> None:
+        p = at.probabilities(objective, z)
+        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
+        blocks = -_gram(means).reshape(K, width, K, width)
+        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
+        total += blocks
+
+    blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
+    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
+    return np.asarray(hessian)
+
+
+def _gram(z: Array) -> Array:
+    return np.asarray(np.dot(z, z.T))  # `@` keeps other threads waiting where the result is small
+
+
+def sum_rows(
+    objective: Objective,
+    rows: NDArray[np.int64] | None,
+    weights: Array | None,
+    add: Callable[[Array, Array, Array], None],
+    shape: tuple[int, ...],
+    row_numbers: int,
+) -> Array:
+    """A sum over the rows, to which ``add(total, z, s)`` adds those with features z and weights s.
+
+    It makes `row_numbers` for each. The sum is made in a few parts, for threads, and each by blocks whose
+    products stay near the processor.
+    """
+    weights = objective.sample.weights if weights is None else weights
+    n, size = len(weights), max(BLOCK_NUMBERS // row_numbers, MIN_BLOCK)
+    n_parts = max(min(n // size, PART_NUMBERS // int(np.prod(shape)), MOST_PARTS), 1)
+
+    def part(first: int, last: int) -> Array:
+        total = np.zeros(shape)
+        for start in range(first, last, size):
+            block = slice(start, min(start + size, last))
+            add(total, objective.standardised(block if rows is None else rows[block]), weights[block])
+        return total
+
+    if n_parts == 1:
+        return part(0, n)
+    ends = np.linspace(0, n, n_parts + 1).astype(int)
+    return sum_of(objective.design.map_blocks(part, ends[:-1], ends[1:]))
+
+
+def gram(
+    objective: Objective, combinations: Array | None = None, max_ratio: float = MAX_MEAN_TO_SPREAD
+) -> Array:
+    """Weighted Gram matrix of the standardised features, or of linear combinations of them.
+
+    With an intercept the features are centred and it is their covariance. `combinations` has a column
+    for each. Where means are up to `max_ratio` spreads from zero those of sparse features are taken off
+    their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
+    """
+    p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
+    near = (np.abs(objective.mean) / max_ratio <= objective.spread) | (objective.spread == 0)
+    if design.is_sparse and combinations is None and near.all():
+        unit, used = np.where(objective.spread > 0, 1 / objective.scale, 0.0), weights > 0
+        scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(weights[used, np.newaxis]).tocsr()
+        mean = objective.mean * unit
+        return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
+
+    def block(rows: slice) -> tuple[Array, Array]:
+        z = objective.standardised(rows)[:p]
+        z = z if combinations is None else combinations.T @ z
+        return _gram(z * np.sqrt(weights[rows])), z @ weights[rows]
+
+    products, means = (sum_of(part) for part in zip(*design.map(block, p, dense=True), strict=True))
+    if objective.fit_intercept:  # the rounding of means that are far from zero
+        products -= np.outer(means, means)
+    return products

@@ -1,0 +1,177 @@
+r"""Wide data, solved in their row space.
+
+With more features than samples, coefficients orthogonal to all (centred) rows change no logit and only
+cost penalty: at the optimum there are none. Let the rows have the singular value decomposition
+
+    ``R = diag(sqrt(s)) (X - mean) = U diag(sigma) B``
+
+with weights ``s``, at most n singular values and orthonormal rows of B. With ``W = V B`` the logits are
+those of coefficients V on the features ``Z = (X - mean) B'``, and ``||W|| = ||V||``: the same regression
+with n features in the place of p. They are uncorrelated, too.
+
+U and sigma are those of ``R R'``, of size n, and ``B = diag(1 / sigma) U' R`` is never made. Rounding
+errors of ``R R'`` hide directions whose variance is below some ``2**-48`` of the largest. Where the penalty
+does not outweigh them, R is decomposed itself, at the cost of two copies of X; then only what lies below
+that of the largest singular value is lost.
+
+The rows of R, weighted by the roots of s, sum to zero, so that they span one dimension less than there are
+rows. A mean that is far from zero has a rounding error that would hide that, and pass for one more direction:
+it is taken from R in turn. And since the numbers of X are known to their rounding alone, the coordinates are
+too: it is handed on with them.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from smreg.data.design import ColumnStatistics, DesignMatrix, power_of_two, sum_of
+
+Array = NDArray[np.float64]
+
+MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
+PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
+NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
+MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
+MAX_PROJECTION = 2**28  # ``p n^2`` up to which that is done for the sake of the least norm, whatever it saves
+MAX_RATIO = 2.0**28  # logits then lose 2**-24 at most
+SMALLEST = 1e-200  # of the largest square, lest it underflows
+ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
+
+
+def is_wide(design: DesignMatrix, weights: Array, n_classes: int, *, penalised: bool) -> bool:
+    """Whether X has fewer rows with weight than columns, and not so many that decomposing it costs too much.
+
+    Without a penalty the coefficients of least norm are in the row space, which then is worth more.
+    """
+    n, p = int(np.count_nonzero(weights)), design.n_features
+    if not penalised and n < p and p * n**2 <= MAX_PROJECTION:
+        return True
+    cost = 2 * p * n**2 + 20 * n**3
+    return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * design.numbers_per_row * n_classes)
+
+
+def is_resolved(columns: ColumnStatistics, *, centred: bool, penalty: float) -> bool:
+    """Whether the decomposition, which rounds to a part of the largest column, leaves what all others tell.
+
+    A coefficient makes logits of about one by a column of size d, and so is at most some ``1 / d``; by the
+    penalty gamma it is at most ``d / gamma``. The rounding of the largest column times as much is lost.
+    """
+    size = columns.spread if centred else np.hypot(columns.spread, columns.mean)
+    size = size[size > columns.rounding]
+    with np.errstate(over="ignore", divide="ignore"):
+        coef = np.minimum(1 / size, size / penalty if penalty > 0 else np.inf)
+        return bool((size.max(initial=0.0) * coef <= MAX_RATIO).all())
+
+
+class RowSpace:
+    """Coordinates of the rows in an orthonormal basis of the space that they span.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        With fewer rows than columns.
+    weights : ndarray of shape (n_samples,)
+        Non-negative.
+    columns : ColumnStatistics
+        Of X, with these weights.
+    centred : bool
+        Whether the mean is taken from the rows.
+    penalty : float
+        ``1 / (C S)``.
+    """
+
+    def __init__(
+        self,
+        design: DesignMatrix,
+        weights: Array,
+        columns: ColumnStatistics,
+        *,
+        centred: bool,
+        penalty: float,
+    ) -> None:
+        self.design, self.centred, self.unit = design, centred, 1.0
+        self.used = np.flatnonzero(weights)
+        self.root = np.sqrt(weights[self.used] / weights.sum())
+        self.columns = design.X.tocsc() if design.is_sparse else design.X
+        self.mean = columns.mean if centred else np.zeros(design.n_features)
+        width = max(PANEL_NUMBERS // len(self.used), 1)
+        self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
+        gram = self._gram()
+        if not SMALLEST < gram.max(initial=0.0) < np.inf:
+            X = design.X[self.used]
+            largest = max(float(X.max()), -float(X.min()))
+            self.unit = float(power_of_two(np.array(largest)))
+            gram = self._gram()
+        variances, U = np.linalg.eigh(gram)
+        self.basis: Array | None = None
+        is_small = len(self.used) * design.n_features <= MAX_DENSE or not design.is_sparse
+        if penalty / self.unit / self.unit < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
+            rows = self._centred(self._rows(slice(None)))
+            U, sigma, basis = linalg.svd(rows, full_matrices=False, check_finite=False)
+            basis[:, ~rows.any(axis=0)] = 0.0
+            kept = sigma > ROUNDING * sigma[0]
+            U, sigma, self.basis = U[:, kept], sigma[kept], basis[kept]
+            self.left = U
+        else:
+            kept = variances > ROUNDING * variances[-1]
+            U, sigma = U[:, kept], np.sqrt(variances[kept])
+            self.left = U / sigma
+        Z = np.zeros((design.n_samples, len(sigma)))
+        Z[self.used] = U * (sigma * self.unit) / self.root[:, np.newaxis]
+        self.coordinates = DesignMatrix(Z, design.map_blocks, rounding=self._rounding(columns.rounding))
+
+    def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Coefficients of the features, and intercepts, from those of the coordinates."""
+        if self.basis is None:
+            left = coef @ self.left.T
+            features = np.concatenate(list(self._map(lambda rows, panel: left @ rows)), axis=1)
+        else:
+            features = coef @ self.basis
+        return features, intercept - features @ self.mean
+
+    def restrict(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """The reverse: what changes no logit is lost."""
+        shifted = intercept + coef @ self.mean
+        if self.basis is not None:
+            return coef @ self.basis.T, shifted
+        return sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left, shifted
+
+    def _rounding(self, of_columns: Array) -> Array | None:
+        """That of the coordinates, where there is a basis to tell it."""
+        if self.basis is None:
+            return None
+        largest = max(float(of_columns.max(initial=0.0)), SMALLEST)
+        return np.asarray(largest * np.sqrt(np.square(self.basis) @ np.square(of_columns / largest)))
+
+    def _rows(self, panel: slice) -> Array:
+        """Some columns of ``R / unit``."""
+        columns = self.columns[:, panel]
+        columns = columns.toarray() if self.design.is_sparse else columns
+        if len(self.used) < len(columns):
+            columns = columns[self.used]
+        rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
+        rows *= (self.root / self.unit)[:, np.newaxis]
+        return rows
+
+    def _map(self, function: Callable[[Array, slice], Array]) -> Iterator[Array]:
+        """`function` of the rows in every panel of columns."""
+
+        def of(panel: slice) -> Array:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return function(self._rows(panel), panel)
+
+        at_a_time = max(MAX_DENSE // len(self.used) ** 2, 1)  # of results of n x n, which wait to be added
+        for first in range(0, len(self.panels), at_a_time):
+            yield from self.design.map_blocks(of, self.panels[first : first + at_a_time])
+
+    def _gram(self) -> Array:
+        """``R R' / unit^2``, where that does not overflow."""
+        gram = sum_of(self._map(lambda rows, panel: np.asarray(rows @ rows.T)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._centred(self._centred(gram).T)
+
+    def _centred(self, rows: Array) -> Array:
+        """Rows whose sum, weighted by the roots, is zero but for rounding, without that sum."""
+        return rows - np.outer(self.root, self.root @ rows) if self.centred else rows

@@ -1,0 +1,225 @@
+r"""The Hessian of the cross-entropy among the coordinates of a working set, as a matrix or by its products.
+
+Coordinates are pairs of a class and a column. Among them the Fisher information (see
+`smreg.objective.fisher`) is
+
+    ``H_(k,j)(l,m) = sum_i s_i p_ik (1[k = l] - p_il) z_ij z_im``,
+
+with the penalty's ridge on its diagonal. Where there are intercepts for three classes and more, adding the
+same to all of them changes nothing: the penalty that is added for that direction keeps H definite there
+and leaves steps as they are, which sum to zero over the intercepts.
+"""
+
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import linalg
+
+from smreg.data.design import ColumnStatistics, DesignMatrix, scores, sum_of
+from smreg.objective import fisher
+from smreg.objective.cross_entropy import Objective
+from smreg.objective.sampling import RowSampler, complement, probabilities
+from smreg.optimize.quadratic import DenseQuadratic, Quadratic
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+COPIES = 4  # of the matrix that there are at a time, factors and parts included
+FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
+TINY = 1e-300
+
+
+class Hessians:
+    """Hessians of a loss at any point, among any of its coordinates.
+
+    Parameters
+    ----------
+    loss : Objective
+        Without a penalty, in rows of classes.
+    """
+
+    def __init__(self, loss: Objective) -> None:
+        self.loss = loss
+
+    def at(
+        self,
+        theta: Array,
+        temperature: float,
+        members: Mask,
+        ridge: Array,
+        accuracy: float,
+        *,
+        sampled: bool,
+    ) -> Quadratic:
+        """H as a matrix if that fits in memory.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (rows, width)
+            The point.
+        temperature : float
+            Divisor of its logits.
+        members : ndarray of bool of shape (rows, width)
+            The working set.
+        ridge : ndarray of shape (width,)
+            Added to the diagonal.
+        accuracy : float
+            Of the solutions of its systems, where there is no matrix.
+        sampled : bool
+            Whether a sample of the rows may stand for all.
+        """
+        loss, (classes, columns) = self.loss, np.nonzero(members)
+        m = len(classes)
+        if not fisher.fits(loss, COPIES * m**2):
+            return Products(loss, theta, temperature, classes, columns, ridge[columns], accuracy)
+        at = fisher.Curvature(theta.ravel(), temperature)
+        n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
+        if sampled and n_rows < loss.design.n_samples:
+            totals = fisher.class_variances(loss, at.phi)
+            rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
+            at = replace(at, rows=rows, weights=weights)
+        H = _information(loss, at, classes, columns)
+        H[np.diag_indices(m)] += ridge[columns]
+        if loss.class_rows:
+            intercepts = np.flatnonzero(columns == loss.design.n_features)
+            H[np.ix_(intercepts, intercepts)] += H[intercepts, intercepts].sum() / max(len(intercepts), 1)
+        return DenseQuadratic(H)
+
+    @cached_property
+    def _sampler(self) -> RowSampler:
+        return fisher.row_sampler(self.loss, fisher.null_covariance(self.loss))
+
+
+def _information(loss: Objective, at: fisher.Curvature, classes: Indices, columns: Indices) -> Array:
+    """The information of the working set.
+
+    The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would drown in
+    rounding where probabilities are near one.
+    """
+    own = _slices(loss, classes)
+
+    def add(total: Array, z: Array, s: Array) -> None:
+        p = at.probabilities(loss, z)
+        own_blocks = [total[block, block].copy() for block in own]
+        if len(own) > 1:
+            means = (np.sqrt(s) * p)[classes] * z[columns]
+            total -= means @ means.T
+        roots = np.sqrt(s * p * complement(p))[-len(own) :]
+        for block, own_block, root in zip(own, own_blocks, roots, strict=True):
+            half = z[columns[block]] * root
+            total[block, block] = own_block + half @ half.T
+
+    m = len(classes)
+    return fisher.sum_rows(loss, at.rows, at.weights, add, (m, m), m)
+
+
+def _slices(loss: Objective, classes: Indices) -> list[slice]:
+    """The working set's coordinates of every class."""
+    ends = np.searchsorted(classes, np.arange(loss.shape[0] + 1))
+    return [slice(first, last) for first, last in pairwise(ends)]
+
+
+class Products:
+    """H by its products with vectors, which cost about half an evaluation on the columns of the working set.
+
+    Systems are solved by conjugate gradients. Their preconditioner is the diagonal.
+    """
+
+    def __init__(
+        self,
+        loss: Objective,
+        theta: Array,
+        temperature: float,
+        classes: Indices,
+        columns: Indices,
+        ridge: Array,
+        accuracy: float,
+    ) -> None:
+        self.ridge, self.accuracy, self.count = ridge, accuracy, 0
+        features = np.arange(loss.design.n_features)
+        self._loss = loss
+        if loss.design.is_sparse:  # a dense X is not copied
+            features = np.unique(columns[columns < loss.design.n_features])
+            self._loss = _restricted(loss, features)
+        kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
+        self._at = classes, np.searchsorted(kept, columns)
+        phi = theta.reshape(loss.shape)[:, kept].ravel()
+        blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta, temperature)), phi)
+        self._probabilities = dict(blocks)
+        self._intercepts = np.flatnonzero(columns == loss.design.n_features)
+        self.diagonal = self._class_diagonals()[self._at] + ridge
+        self._common = 0.0
+        if not loss.single_row and len(self._intercepts):
+            self._common = float(self.diagonal[self._intercepts].mean())
+            self.diagonal[self._intercepts] += self._common
+
+    def product(self, v: Array) -> Array:
+        """``H v``."""
+        self.count += 1
+        loss, n_rows = self._loss, self._loss.shape[0]
+        phi = np.zeros(loss.shape)
+        phi[self._at] = v
+
+        def block(rows: slice, delta: Array) -> tuple[Array, Array]:
+            p = self._probabilities[rows.start]
+            delta -= np.sum(p * delta, axis=0)
+            delta *= p
+            delta *= loss.sample.weights[rows]
+            own = delta[-n_rows:]
+            return scores(loss.design.block(rows), own), own.sum(axis=1)
+
+        sums, totals = (sum_of(part) for part in zip(*loss.map_logits(block, phi.ravel()), strict=True))
+        product = loss.pull_back(sums, totals).reshape(loss.shape)[self._at] + self.ridge * v
+        product[self._intercepts] += self._common * v[self._intercepts].sum()
+        return np.asarray(product)
+
+    def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
+        """By conjugate gradients, of which the first few do most."""
+        if not rhs.any():
+            return rhs, True
+        full, root = np.zeros(len(self.ridge)), np.sqrt(np.maximum(self.diagonal[active], TINY))
+
+        def scaled(v: Array) -> Array:
+            full[active] = v.ravel() / root
+            return np.asarray(self.product(full)[active] / root)
+
+        m = len(active)
+        operator = linalg.LinearOperator((m, m), matvec=scaled, dtype=np.float64)
+        limit = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        solution, missed = linalg.cg(operator, rhs / root, rtol=self.accuracy, maxiter=limit)
+        return solution / root, not missed
+
+    def _class_diagonals(self) -> Array:
+        """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
+        loss, n_rows, design = self._loss, self._loss.shape[0], self._loss.design
+        shift = loss.mean - design.offset
+        squared = DesignMatrix(design.X.multiply(design.X).tocsr()) if design.is_sparse else None
+
+        def block(rows: slice, eta: Array) -> Array:
+            p = self._probabilities[rows.start]
+            v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
+            if squared is None:
+                return np.asarray(v @ (loss.standardised(rows) ** 2).T)
+            squares = scores(squared.block(rows), v) - 2 * shift * scores(design.block(rows), v)
+            totals = v.sum(axis=1, keepdims=True)
+            squares = (squares + shift**2 * totals) / loss.scale**2
+            return np.concatenate([squares, totals], axis=1) if loss.fit_intercept else squares
+
+        return sum_of(loss.map_logits(block, np.zeros(loss.shape).ravel()))
+
+
+def _restricted(loss: Objective, features: Indices) -> Objective:
+    """The loss of some features."""
+    return Objective(
+        DesignMatrix(loss.design.X[:, features], loss.design.map_blocks),
+        loss.sample,
+        penalty=0.0,
+        fit_intercept=loss.fit_intercept,
+        single_row=loss.single_row,
+        columns=ColumnStatistics(loss.mean[features], loss.spread[features], np.zeros(len(features))),
+        class_rows=True,
+    )

@@ -1,0 +1,188 @@
+"""Metrics: factors of inverse matrices, and the class metric's relation to the Hessian."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from smreg.data.design import DesignMatrix
+from smreg.objective import fisher
+from smreg.objective.cross_entropy import Objective, Sample
+from smreg.objective.fisher import Curvature
+from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, Metric, inverse_factor, inverse_root
+
+EPS = np.finfo(np.float64).eps
+
+
+def definite(rng, size=6):
+    """A Gram matrix of four rows a column: correlations with a condition below (3 / 1)**2, some 2**4."""
+    Z = rng.normal(size=(4 * size, size))
+    return Z.T @ Z / len(Z)
+
+
+def make_objective(rng, n_classes, *, n=60, p=3, fit_intercept=True, penalty=0.01):
+    codes = rng.permutation(np.arange(n) % n_classes)
+    return Objective(
+        DesignMatrix(rng.normal(size=(n, p)) + 1.0),
+        Sample(codes, np.full(n, 1 / n), np.bincount(codes) / n),
+        penalty=penalty,
+        fit_intercept=fit_intercept,
+        single_row=n_classes == 2,
+    )
+
+
+def matrix_of(metric, size):
+    """A, from its products with unit vectors."""
+    return np.column_stack([metric.whiten(unit) for unit in np.eye(size)])
+
+
+# -- factors
+
+
+SIZES = [6, SMALL_TRIANGLE + 1, 2 * SMALL_TRIANGLE + 45]  # in one piece, in two and in four
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_factor_is_one_of_the_inverse(size, rng):
+    """``A' A (M + jitter) = I``: the factorisation, the inversion of the factor and the two products round
+    by some n EPS times the condition of at most 2**6 each."""
+    M = definite(rng, size)
+    A = inverse_factor(M.copy())
+
+    with_jitter = M + JITTER * np.diag(M.diagonal())
+    assert_allclose(A.T @ A @ with_jitter, np.eye(size), rtol=0, atol=4 * size * 2**6 * EPS)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_factor_is_lower_triangular(size, rng):
+    A = inverse_factor(definite(rng, size))
+
+    assert_array_equal(A, np.tril(A))
+
+
+def test_the_jitter_is_relative_to_the_diagonal_so_that_units_change_no_bit(rng):
+    """A matrix is scaled to unit diagonal first, and powers of two round nothing."""
+    M, units = definite(rng), 2.0 ** np.array([-300, -20, -1, 0, 33, 400])
+    scaled = inverse_factor(units[:, np.newaxis] * M * units)
+
+    assert_array_equal(scaled, inverse_factor(M) / units)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-12, 1e-9, 1e-3], ids="least eigenvalue -{:g}".format)
+def test_a_matrix_that_rounding_made_indefinite_keeps_the_norm_of_gradients_in_its_range(shift, rng):
+    """Eight columns of three rows: g = M x has ``g' M^-1 g = x' M x``, which a jitter j lessens by at most
+    ``j x' D x``, D the diagonal; rounding by no more again.
+
+    The jitter stops at the first 2**4-fold that makes up for the shift: j <= JITTER + 17 shift.
+    """
+    Z = rng.normal(size=(3, 8))
+    M = Z.T @ Z
+    D = M.diagonal()
+    A = inverse_factor(M - shift * np.diag(D))
+
+    x = rng.normal(size=8)
+    assert np.isfinite(A).all()
+    missing = x @ M @ x - np.sum((A @ M @ x) ** 2)
+    assert abs(missing) <= 2 * (JITTER + 17 * shift) * (x @ (D * x))
+
+
+def test_a_matrix_with_negative_eigenvalues_of_size_one_still_gives_a_factor():
+    """The jitter rises until the matrix is diagonally dominant."""
+    A = inverse_factor(np.ones((5, 5)) - 4.0 * np.eye(5))
+
+    assert np.isfinite(A).all()
+    assert (A.diagonal() > 0).all()
+
+
+def test_of_a_diagonal_matrix_the_factor_is_its_inverse_root():
+    """But for the jitter, half of which the root sees; entries that are not positive count as one."""
+    diagonal = np.array([4.0, 0.0, 1e-300, 1e300, -1.0])
+
+    assert_allclose(inverse_root(diagonal), [0.5, 1.0, 1e150, 1e-150, 1.0], rtol=4 * EPS)
+    positive = np.diag(np.where(diagonal > 0, diagonal, 0.0))
+    assert_allclose(inverse_factor(positive).diagonal(), inverse_root(diagonal), rtol=JITTER)
+
+
+# -- whitening
+
+
+METRICS = {
+    "dense": (3, 3, 4, 2),
+    "diagonal": (3, 3, 4, 1),
+    "dense, more blocks than rows": (5, 3, 4, 2),
+    "diagonal, more blocks than rows": (5, 3, 4, 1),
+    "one block": (1, 1, 12, 2),
+}
+
+
+def make_metric(n_blocks, n, width, dimensions, rng):
+    basis = np.linalg.qr(rng.normal(size=(n_blocks, n)))[0]
+    return Metric(basis, rng.normal(size=(n_blocks, *[width] * dimensions)))
+
+
+@pytest.mark.parametrize("shape", METRICS.values(), ids=METRICS)
+def test_whitening_is_the_product_with_the_blocks_after_the_change_of_basis(shape, rng):
+    """By definition ``A = blockdiag(A_b) (basis kron I)``; 12 terms of size
+    2**3 at most round by some 2**7 EPS."""
+    metric, (n_blocks, n, width, _) = make_metric(*shape, rng), shape
+    g = rng.normal(size=n * width)
+    blocks = metric.factors if metric.factors.ndim == 3 else [np.diag(row) for row in metric.factors]
+
+    rows = np.kron(metric.basis, np.eye(width)) @ g
+    expected = [block @ row for block, row in zip(blocks, rows.reshape(n_blocks, width), strict=True)]
+    assert_allclose(metric.whiten(g), np.ravel(expected), rtol=0, atol=2**8 * EPS)
+
+
+@pytest.mark.parametrize("shape", METRICS.values(), ids=METRICS)
+def test_unwhitening_is_the_adjoint_of_whitening(shape, rng):
+    """``<A g, v> = <g, A' v>``: sums of some 2**6 terms of order 2**2 at most."""
+    metric = make_metric(*shape, rng)
+    g = rng.normal(size=shape[1] * shape[2])
+    v = rng.normal(size=shape[0] * shape[2])
+
+    assert abs(metric.whiten(g) @ v - g @ metric.unwhiten(v)) <= 2**8 * EPS
+
+
+# -- the class metric
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.01, 10.0])
+@pytest.mark.parametrize("n_classes", [3, 4, 7])
+@pytest.mark.parametrize("size", [0.0, 1.0, 10.0], ids="coefficients {:g}".format)
+def test_the_hessian_lies_below_twice_the_class_metric(n_classes, penalty, size, rng):
+    """The eigenvalues of ``A H A'`` are at most two, and not negative.
+
+    Jitter lessens them. The condition of a class's block is below 2**20 with probabilities from e**-60 up,
+    of which EPS is 2**-32.
+    """
+    objective = make_objective(rng, n_classes, penalty=penalty)
+    at = Curvature(size * rng.normal(size=objective.start().size))
+    A = matrix_of(fisher.class_metric(objective, at), at.phi.size)
+
+    eigenvalues = np.linalg.eigvalsh(A @ fisher.information(objective, at) @ A.T)
+    assert eigenvalues.min() >= -(2.0**-32)
+    assert eigenvalues.max() <= 2.0 + 2.0**-32
+
+
+def test_at_uniform_probabilities_the_class_metric_is_the_hessian_but_for_a_factor(rng):
+    """``diag(p) - p p'`` is ``1/K`` on contrasts, ``p (1 - p)`` is ``1/K (1 - 1/K)``: a ratio of K / (K - 1),
+    but for a relative jitter of 2**-40 times a condition below 2**5.
+    """
+    K = 4
+    objective = make_objective(rng, K, penalty=0.0)
+    at = Curvature(np.zeros(objective.start().size))
+    A = matrix_of(fisher.class_metric(objective, at), at.phi.size)
+
+    product = A.T @ A @ fisher.information(objective, at)
+    assert_allclose(product, K / (K - 1) * np.eye(at.phi.size), rtol=0, atol=2.0**-34)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_for_two_classes_the_class_metric_is_the_hessian(fit_intercept, rng):
+    """Of a single row of coefficients there is one block, the Hessian: the same sums, to their rounding of 60
+    terms, EPS times a condition of less than 2**5."""
+    objective = make_objective(rng, 2, fit_intercept=fit_intercept)
+    at = Curvature(rng.normal(size=objective.start().size))
+    ours, exact = fisher.class_metric(objective, at), fisher.hessian_metric(objective, at)
+
+    assert_allclose(ours.basis, [[1.0]], rtol=0, atol=0)
+    assert_allclose(ours.factors, exact.factors, rtol=0, atol=2**11 * EPS * np.abs(exact.factors).max())
