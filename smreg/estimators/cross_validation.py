@@ -246,7 +246,7 @@ class PathSearch:
         self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
             paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
-            Cs = grid(paths, Cs, model.max_iter, stacklevel=5)  # of whoever calls fit
+            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=5)  # of whoever calls fit
         self.Cs = Cs
         n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
         shape = len(l1_ratios), len(self.Cs), len(folds)

@@ -55,7 +55,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     Cs : int, "auto" or array-like of positive numbers, default="auto"
         Inverse strengths of the penalty to try, taken in increasing order. A number asks for so many between
         limits that the data set, "auto" for as many as make steps of half a decade: see
-        `regularization_path`.
+        `regularization_path`. With an L1 penalty they begin half a decade lower than there, so that no fold's
+        model has a feature yet.
     l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
         Parts of the penalty that are L1, to try.
     cv : int, cross-validation splitter or iterable of (train, test), default=None

@@ -199,7 +199,7 @@ def regularization_path(
             l1=l1_ratio > 0,
         )
         if not isinstance(values, np.ndarray):
-            values = grid([(problem, l1_ratio)], values, max_iter, stacklevel=3)
+            values = grid([(problem, l1_ratio)], values, max_iter, has_folds=False, stacklevel=3)
         steps = follow(problem, values, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
         fits = [whole for whole, _ in steps]
         freedom = [

@@ -32,6 +32,7 @@ Grid = int | Literal["auto"] | Array
 
 NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
 NULL_FREEDOM = 0.01  # degrees of freedom that it may have
+OF_A_FOLD = 10.0**-0.5  # part of the largest C without coefficients at which folds have none either
 
 NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
@@ -92,6 +93,7 @@ def grid(
     size: int | Literal["auto"],
     max_iter: int,
     *,
+    has_folds: bool,
     stacklevel: int,
 ) -> Array:
     """Values of C in equal steps of the logarithm, between limits that the data set.
@@ -105,12 +107,19 @@ def grid(
         How many; "auto" is as many as make steps of half a decade at most, up to 41.
     max_iter : int
         Most steps of the fits that tell where the grid ends.
+    has_folds : bool
+        Whether parts of the samples are fitted, too. With an L1 penalty chance gives these larger gradients
+        at the intercept-only model: the grid begins by `OF_A_FOLD` lower.
     stacklevel : int
         Of the warning that floating point does not hold all of the grid.
     """
     if size == 1:
         return np.ones(1)
-    wanted, (least, most) = min(strongest(*path) for path in paths), _held(paths[0][0])
+    starts = [
+        strongest(problem, l1_ratio) * (OF_A_FOLD if has_folds and l1_ratio > 0 else 1.0)
+        for problem, l1_ratio in paths
+    ]
+    wanted, (least, most) = min(starts), _held(paths[0][0])
     first = float(np.clip(wanted, least, most / 10.0**FEWEST_DECADES))
     ends = [weakest(*path, first, most, max_iter) for path in paths]
     last = max(end for end, _ in ends)

@@ -1016,6 +1016,21 @@ def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_
     ends_at([-0.2, -0.3, -0.4, -0.5])
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_the_grid_of_a_lasso_begins_where_no_fold_has_a_feature_though_chance_alone_tells(l1_ratio, seed):
+    """With so few samples some fold has a larger gradient than all data."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(45, 5)), np.arange(45) % 3
+    cv = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(X, y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the ends of grids
+        model = SoftmaxRegressionCV(l1_ratios=[l1_ratio], cv=cv).fit(X, y)
+
+    assert not model.coefs_paths_[:, 0, 0, :, :-1].any()
+    assert model.coefs_paths_[:, 0, 3, :, :-1].any()
+
+
 def test_where_a_lasso_begins_with_no_feature_there_is_nothing_below_it():
     """All coefficients are zero at the smallest C already: warnings are errors here."""
     ends_at([-0.2, -1.2, -1.3, -1.4], l1_ratio=1.0)
