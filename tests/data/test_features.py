@@ -346,7 +346,6 @@ ODD_COLUMNS = {
     "polars Array": pl.Series([[1.0, 2.0]] * N, dtype=pl.Array(pl.Float64, 2)),
     "polars Array of one": pl.Series([[1.0]] * N, dtype=pl.Array(pl.Float64, 1)),
     "polars Struct": pl.Series([{"a": 1, "b": 2}] * N),
-    "polars Int128": pl.Series(COUNTS[:, 1].tolist(), dtype=pl.Int128),
     "pyarrow list": pa.array([[1.0]] * N),
     "pyarrow fixed list": pa.array([[1.0, 2.0]] * N, type=pa.list_(pa.float64(), 2)),
     "pyarrow struct": pa.array([{"a": 1}] * N),

@@ -179,9 +179,23 @@ def test_nor_are_complex_numbers(labels):
         SoftmaxRegression().fit(X, np.array(of(labels)))
 
 
+class OfAnotherLibrary:
+    """Labels of a type that NumPy has not, as whole numbers of 128 bits are."""
+
+    shape = (len(X),)
+
+    def __len__(self):
+        """Of all samples."""
+        return len(X)
+
+    def __array__(self, dtype=None, copy=None):
+        """None."""
+        raise NotImplementedError("no type of 128 bits")
+
+
 def test_labels_for_which_numpy_has_no_type_are_refused_by_the_argument():
     with pytest.raises(TypeError, match=r"y must have labels that NumPy can hold: .*128"):
-        SoftmaxRegression().fit(X, pl.Series(of([1, 2]), dtype=pl.Int128))
+        SoftmaxRegression().fit(X, OfAnotherLibrary())
 
 
 MISSING = {
