@@ -491,11 +491,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         check_is_fitted(self)
         rows = _dense(self.coef_).T
         names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
-        if self.fit_intercept:
-            intercept = "intercept"
-            while intercept in names:
-                intercept = f"({intercept})"
-            rows, names = np.vstack([self._intercepts().astype(rows.dtype), rows]), [intercept, *names]
+        intercepts = self._intercepts().astype(rows.dtype)
+        if self.fit_intercept or intercepts.any():  # also if that was set to False after the fit
+            name = "intercept"
+            while name in names:
+                name = f"({name})"
+            rows, names = np.vstack([intercepts, rows]), [name, *names]
         classes = self.classes_
         if len(classes) == 2:
             rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])

@@ -50,7 +50,7 @@ class Scorer:
             if not (where or self._missing(y)):
                 raise
             raise ValueError(f"The scorer {self.name} failed{where}: {error}{self._reason(y)}") from error
-        if np.ndim(score) != 0 or isinstance(score, Mapping):
+        if np.ndim(score) != 0 or np.asarray(score).dtype.kind not in "biuf":
             raise ValueError(f"scoring must give a single number, got {score!r}.")
         if not np.isfinite(score) and (where or self._missing(y)):
             raise ValueError(

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED
 
+from smreg.data.labels import as_labels
 from smreg.data.validation import check_sample_weight, check_soft_targets, is_soft
 from smreg.metrics.calibration import calibration_error
 from smreg.metrics.smooth import smooth_calibration_error
@@ -41,7 +42,7 @@ class _Scorer(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If y has classes that the classifier does not know.
+            If y has classes that the classifier does not know, or a label is missing.
         """
         return self._score(estimator, X, y, sample_weight)
 
@@ -131,7 +132,7 @@ class _NegativeMeasure(_Scorer):
 
 def labelled(y: Any, p: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
     """Probability, or log-probability, of each label."""
-    labels = column_or_1d(y, warn=True)
+    labels = as_labels(y)
     found, codes = np.unique(labels, return_inverse=True)
     column = {label: number for number, label in enumerate(classes.tolist())}
     unseen = [label for label in found.tolist() if label not in column]

@@ -110,6 +110,21 @@ def test_a_feature_that_is_called_intercept_keeps_its_name():
     assert_array_equal(model.coefficients().loc["intercept"], model.coef_[:, 1])
 
 
+@pytest.mark.parametrize("fitted_with", [True, False])
+def test_the_table_is_that_of_what_was_fitted_whatever_was_set_after_it(fitted_with):
+    """Logits of four terms each, of which softmax differs by no more than twice the rounding, relatively."""
+    X, y = data(3)
+    model = SoftmaxRegression(fit_intercept=fitted_with).fit(X, y)
+    p = model.predict_proba(X)
+    model.set_params(fit_intercept=not fitted_with)
+
+    assert_array_equal(model.predict_proba(X), p)
+    table = model.coefficients()
+    terms = X.abs().to_numpy().sum(axis=1).max() + 1
+    rounding = 8 * np.finfo(float).eps * terms * table.abs().to_numpy().max()
+    assert_allclose(softmax(logits_of(table, X)), p, rtol=2 * rounding, atol=0)
+
+
 def test_there_is_no_table_before_a_fit():
     with pytest.raises(NotFittedError):
         SoftmaxRegression().coefficients()

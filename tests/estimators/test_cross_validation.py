@@ -493,7 +493,7 @@ def test_a_score_that_is_not_finite_is_an_error_that_names_the_fold_and_c(value)
         model.set_params(cv=[(ORDER, ORDER[:50]), (ORDER, ORDER[:20])]).fit(X, Y)
 
 
-@pytest.mark.parametrize("value", [np.ones(2), {"a": 1.0}, [1.0]], ids=str)
+@pytest.mark.parametrize("value", [np.ones(2), {"a": 1.0}, [1.0], None, "0.5"], ids=str)
 def test_a_score_that_is_not_a_number_is_an_error(value):
     with pytest.raises(ValueError, match="scoring must give a single number"):
         search(scoring=lambda estimator, X, y: value).fit(X, Y)

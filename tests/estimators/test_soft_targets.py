@@ -411,6 +411,17 @@ def test_targets_that_the_classifier_does_not_know_are_refused(wine, targets, me
         neg_cross_entropy_scorer(SoftmaxRegression().fit(X, y), X, targets(y))
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA], ids=str)
+def test_a_missing_label_is_no_class_that_the_scorer_looks_for(missing, wine):
+    """Nor is it the class "nan", which NumPy makes of it in a list of strings."""
+    X, y = wine
+    names = np.array(["nan", "a", "b"])[y]
+    model = SoftmaxRegression().fit(X, names)
+    for with_gap in ([missing, *names[1:]], np.array([missing, *names[1:]], dtype=object)):
+        with pytest.raises(ValueError, match=r"Input y contains .* 1 of 178 labels are missing"):
+            neg_cross_entropy_scorer(model, X, with_gap)
+
+
 class _Certain:
     """Says that every sample is of the first class, and of no other."""
 
