@@ -1,23 +1,11 @@
 """What a fit and a prediction take beyond X, counted by NumPy's allocations: the same on every machine."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
+from memory import peak_of
 from scipy import sparse
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV
-
-
-def peak_of(function, *arguments):
-    """Most bytes allocated at a time while the function runs, beyond what there was before."""
-    function(*arguments)  # what is loaded or cached the first time does not count
-    tracemalloc.start()
-    try:
-        function(*arguments)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from memory import peak_of
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import labels
 from scipy import stats
@@ -16,7 +17,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.datasets import load_iris
 from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from test_memory import peak_of
 from threadpoolctl import threadpool_limits
 
 import smreg.metrics

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import peak_of
 from numpy.testing import assert_allclose
 from problems import labels
 from scipy import optimize, stats
@@ -17,7 +18,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from test_memory import peak_of
 from threadpoolctl import threadpool_limits
 
 from smreg import cross_entropy, log_softmax, softmax
