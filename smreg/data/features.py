@@ -8,7 +8,7 @@ of sparse columns some types come through as they are. Here these are refused, o
 import datetime
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -89,9 +89,11 @@ def _where_text_is(X: Any) -> str:
 
 
 def _is_convertible(values: NDArray[Any]) -> bool:
-    with suppress(ValueError, OverflowError):
-        return values.astype(np.float64) is not None
-    return False
+    try:
+        values.astype(np.float64)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def as_numbers(X: Any, name: str) -> Any:

@@ -1,6 +1,6 @@
 """Cross-validation along the path: folds, the fits to them, and their scores."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -261,11 +261,15 @@ class PathSearch:
             problem = self._problems[bool(l1_ratio > 0)]
             parts = self._parts(problem)
             of_rows = [(part, fold.train) for part, fold in zip(parts, self.folds, strict=True)]
-            steps = self._follow(problem, parts, float(l1_ratio))
+            options: dict[str, Any] = {
+                "l1_ratio": float(l1_ratio),
+                "tol": self.model.tol,
+                "max_iter": self.model.max_iter,
+            }
+            steps = follow(problem, self.Cs, parts, pool=self.fit_pool, **options)
             for j, C in enumerate(self.Cs):
                 with report.candidate(C, l1_ratio) as told:
                     whole, fits = next(steps)
-                    options = self._options(float(l1_ratio))
                     self.wholes[i].append(verified(problem, whole, C, dtype=self.X.dtype, **options))
                     fits = verified_parts(problem, of_rows, fits, C, dtype=self.X.dtype, **options)
                     for k, fit in enumerate(fits):
@@ -331,9 +335,6 @@ class PathSearch:
             l1=l1,
         )
 
-    def _options(self, l1_ratio: float) -> dict[str, Any]:
-        return {"l1_ratio": l1_ratio, "tol": self.model.tol, "max_iter": self.model.max_iter}
-
     def _parts(self, problem: Problem) -> list[Problem]:
         """The problem of each fold."""
         parts = []
@@ -341,18 +342,6 @@ class PathSearch:
             targets, weights = training_part(self.model, fold, self.targets, self.weights)
             parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
         return parts
-
-    def _follow(
-        self, problem: Problem, parts: Sequence[Problem], l1_ratio: float
-    ) -> Iterator[tuple[Fit, list[Fit]]]:
-        """With threads for the fits, or for each block of rows where there is but one fold."""
-        return follow(
-            problem,
-            self.Cs,
-            parts,
-            pool=self.fit_pool,
-            **self._options(l1_ratio),
-        )
 
     def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
         p, kept = self.X.shape[1], fitted_attributes(regression, self.coefs.dtype)

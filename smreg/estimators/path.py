@@ -200,14 +200,16 @@ def regularization_path(
         )
         if not isinstance(values, np.ndarray):
             values = grid([(problem, l1_ratio)], values, max_iter, has_folds=False, stacklevel=3)
-        steps = follow(problem, values, l1_ratio=l1_ratio, tol=tol, max_iter=max_iter)
+        options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}
+        steps = follow(problem, values, **options)
         fits = [whole for whole, _ in steps]
         freedom = [
             problem.degrees_of_freedom(C, regression, l1_ratio)
             for C, (regression, _) in zip(values, fits, strict=True)
         ]
-        options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter, "dtype": X.dtype}
-        fits = [verified(problem, fit, C, **options) for C, fit in zip(values, fits, strict=True)]
+        fits = [
+            verified(problem, fit, C, dtype=X.dtype, **options) for C, fit in zip(values, fits, strict=True)
+        ]
     expanded, solutions = zip(*fits, strict=True)
     warn_of_unconverged(solutions, tol, max_iter)
     return RegularizationPath(

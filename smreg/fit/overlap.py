@@ -23,20 +23,18 @@ negative they are held to zero, too. The direction is believed if no margin is n
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg.data.design import scores
 from smreg.fit.recession import ROUNDING, TIGHT, Margins, largest_margin, margins
 from smreg.objective.cross_entropy import Objective
+from smreg.optimize import solver
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Residuals = Callable[..., Array]
 
 MOST_SMOOTHING = 0.5  # w_i in any row
 CHANGED = 0.5  # part of a probability by which it may change
@@ -48,21 +46,11 @@ MAX_HOLDS = 6  # projections, after each of which margins that are negative are 
 VANISHED = 2.0**-30  # part of the logits that is no direction
 
 
-class Preconditioner(Protocol):
-    """A positive definite matrix near that of a system, known by a factor of its inverse."""
-
-    def whiten(self, gradient: Array) -> Array:
-        """``A g``."""
-
-    def unwhiten(self, step: Array) -> Array:
-        """``A' v``."""
-
-
 def has_overlap(
     objective: Objective,
     phi: Array,
     null: Metric,
-    preconditioner: Preconditioner | None,
+    preconditioner: solver.Metric | None,
     smoothing: float,
     most: int,
 ) -> bool:
@@ -76,33 +64,31 @@ def has_overlap(
         The point.
     null : Metric
         That of the intercept-only model.
-    preconditioner : Preconditioner or None
-        A metric near the Hessian, None for `null`.
+    preconditioner : Metric or None
+        One near the Hessian, None for `null`.
     smoothing : float
         ``w_i`` in a row of mean weight: with less the maximum may be farther out, and rounding tells less.
     most : int
         Products with the Hessian.
     """
-    smoothed = _Smoothed(objective, smoothing)
+    smoothed = _Smoothed(objective, phi, smoothing)
     enough = smoothed.least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
 
     def is_small(residual: Array) -> bool:
         return float(np.linalg.norm(null.whiten(residual))) <= enough
 
-    step, residual = _conjugate_gradients(
-        lambda v: _summed(objective, smoothed.products, phi, v),
-        -_summed(objective, smoothed.residuals, phi),
+    step, is_solved = _conjugate_gradients(
+        lambda v: objective.gradient_of(smoothed.products, v),
+        -objective.gradient_of(smoothed.residuals),
         preconditioner or null,
         is_small,
         most,
     )
-    return is_small(residual) and all(
-        change <= CHANGED for change in objective.map_logits(smoothed.change, phi, step)
-    )
+    return is_solved and all(change <= CHANGED for change in objective.map_logits(smoothed.change, step))
 
 
 class _Smoothed:
-    """Probabilities ``p'`` that are bounded from below, and what is summed over the rows.
+    """Probabilities ``p'`` at a point, which are bounded from below, and what is summed over the rows.
 
     Attributes
     ----------
@@ -110,36 +96,33 @@ class _Smoothed:
         ``min_i s_i w_i / K`` over the rows of positive weight.
     """
 
-    def __init__(self, objective: Objective, smoothing: float) -> None:
-        self.weights, self.target = objective.sample.weights, objective.sample.target
+    def __init__(self, objective: Objective, phi: Array, smoothing: float) -> None:
+        self.sample, self.weights = objective.sample, objective.sample.weights
         used, K = self.weights > 0, len(objective.sample.priors)
-        self.shares = np.zeros_like(self.weights)
+        shares = np.zeros_like(self.weights)
         weighted = np.minimum(smoothing / used.sum(), MOST_SMOOTHING * self.weights[used]) / K
-        self.shares[used] = weighted / self.weights[used]
+        shares[used] = weighted / self.weights[used]
         self.least = float(weighted.min())
 
-    def probabilities(self, rows: slice, eta: Array) -> Array:
-        """``p'``, of shape (K, n_rows)."""
-        p = special.softmax(eta, axis=0)
-        return np.asarray(p + self.shares[rows] * (1.0 - len(p) * p))
+        def block(rows: slice, eta: Array) -> tuple[int, Array]:
+            p = special.softmax(eta, axis=0)
+            return rows.start, p + shares[rows] * (1.0 - len(p) * p)
 
-    def residuals(self, rows: slice, eta: Array) -> Array:
+        self._probabilities = dict(objective.map_logits(block, phi))
+
+    def residuals(self, rows: slice) -> Array:
         """``s (p' - t)``."""
-        p, target = self.probabilities(rows, eta), self.target[rows]
-        if target.ndim == 1:
-            p[target, np.arange(len(target))] -= 1.0
-        else:
-            p -= target.T
-        return np.asarray(self.weights[rows] * p)
+        p = self._probabilities[rows.start].copy()
+        return self.weights[rows] * self.sample.add_targets(p, rows, -1.0)
 
-    def products(self, rows: slice, eta: Array, change: Array) -> Array:
+    def products(self, rows: slice, change: Array) -> Array:
         """``s (diag(p') - p' p'') e``."""
-        p = self.probabilities(rows, eta)
+        p = self._probabilities[rows.start]
         return np.asarray(self.weights[rows] * p * (change - (p * change).sum(axis=0)))
 
-    def change(self, rows: slice, eta: Array, change: Array) -> float:
+    def change(self, rows: slice, change: Array) -> float:
         """The largest part by which a probability changes, in a block of rows."""
-        p = self.probabilities(rows, eta)
+        p = self._probabilities[rows.start]
         parts = np.abs(change - (p * change).sum(axis=0))
         return float(parts.max(where=self.weights[rows] > 0, initial=0.0))
 
@@ -162,10 +145,10 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
 
     direction, whole = phi, largest_margin(objective, phi)
     for _ in range(MAX_HOLDS):
-        change, residual = _conjugate_gradients(
+        change, is_solved = _conjugate_gradients(
             of_tight.gradient, of_tight.gradient(direction), null, is_noise, most
         )
-        if not is_noise(residual):
+        if not is_solved:
             return False
         direction = direction - change
         largest = largest_margin(objective, direction)
@@ -189,7 +172,7 @@ class _HeldMargins:
 
     def gradient(self, direction: Array) -> Array:
         """Half of it; in rows of mean weight one."""
-        return _summed(self._objective, self._residuals, direction)
+        return self._objective.gradient_of(self._residuals, direction)
 
     def _residuals(self, rows: slice, change: Array) -> Array:
         target, columns = self._objective.sample.target[rows], np.arange(change.shape[1])
@@ -207,33 +190,18 @@ def _of_all_rows(objective: Objective, phi: Array, chosen: Callable[[Margins], B
     return np.concatenate([chosen(m) for m in margins(objective, phi)], axis=1)
 
 
-def _summed(objective: Objective, residuals: Residuals, *points: Array) -> Array:
-    """Gradient in the coordinates of what has these derivatives in the logits at the points."""
-    K = len(objective.contrasts)
-
-    def block(rows: slice, *eta: Array) -> tuple[Array, Array]:
-        by_class = residuals(rows, *eta)[-K:]
-        return scores(objective.design.block(rows), by_class), by_class.sum(axis=1)
-
-    coef, intercept = np.zeros((K, objective.design.n_features)), np.zeros(K)
-    for block_scores, total in objective.map_logits(block, *points):
-        coef += block_scores
-        intercept += total
-    return objective.pull_back(coef, intercept)
-
-
 def _conjugate_gradients(
     product: Callable[[Array], Array],
     gradient: Array,
-    preconditioner: Preconditioner,
+    preconditioner: solver.Metric,
     is_small: Callable[[Array], bool],
     most: int,
-) -> tuple[Array, Array]:
-    """The solution of a positive semidefinite system, from zero, and its residual."""
+) -> tuple[Array, bool]:
+    """The solution of a positive semidefinite system, from zero, and whether what it leaves is small."""
     solution, residual, direction, before = np.zeros_like(gradient), gradient, np.zeros_like(gradient), 1.0
     for _ in range(most):
         if is_small(residual):
-            break
+            return solution, True
         steepest = preconditioner.unwhiten(preconditioner.whiten(residual))
         squared = float(residual @ steepest)
         direction = steepest + squared / before * direction
@@ -245,4 +213,4 @@ def _conjugate_gradients(
         solution = solution + squared / curvature * direction
         residual = residual - squared / curvature * of_direction
         before = squared
-    return solution, residual
+    return solution, is_small(residual)

@@ -26,6 +26,7 @@ from smreg.objective.sampling import RowSampler
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
+from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
 
@@ -129,9 +130,8 @@ class Problem:
         began = perf_counter()
         part = copy(self)
         part._weigh(targets, weights)
-        part._design = part.given = self._design.part(rows, map_blocks)
-        if self._space is not None:
-            part.given = self.given.part(rows, map_blocks)
+        part._design = self._design.part(rows, map_blocks)
+        part.given = part._design if self._space is None else self.given.part(rows, map_blocks)
         part._statistics = part._null = part._hessians = part._null_space = None
         part._seconds = perf_counter() - began
         return part
@@ -368,9 +368,7 @@ class Problem:
             objective = self.objective(C, shared.objective)
 
         varies = None if isinstance(self._space, RowSpace) else self._varies(objective)
-        watch = Watch(
-            objective, varies, lambda: fisher.null_metric(objective, self._null_covariance(objective))
-        )
+        watch = Watch(objective, varies, lambda: self._null_metric(objective))
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             stop = False
@@ -541,7 +539,7 @@ class Problem:
         def metric() -> solver.Metric:
             if warm and shared is not None:
                 return shared.metric
-            return fisher.null_metric(objective, self._null_covariance(objective))
+            return self._null_metric(objective)
 
         minimum = solver.minimize(
             function,
@@ -554,6 +552,9 @@ class Problem:
             on_iteration=lambda point: report(lambda: point.x, point.value, point.norm),
         )
         return minimum, minimum.evaluations + more
+
+    def _null_metric(self, objective: Objective) -> Metric:
+        return fisher.null_metric(objective, self._null_covariance(objective))
 
     def _null_covariance(self, objective: Objective) -> fisher.NullCovariance:
         if self._null is None:

@@ -2,10 +2,9 @@ r"""Wide sparse data: Newton's method in the row space, which is never made.
 
 At the optimum ``gamma W = -sum_i s_i (p_i - t_i) x_i'`` (see `smreg.objective.cross_entropy`). With fewer
 rows than columns the search is for one vector a row, ``W = V' X`` with V of shape (n, K), and all that it
-needs of the data is
-the product with the Gram matrix ``G = X X'``: two sparse products. Let ``R = s (p - t)`` be the residuals,
-``S_i = s_i (diag(p_i) - p_i p_i')`` the information of each row, and ``E = G V``. The step to ``W'``, which
-changes the logits by ``e = G V' - E + 1 c'``, minimises the model
+needs of the data is the product with the Gram matrix ``G = X X'``: two sparse products. Let
+``R = s (p - t)`` be the residuals, ``S_i = s_i (diag(p_i) - p_i p_i')`` the information of each row, and
+``E = G V``. The step to ``W'``, which changes the logits by ``e = G V' - E + 1 c'``, minimises the model
 
     ``<R, e> + <e, S e> / 2 + gamma/2 ||W'||^2 + delta/2 ||W' - W||^2``.
 

@@ -169,8 +169,7 @@ def follow(
     def beside(part: Problem, C: float, leader: Future[Step], before: Future[Step] | None) -> Step:
         whole, trail = leader.result(), before.result().trail if before else Trail(problem.spread)
         start = trail.guess_beside(whole.trail, C) if part.penalty(C) > 0 else None
-        shared = None if start is None else whole.shared
-        fit = part.solve(C, start=start, shared=shared, **options)
+        fit = part.solve(C, start=start, shared=whole.shared, **options)
         return Step(fit, trail.added(C, fit[0]))
 
     def begin() -> Iterator[tuple[Future[Step], list[Future[Step]]]]:

@@ -63,8 +63,8 @@ def verified(
         options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": left}
         regression, again = problem.solve(C, on_iteration=on_iteration, **options)
         solution = _after(first, again)
-    if left > 0 and _agrees(problem, regression, solution, C, l1_ratio, dtype):
-        return regression, solution
+        if _agrees(problem, regression, solution, C, l1_ratio, dtype):
+            return regression, solution
     value = objective_of(problem, _kept(regression, dtype), C, l1_ratio)
     reason = "rounding" if solution.converged else solution.reason
     return regression, replace(solution, objective=value, converged=False, reason=reason)
@@ -159,18 +159,12 @@ def _losses(design: DesignMatrix, parts: Sequence[tuple[Problem, NDArray[np.intp
 
 def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
     """The objective that coefficients give, in one pass over the features as they came."""
-    coef, intercept = problem.layout.restrict(regression)
-    design, at_offset = problem.given, intercept + coef @ problem.given.offset
-
-    def loss(rows: slice) -> float:
-        return _loss(problem, rows, predictors(design.block(rows), coef) + at_offset[:, np.newaxis])
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = design.map(loss, len(problem.sample.priors))
-        return problem.penalty_of(regression, C, l1_ratio) + sum(values)
+    design = problem.given
+    (loss,) = _losses(design, [(problem, np.arange(design.n_samples), regression)])
+    return problem.penalty_of(regression, C, l1_ratio) + float(loss)
 
 
-def _loss(problem: Problem, rows: slice | NDArray[np.intp], predicted: Array) -> float:
+def _loss(problem: Problem, rows: NDArray[np.intp], predicted: Array) -> float:
     """Their part of the mean cross-entropy, for linear predictors in rows of coefficients."""
     s, target = problem.sample.weights[rows], problem.sample.target[rows]
     eta = np.zeros((len(problem.sample.priors), len(s)))

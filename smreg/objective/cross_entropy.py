@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.design import ColumnStatistics, DesignMatrix, power_of_two, predictors, scores
+from smreg.data.design import ColumnStatistics, DesignMatrix, power_of_two, predictors, scores, sum_of
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -56,6 +56,15 @@ class Sample:
     target: NDArray[np.int64] | Array
     weights: Array
     priors: Array
+
+    def add_targets(self, q: Array, rows: slice, part: float) -> Array:
+        """``q + part t`` of a block of rows, of shape (K, n_rows), in the place of q."""
+        target = self.target[rows]
+        if target.ndim == 1:
+            q[target, np.arange(len(target))] += part
+        else:
+            q += part * target.T
+        return q
 
 
 @cache
@@ -224,6 +233,21 @@ class Objective:
             len(self.sample.priors),
             dense=dense,
         )
+
+    def gradient_of(self, residuals: Callable[..., Array], *points: Array) -> Array:
+        """Gradient in the coordinates of a sum over the rows, in one pass.
+
+        `residuals` takes a block of rows and its logits at the points, if any, as for `map_logits`, and gives
+        the derivatives in the logits, of shape (K, n_rows).
+        """
+        n_rows = len(self.contrasts)
+
+        def block(rows: slice, *eta: Array) -> tuple[Array, Array]:
+            own = residuals(rows, *eta)[-n_rows:]
+            return scores(self.design.block(rows), own), own.sum(axis=1)
+
+        coef, intercept = (sum_of(part) for part in zip(*self.map_logits(block, *points), strict=True))
+        return self.pull_back(coef, intercept)
 
     def logits(self, phi: Array, *, dense: bool = False) -> Iterator[tuple[slice, Array]]:
         """Blocks of rows with their logits."""

@@ -81,7 +81,8 @@ def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, directio
     def divergence(rows: slice, eta: Array, delta: Array) -> float:
         q = _continued(eta, delta)
         q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
-        return float(_divergences(_add_targets(loss, q, rows, 1.0 - part), eta) @ loss.sample.weights[rows])
+        q = loss.sample.add_targets(q, rows, 1.0 - part)
+        return float(_divergences(q, eta) @ loss.sample.weights[rows])
 
     divergences = loss.map_logits(divergence, theta.ravel(), direction.ravel())
     return max(float(bracket.sum()), 0.0) + sum(divergences)
@@ -95,7 +96,7 @@ def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Arr
         s = loss.sample.weights[rows]
         sums: tuple[Array, ...] = ()
         for q in (_continued(eta, delta), np.repeat(priors[:, np.newaxis], len(s), axis=1)):
-            residuals = _add_targets(loss, q, rows, -1.0) * s
+            residuals = loss.sample.add_targets(q, rows, -1.0) * s
             sums += scores(loss.design.block(rows), residuals[-n_rows:]), residuals.sum(axis=1)
         return sums
 
@@ -112,16 +113,6 @@ def _continued(eta: Array, delta: Array) -> Array:
     p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), LEAST)
     p /= p.sum(axis=0)
     return np.asarray(p)
-
-
-def _add_targets(loss: Objective, q: Array, rows: slice, part: float) -> Array:
-    """``q + part t``, in the place of q."""
-    target = loss.sample.target[rows]
-    if target.ndim == 1:
-        q[target, np.arange(len(target))] += part
-    else:
-        q += part * target.T
-    return q
 
 
 def _divergences(q: Array, eta: Array) -> Array:

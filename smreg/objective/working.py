@@ -160,20 +160,19 @@ class Products:
     def product(self, v: Array) -> Array:
         """``H v``."""
         self.count += 1
-        loss, n_rows = self._loss, self._loss.shape[0]
+        loss = self._loss
         phi = np.zeros(loss.shape)
         phi[self._at] = v
 
-        def block(rows: slice, delta: Array) -> tuple[Array, Array]:
+        def residuals(rows: slice, delta: Array) -> Array:
             p = self._probabilities[rows.start]
             delta -= np.sum(p * delta, axis=0)
             delta *= p
             delta *= loss.sample.weights[rows]
-            own = delta[-n_rows:]
-            return scores(loss.design.block(rows), own), own.sum(axis=1)
+            return delta
 
-        sums, totals = (sum_of(part) for part in zip(*loss.map_logits(block, phi.ravel()), strict=True))
-        product = loss.pull_back(sums, totals).reshape(loss.shape)[self._at] + self.ridge * v
+        gradient = loss.gradient_of(residuals, phi.ravel())
+        product = gradient.reshape(loss.shape)[self._at] + self.ridge * v
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
 

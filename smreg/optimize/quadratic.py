@@ -146,7 +146,7 @@ class Model:
                 break
             following = self._step(at, slope, excess, exact=exact)
             if following is None:
-                return ModelMinimum(at.x, math.hypot(self._length(at), self._left(at, slope)), True)
+                return ModelMinimum(at.x, math.hypot(self._length(at), self._left(at, slope, excess)), True)
             fell, at = following.fall - at.fall, following
             if not exact and not at.settled and fell <= accuracy**2 * at.fall:
                 break
@@ -161,10 +161,9 @@ class Model:
         square, rounding = float(step @ at.moved), len(step) * EPS * float(step**2 @ self.quadratic.diagonal)
         return math.sqrt(square if square > rounding else max(square, 2.0 * at.fall))
 
-    def _left(self, at: _Stage, slope: Array) -> float:
+    def _left(self, at: _Stage, slope: Array, excess: Array) -> float:
         """By how much the conditions of a minimum are missed, in the metric of the diagonal."""
-        beyond = np.maximum(np.abs(slope) - self.weights, 0.0)
-        missed = np.where(at.x == 0, beyond, slope + self.weights * np.sign(at.x))
+        missed = np.where(at.x == 0, excess, slope + self.weights * np.sign(at.x))
         return math.sqrt(np.sum(missed**2 / np.maximum(self.quadratic.diagonal, TINY)))
 
     def _step(self, at: _Stage, slope: Array, excess: Array, *, exact: bool) -> _Stage | None:

@@ -137,7 +137,7 @@ def fit_temperature(
     Labels drawn from ``softmax(z)`` make logits ``3 z`` too confident by a factor of three:
 
     >>> import numpy as np
-    >>> from smreg.temperature.scaling import fit_temperature
+    >>> from smreg import fit_temperature
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(2000, 5))
     >>> y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from recorder import Recorder
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -19,37 +20,6 @@ from smreg import SoftmaxRegression
 from smreg.metrics import neg_cross_entropy_scorer
 
 EPS = np.finfo(np.float64).eps
-
-
-class _Recorder:
-    """Notes every hook, and asks to stop, or raises, at the end of a given step."""
-
-    def __init__(self, stop_at=None, error=None, error_in=None):
-        self.stop_at, self.error, self.error_in = stop_at, error, error_in
-        self.events, self.fitted, self.seen = [], [], []
-
-    def setup(self, estimator, context):
-        self._note("setup", context)
-
-    def teardown(self, estimator, context):
-        self._note("teardown", context)
-
-    def on_fit_task_begin(self, estimator, context):
-        self._note("begin", context)
-
-    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-        self._note("end", context)
-        self.fitted.append(fitted_estimator)
-        self.seen.append((X, y, metadata))
-        at_last = context.task_name == "step" and context.task_id + 1 == self.stop_at
-        if at_last and self.error is not None and self.error_in is None:
-            raise self.error
-        return at_last
-
-    def _note(self, event, context):
-        self.events.append((event, context.task_name, context.task_id))
-        if self.error is not None and self.error_in == (event, context.task_name):
-            raise self.error
 
 
 def balanced(n_steps):
@@ -71,7 +41,7 @@ def balanced(n_steps):
 @pytest.mark.parametrize("targets", ["labels", "soft"])
 def test_every_task_that_begins_ends_and_there_is_one_for_each_step(wine, options, targets):
     X, y = wine
-    recorder = _Recorder()
+    recorder = Recorder()
     model = SoftmaxRegression(**options).set_callbacks(recorder)
     model.fit(X, y if targets == "labels" else np.eye(3)[y])
 
@@ -81,7 +51,7 @@ def test_every_task_that_begins_ends_and_there_is_one_for_each_step(wine, option
 
 def test_a_fit_without_steps_is_a_task_without_subtasks(wine):
     X, _ = wine
-    recorder = _Recorder()
+    recorder = Recorder()
     model = SoftmaxRegression(max_iter=0).set_callbacks(recorder)
     model.fit(X, np.full((len(X), 3), 1 / 3))
 
@@ -92,7 +62,7 @@ def test_a_fit_without_steps_is_a_task_without_subtasks(wine):
 def test_callbacks_are_given_the_arguments_of_fit(wine, rng):
     X, y = pd.DataFrame(wine[0]).add_prefix("f"), pd.Series(wine[1])
     weights = rng.uniform(0, 2, len(y))
-    recorder = _Recorder()
+    recorder = Recorder()
     SoftmaxRegression().set_callbacks(recorder).fit(X, y, sample_weight=weights)
 
     for seen_X, seen_y, metadata in recorder.seen:
@@ -106,7 +76,7 @@ def test_callbacks_are_given_an_estimator_that_predicts_at_every_step(wine, n_cl
     """Its loss, plus the penalty, is the objective, which no step increases but by its rounding."""
     X, y = wine
     y = np.minimum(y, n_classes - 1)
-    recorder = _Recorder()
+    recorder = Recorder()
     model = SoftmaxRegression().set_callbacks(recorder).fit(X, y)
     *steps, last = recorder.fitted
     objectives = [
@@ -127,7 +97,7 @@ def test_callbacks_are_given_an_estimator_that_predicts_at_every_step(wine, n_cl
 @pytest.mark.parametrize("options", [{}, {"tol": 0.0}, {"C": 1e6}], ids=str)
 def test_a_callback_can_stop_a_fit_without_a_warning(wine, step, options):
     X, y = wine
-    recorder = _Recorder(stop_at=step)
+    recorder = Recorder(stop_at=step)
     model = SoftmaxRegression(**options).set_callbacks(recorder).fit(X, y)
 
     assert model.n_iter_ == step
@@ -142,7 +112,7 @@ def test_a_callback_can_stop_a_fit_without_a_warning(wine, step, options):
 def test_a_fit_that_was_stopped_can_be_taken_up_again(wine):
     """Both end within tol of the minimum F*: each F - F* ~ tol**2 / 2."""
     X, y = wine
-    model = SoftmaxRegression(warm_start=True).set_callbacks(_Recorder(stop_at=5)).fit(X, y)
+    model = SoftmaxRegression(warm_start=True).set_callbacks(Recorder(stop_at=5)).fit(X, y)
     stopped = model.solution_
     model.set_callbacks().fit(X, y)
     whole = SoftmaxRegression().fit(X, y)
@@ -154,7 +124,7 @@ def test_a_fit_that_was_stopped_can_be_taken_up_again(wine):
 
 def test_a_stop_at_the_step_that_converges_is_convergence(wine):
     n_steps = SoftmaxRegression().fit(*wine).n_iter_
-    model = SoftmaxRegression().set_callbacks(_Recorder(stop_at=n_steps)).fit(*wine)
+    model = SoftmaxRegression().set_callbacks(Recorder(stop_at=n_steps)).fit(*wine)
 
     assert model.converged_
     assert model.solution_.reason == "converged"
@@ -168,7 +138,7 @@ def test_an_exception_leaves_a_fitted_estimator_as_it_was(wine, error, error_in)
     X, y = wine
     model = SoftmaxRegression().fit(X, y)
     before = dict(vars(model))
-    recorder = _Recorder(stop_at=2, error=error, error_in=error_in)
+    recorder = Recorder(stop_at=2, error=error, error_in=error_in)
     with pytest.raises(type(error)):
         model.set_callbacks(recorder).fit(X[:, :4], np.array(["ale", "beer"])[np.minimum(y, 1)])
     after = dict(vars(model.set_callbacks()))
@@ -180,7 +150,7 @@ def test_an_exception_leaves_a_fitted_estimator_as_it_was(wine, error, error_in)
 
 
 def test_an_exception_leaves_an_unfitted_estimator_unfitted(wine):
-    model = SoftmaxRegression().set_callbacks(_Recorder(stop_at=1, error=KeyboardInterrupt()))
+    model = SoftmaxRegression().set_callbacks(Recorder(stop_at=1, error=KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         model.fit(*wine)
 
@@ -290,7 +260,7 @@ def test_a_monitor_inside_a_search_logs_every_fit(wine):
 
 def test_callbacks_change_no_bit_of_the_fit(wine):
     plain = SoftmaxRegression().fit(*wine)
-    watched = SoftmaxRegression().set_callbacks(ScoringMonitor(scoring="accuracy"), _Recorder())
+    watched = SoftmaxRegression().set_callbacks(ScoringMonitor(scoring="accuracy"), Recorder())
     watched.fit(*wine)
 
     assert_array_equal(watched.coef_, plain.coef_)

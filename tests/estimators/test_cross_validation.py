@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import separated_into_three
+from recorder import Recorder
 from scipy import sparse
 from sklearn import config_context, datasets
 from sklearn.base import clone
@@ -237,35 +238,8 @@ def test_a_scorer_that_takes_any_parameters_takes_weights(weights, scoring):
 # -- callbacks
 
 
-class _Recorder:
-    """Notes every hook, and raises an error in one of them."""
-
-    def __init__(self, error=None, error_in=None):
-        self.error, self.error_in = error, error_in
-        self.events, self.fitted = [], []
-
-    def setup(self, estimator, context):
-        self._note("setup", context)
-
-    def teardown(self, estimator, context):
-        self._note("teardown", context)
-
-    def on_fit_task_begin(self, estimator, context):
-        self._note("begin", context)
-
-    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-        if fitted_estimator is not None:
-            self.fitted.append((context.task_name, fitted_estimator))
-        self._note("end", context)
-
-    def _note(self, event, context):
-        self.events.append((event, context.task_name, context.task_id))
-        if self.error is not None and self.error_in == (event, context.task_name):
-            raise self.error
-
-
 def test_every_candidate_is_a_task_and_every_fold_one_in_it():
-    recorder = _Recorder()
+    recorder = Recorder()
     search().set_callbacks(recorder).fit(X, Y)
     candidates = [
         [
@@ -287,9 +261,11 @@ def test_every_candidate_is_a_task_and_every_fold_one_in_it():
 
 
 def test_a_candidate_s_estimator_is_the_fit_to_all_data_and_the_last_the_search_itself():
-    recorder = _Recorder()
+    recorder = Recorder()
     model = search(tol=1e-9, temperature="cv").set_callbacks(recorder).fit(X, Y)
-    (*candidates, (task, last)) = [fitted for fitted in recorder.fitted if fitted[0] != "fold"]
+    ended = [task for event, task, _ in recorder.events if event == "end"]
+    fitted = [pair for pair in zip(ended, recorder.fitted, strict=True) if pair[0] != "fold"]
+    (*candidates, (task, last)) = fitted
 
     assert task == "fit"
     assert_array_equal(last.predict_proba(X), model.predict_proba(X))
@@ -301,7 +277,7 @@ def test_a_candidate_s_estimator_is_the_fit_to_all_data_and_the_last_the_search_
 
 
 def test_callbacks_change_no_bit():
-    plain, watched = search().fit(X, Y), search().set_callbacks(_Recorder()).fit(X, Y)
+    plain, watched = search().fit(X, Y), search().set_callbacks(Recorder()).fit(X, Y)
 
     assert_array_equal(watched.coef_, plain.coef_)
     assert_array_equal(watched.coefs_paths_, plain.coefs_paths_)
@@ -377,7 +353,7 @@ def test_an_interruption_leaves_the_estimator_as_it_was(error, error_in, fitted)
     model = search(temperature="cv")
     if fitted:
         model.fit(X, Y)
-    recorder = _Recorder(error, error_in)
+    recorder = Recorder(error=error, error_in=error_in)
     model.set_callbacks(recorder)
     before = state(model)
     with pytest.raises(type(error)):

@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from optima import UNEQUAL, assert_optimal, optimum
 from problems import labels
+from recorder import Recorder
 from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -477,33 +478,19 @@ def test_where_no_way_gives_coefficients_that_are_those_of_the_record_it_says_so
     assert wrong.solution_.objective == pytest.approx(objective, rel=1e-12)
 
 
-class StepCounter:
-    """Counts the steps of which a callback is told."""
-
-    count = 0
-
-    def setup(self, estimator, context):
-        """Nothing."""
-
-    teardown = on_fit_task_begin = setup
-
-    def on_fit_task_end(self, estimator, context, **told):
-        """Count."""
-        self.count += context.task_name == "step"
-
-
 @pytest.mark.parametrize("left", [0, 3])
 def test_solving_it_again_takes_no_more_steps_than_are_left_and_tells_of_them(left, rng, monkeypatch):
     X, y = wide(rng)
     steps = fit(X, y).n_iter_
     expand = RowSpace.expand
     monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
-    callback = StepCounter()
-    model = SoftmaxRegression(tol=TIGHT, max_iter=steps + left).set_callbacks(callback)
+    recorder = Recorder()
+    model = SoftmaxRegression(tol=TIGHT, max_iter=steps + left).set_callbacks(recorder)
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
 
     objective = objective_of(model, X, np.eye(3)[y]) + np.sum(model.coef_**2) / 2 / len(y)
     assert not model.converged_
-    assert model.n_iter_ == callback.count == steps + left
+    told = [task for event, task, _ in recorder.events if event == "end"].count("step")
+    assert model.n_iter_ == told == steps + left
     assert model.solution_.objective == pytest.approx(objective, rel=1e-12)
