@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from smreg import family
-from smreg.data.validation import check_targets
+from smreg.data.targets import check_targets
 from smreg.estimators.model_selection import SoftmaxRegressionCV
 from smreg.temperature.scaling import fit_temperature
 

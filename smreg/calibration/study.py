@@ -24,7 +24,7 @@ from smreg import family
 from smreg.calibration.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.calibration.measures import Measure, check_metrics
 from smreg.calibration.methods import check_methods
-from smreg.data.validation import Targets, check_targets, is_soft, strata
+from smreg.data.targets import Targets, check_targets, is_soft, strata
 from smreg.estimators.cross_validation import FROZEN, Fold, make_folds
 
 Array = NDArray[np.floating[Any]]

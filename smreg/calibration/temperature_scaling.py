@@ -24,7 +24,8 @@ from smreg.calibration.logits import (
     logits_of,
     with_floor,
 )
-from smreg.data.validation import check_sample_weight, check_targets, strata, warn_of_sampling_weights
+from smreg.data.targets import check_targets, strata
+from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
 from smreg.estimators.cross_validation import is_routing, make_folds
 from smreg.estimators.estimator import unchanged_on_failure
 from smreg.temperature.scaling import STATISTICS, fit_to_classifier

@@ -14,8 +14,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg.data.design import DesignMatrix
+from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
-from smreg.data.validation import Targets
 from smreg.estimators.report import PathReport, fitted_attributes
 from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem

@@ -21,16 +21,9 @@ from smreg import family
 from smreg.data.design import DesignMatrix
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
+from smreg.data.targets import Targets, as_targets, check_targets, is_soft
 from smreg.data.threads import row_threads
-from smreg.data.validation import (
-    Targets,
-    as_targets,
-    check_sample_weight,
-    check_targets,
-    class_weight_vector,
-    is_soft,
-    weigh,
-)
+from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
 from smreg.estimators.prediction import stored_predictors
 from smreg.estimators.report import Report
 from smreg.fit.regression import Problem

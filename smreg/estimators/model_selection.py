@@ -15,8 +15,8 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
+from smreg.data.targets import Targets, as_targets, strata
 from smreg.data.threads import workers
-from smreg.data.validation import Targets, as_targets, strata
 from smreg.estimators.cross_validation import (
     Fold,
     PathSearch,

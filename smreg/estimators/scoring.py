@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, check_consistent_length
 
 from smreg import family
-from smreg.data.validation import Targets, is_soft
+from smreg.data.targets import Targets, is_soft
 from smreg.estimators.cross_validation import Fold, of_rows
 from smreg.metrics import neg_cross_entropy_scorer
 from smreg.metrics.scorers import labelled

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from smreg.data.design import ColumnStatistics, DesignMatrix
-from smreg.data.validation import Targets
+from smreg.data.targets import Targets
 from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.separation import Watch

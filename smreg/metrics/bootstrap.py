@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.utils import check_consistent_length
 
-from smreg.data.validation import check_sample_weight
+from smreg.data.weights import check_sample_weight
 
 
 @dataclass(frozen=True)

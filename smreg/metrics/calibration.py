@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from smreg.data.validation import warn_of_sampling_weights
+from smreg.data.weights import warn_of_sampling_weights
 from smreg.metrics.bins import Binned, Binning
 from smreg.metrics.predictions import Kind, Predictions, check_kind, check_predictions
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length
 
-from smreg.data.validation import Targets, check_sample_weight, targets_of_columns
+from smreg.data.targets import Targets, targets_of_columns
+from smreg.data.weights import check_sample_weight
 
 Array = NDArray[np.floating[Any]]
 Kind = Literal["confidence", "classwise"]

@@ -10,7 +10,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED
 
 from smreg.data.labels import as_labels
-from smreg.data.validation import check_sample_weight, check_soft_targets, is_soft
+from smreg.data.targets import check_soft_targets, is_soft
+from smreg.data.weights import check_sample_weight
 from smreg.metrics.calibration import calibration_error
 from smreg.metrics.smooth import smooth_calibration_error
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.validation import Targets
+from smreg.data.targets import Targets
 from smreg.objective.cross_entropy import Sample
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from smreg.calibration.logits import all_logits, with_floor
-from smreg.data.validation import check_sample_weight
+from smreg.data.weights import check_sample_weight
 from smreg.plots._checks import check_increasing, check_predicting, check_shape
 from smreg.plots._style import CHOSEN, OKABE_ITO, name_axes, panels, shared_legend
 from smreg.temperature.scaling import TemperatureFit, fit_temperature, log_loss_by_temperature

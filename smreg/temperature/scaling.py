@@ -14,8 +14,9 @@ from scipy import stats
 from sklearn.utils import check_consistent_length
 
 from smreg.data.features import check_logits
+from smreg.data.targets import Targets, targets_of_columns
 from smreg.data.threads import row_threads
-from smreg.data.validation import Targets, check_sample_weight, targets_of_columns, warn_of_sampling_weights
+from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
 from smreg.temperature.equations import (
     BLOCK,
     QUANTILE,

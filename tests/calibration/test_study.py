@@ -34,7 +34,7 @@ from smreg import (
 )
 from smreg.calibration.measures import METRICS
 from smreg.calibration.methods import NAMED
-from smreg.data.validation import check_targets
+from smreg.data.targets import check_targets
 from smreg.metrics import calibration_error, smooth_calibration_error
 from tests.problems import labels, sample
 

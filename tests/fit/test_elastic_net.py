@@ -18,7 +18,7 @@ from sklearn.preprocessing import scale
 
 from smreg import SoftmaxRegression
 from smreg.data.design import DesignMatrix
-from smreg.data.validation import Targets
+from smreg.data.targets import Targets
 from smreg.fit.elastic_net import ElasticNet, Step, _Search
 from smreg.fit.regression import Problem
 from smreg.objective import fisher, working

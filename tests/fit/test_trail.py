@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from smreg import SoftmaxRegression, regularization_path
 from smreg.data.design import DesignMatrix
+from smreg.data.targets import encode_labels
 from smreg.data.threads import IN_TURN
-from smreg.data.validation import encode_labels
 from smreg.fit.regression import Problem, Regression
 from smreg.fit.trail import Trail, follow
 

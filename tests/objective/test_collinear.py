@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from smreg.data.design import DesignMatrix
-from smreg.data.validation import Targets
+from smreg.data.targets import Targets
 from smreg.fit.regression import Problem
 
 

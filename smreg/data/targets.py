@@ -1,31 +1,22 @@
-"""Targets and weights, checked once at the public boundary and brought to plain arrays.
+"""Targets, checked once at the public boundary and brought to plain arrays.
 
 A target is either a label for each sample or, as an array or DataFrame of shape (n, K) with K >= 2, a
-*soft target*: a point of the simplex for each sample. Weights of samples and of classes are merged: a
-class weight ``c_k`` turns weight ``w_i`` and target ``t_i`` into ``w_i sum_k c_k t_ik`` and the
-normalised ``c_k t_ik``, which leaves the objective's terms ``w_i c_k t_ik`` as they should be.
+*soft target*: a point of the simplex for each sample.
 """
 
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from smreg.data.features import as_numbers, naming
 from smreg.data.labels import as_labels, is_text
 
 Array = NDArray[np.float64]
-
-ROUNDING = 1e-3  # share of a sum of weights that were computed in half precision, or printed
-CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever falls short
 
 
 @dataclass(frozen=True)
@@ -251,111 +242,3 @@ def _soft_of_columns(
             f"got {soft.classes.tolist()}."
         )
     return Targets(names, soft.values[:, [column[name] for name in names.tolist()]])
-
-
-def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
-    """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
-    if sample_weight is None:
-        return np.ones(n_samples)
-    if np.isscalar(sample_weight):
-        sample_weight = np.full(n_samples, sample_weight)
-    sample_weight = as_numbers(sample_weight, "sample_weight")
-    if np.asarray(sample_weight).dtype.kind in "US":
-        raise ValueError(f"sample_weight must hold numbers, got {np.asarray(sample_weight).dtype}.")
-    with naming(sample_weight, "sample_weight"):
-        weights = check_array(
-            sample_weight, dtype=np.float64, ensure_2d=False, copy=True, input_name="sample_weight"
-        )
-    if weights.ndim != 1:
-        raise ValueError(f"sample_weight must be 1-D, got an array of shape {weights.shape}.")
-    if len(weights) != n_samples:
-        raise ValueError(
-            f"sample_weight must have one weight for each of the {n_samples} samples, got {len(weights)}."
-        )
-    bad = ~((weights >= 0) & (weights < np.inf))  # with assume_finite also NaN and infinity
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ValueError(
-            f"sample_weight must be non-negative and finite, got the weight {weights[row]:g} in row {row}."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
-    return np.asarray(weights)
-
-
-def warn_of_sampling_weights(weights: Array, results: str) -> None:
-    """Warn whoever called the caller if weights, by which `results` count samples, cannot count them.
-
-    A frequency is at least one, or zero. Weights that are one in the mean, drawn or normalised, fall short of
-    the number of samples by chance alone, and some are above one.
-    """
-    counted = weights[weights > 0]
-    n, total = len(counted), float(counted.sum())
-    short = n - total
-    if short > ROUNDING * n and (counted.max() < 1 or short > CHANCE * np.sqrt(n) * counted.std()):
-        warnings.warn(
-            f"sample_weight sums to {total:.6g} over {n} samples of positive weight, but {results} take it "
-            "for frequency weights, which say how many samples each is. Scale sampling weights to a mean of "
-            "one.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def class_weight_vector(
-    class_weight: Mapping[Any, float] | str | None, targets: Targets, weights: Array
-) -> Array:
-    """Weight of every class, of shape (K,).
-
-    scikit-learn's `compute_class_weight` is not used since it knows no soft targets, and takes the
-    class 0.5 for the class 0. Its "balanced" is kept: total weight / (number of classes * weight of
-    the class), over the classes that have weight.
-    """
-    n_classes = len(targets.classes)
-    if class_weight is None:
-        return np.ones(n_classes)
-    if isinstance(class_weight, str):
-        mass = targets.mass(weights)
-        present = mass > 0
-        balanced = np.zeros(n_classes)
-        balanced[present] = mass.sum() / (present.sum() * mass[present])
-        return balanced
-    labels = targets.classes.tolist()
-    unknown = [label for label in class_weight if label not in labels]
-    missing = [label for label in labels if label not in class_weight]
-    if unknown and missing:
-        raise ValueError(f"class_weight has the keys {unknown}, which are not among the classes {labels}.")
-    values = [class_weight.get(label, 1.0) for label in labels]
-    if not all(isinstance(value, Real) and 0 <= value < np.inf for value in values):
-        raise ValueError(f"class_weight must hold non-negative finite numbers, got {dict(class_weight)}.")
-    return np.array(values, dtype=np.float64)
-
-
-def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
-    """Merge class weights into the weights and, where they are soft, the targets.
-
-    Raises a ValueError if fewer than two classes have weight, or of two classes none. Of two labels, as a
-    bootstrap sample's counts may leave them, one is enough.
-    """
-    if targets.values.ndim == 1:
-        weighed = targets, weights * class_weights[targets.values]
-    elif (class_weights == 1).all():
-        weighed = targets, weights
-    else:
-        tilted = targets.values * class_weights
-        total = tilted.sum(axis=1)
-        values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
-        values /= values.sum(axis=1, keepdims=True)
-        weighed = Targets(targets.classes, values), weights * total
-    two_labels = len(targets.classes) == 2 and bool((targets.mass(np.ones(len(weights))) > 0).all())
-    _check_classes(*weighed, fewest=1 if two_labels else 2)
-    return weighed
-
-
-def _check_classes(targets: Targets, weights: Array, fewest: int) -> None:
-    live = targets.classes[targets.mass(weights / max(weights.max(), np.finfo(float).tiny)) > 0].tolist()
-    if len(live) < fewest:
-        raise ValueError(
-            "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "
-            f"got {f'only the class {live[0]!r}' if live else 'none'}."
-        )
