@@ -4,8 +4,8 @@ With ``gamma = 1 / (C S)`` and ``rho`` for `l1_ratio` the objective is
 
     ``F(W, b) = L(W, b) + R(W),   R(W) = gamma [(1 - rho)/2 ||W||_F^2 + rho ||W||_1]``,
 
-with the mean cross-entropy L. The search takes place in rows of classes (see
-`smreg.objective.cross_entropy`), in which R is a sum over the coordinates, ``a/2 theta**2 + l |theta|``.
+with the mean cross-entropy L. The search takes place in symmetric coding (see
+`smreg.objective.coordinates`), in which R is a sum over the coordinates, ``a/2 theta**2 + l |theta|``.
 
 **Proximal Newton.** A step minimises the model of F in which L is replaced by its quadratic Taylor
 polynomial and R is kept as it is. As for Newton's method, units play no part: F is a function of the
@@ -50,12 +50,11 @@ from numpy.typing import NDArray
 
 from smreg.objective import fisher
 from smreg.objective.duality import duality_gap
+from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
 from smreg.optimize.quadratic import Model
 
 Array = NDArray[np.float64]
-
-MAX_WEIGHT = 1e300  # of the penalty in the coordinates: more would overflow
 
 SUFFICIENT = 1e-4  # part of the decrease to first order that a step must achieve
 SHORTER, SHORTEST = 0.5, 0.1  # between which a step that does not is shortened
@@ -90,31 +89,21 @@ class ElasticNet:
     ----------
     hessians : Hessians
         Of the loss.
-    penalty : float
-        gamma, positive.
-    l1_ratio : float
-        rho, in (0, 1].
+    penalty : Penalty
+        R.
     """
 
-    def __init__(self, hessians: Hessians, penalty: float, l1_ratio: float) -> None:
+    def __init__(self, hessians: Hessians, penalty: Penalty) -> None:
         self.hessians, self.loss = hessians, (loss := hessians.loss)
-        self.shape, p = loss.shape, loss.design.n_features
-        self.ridge, self.l1 = np.zeros(self.shape[1]), np.zeros(self.shape[1])
-        with np.errstate(over="ignore"):
-            self.ridge[:p] = np.minimum(penalty * (1 - l1_ratio) / loss.scale / loss.scale, MAX_WEIGHT)
-            self.l1[:p] = np.minimum(penalty * l1_ratio / loss.scale, MAX_WEIGHT)
-        self.has_shifts = l1_ratio == 1 and not loss.single_row
+        self.shape, self.penalty = loss.shape, penalty.within(loss.coordinates)
+        self.ridge = np.broadcast_to(self.penalty.ridge, self.shape)
+        self.l1 = np.broadcast_to(self.penalty.l1, self.shape)
+        self.has_shifts = penalty.is_shared and not np.any(penalty.ridge) and loss.coordinates.is_symmetric
 
     def at(self, theta: Array) -> "Point":
         """Value and gradient of the loss at theta, in one pass over the rows."""
         value, gradient = self.loss(theta.ravel())
-        return Point(theta, value + self.penalty(theta), gradient.reshape(self.shape))
-
-    def penalty(self, theta: Array) -> float:
-        """R."""
-        size = np.abs(theta)
-        with np.errstate(over="ignore"):
-            return float(np.sum(self.l1 * size) + 0.5 * np.sum(self.ridge * size * size))
+        return Point(theta, value + self.penalty.value(theta), gradient.reshape(self.shape))
 
     def canonical(self, theta: Array) -> Array:
         """With the L1 norm alone, the same probabilities with the least norm, by shifts of the columns.
@@ -262,7 +251,7 @@ class _Search:
     def duality_gap(self, point: Point, step: Step) -> float:
         """At the point, by the probabilities that the step leads to; at most F, which is never negative."""
         self.evaluations += GAP_EVALUATIONS
-        gap = duality_gap(self.net.loss, self.net.ridge, self.net.l1, point.theta, step.direction)
+        gap = duality_gap(self.net.loss, self.net.penalty, point.theta, step.direction)
         return min(gap, point.value) if gap >= 0 else point.value
 
     def ended(self, point: Point, step: Step, iterations: int, reason: str) -> Minimum:
@@ -306,10 +295,10 @@ class _Search:
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
-        H = net.hessians.at(theta, temperature, members, net.ridge, accuracy, sampled=sampled)
+        H = net.hessians.at(theta, temperature, members, net.ridge[members], accuracy, sampled=sampled)
         self.refreshes += 1
         groups = columns if net.has_shifts else None
-        model = Model(H, slope[members], theta[members], net.l1[columns], groups, net.shape[0])
+        model = Model(H, slope[members], theta[members], net.l1[members], groups, net.shape[0])
         minimum = model.minimum(accuracy)
         if not minimum.is_exact and minimum.norm <= self.tol:
             minimum = model.minimum(accuracy, exact=True)
@@ -322,13 +311,13 @@ class _Search:
         if not step.direction.any():
             return None
         net, length, blind = self.net, 1.0, self.is_blind(point, step.norm)
-        penalty = net.penalty(point.theta)
+        penalty = net.penalty.value(point.theta)
         for _ in range(MAX_TRIALS):
             theta = step.theta if length == 1 else point.theta + length * step.direction
             trial = net.at(theta)
             self.evaluations += 1
             change = trial.value - point.value
-            slope = float(np.vdot(point.gradient, theta - point.theta)) + net.penalty(theta) - penalty
+            slope = float(np.vdot(point.gradient, theta - point.theta)) + net.penalty.value(theta) - penalty
             is_rounding = blind and change <= RISE * max(1.0, abs(point.value))
             if is_rounding or change <= SUFFICIENT * slope:
                 self.adapt(length, change, slope)

@@ -194,7 +194,7 @@ def weakest(
             break
         C = 10 * C if losses else C
         regression, solution = problem.solve(C, start=regression, **options)
-        losses.append(solution.objective - problem.penalty_of(regression, C, l1_ratio))
+        losses.append(solution.objective - problem.penalty(C, l1_ratio).value(regression.coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
             break
     falls = np.append(-np.diff(losses), 0.0)

@@ -22,13 +22,13 @@ margins: the search has gone along it, and the margins that have grown are posit
 negative they are held to zero, too. The direction is believed if no margin is negative, to rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg.fit.recession import ROUNDING, TIGHT, Margins, largest_margin, margins
+from smreg.fit.recession import ROUNDING, TIGHT, Margins, largest_margin, margins_along, margins_at
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize import solver
 from smreg.optimize.metric import Metric
@@ -84,7 +84,7 @@ def has_overlap(
         is_small,
         most,
     )
-    return is_solved and all(change <= CHANGED for change in objective.map_logits(smoothed.change, step))
+    return is_solved and all(change <= CHANGED for change in objective.map_changes(smoothed.change, step))
 
 
 class _Smoothed:
@@ -136,7 +136,8 @@ def is_direction_near(objective: Objective, phi: Array, null: Metric, most: int)
 
 
 def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: float, most: int) -> bool:
-    held = _of_all_rows(objective, phi, lambda m: m.counts & (m.tied | (m.probabilities > threshold)))
+    at = margins_at(objective, phi)
+    held = _of_all_rows(at, lambda m: m.counts & (m.tied | (m.probabilities > threshold)))
     of_tight = _HeldMargins(objective, held)
     size = float(np.linalg.norm(null.whiten(of_tight.gradient(phi))))
 
@@ -183,11 +184,11 @@ class _HeldMargins:
 
 
 def _negative(objective: Objective, direction: Array, slack: float) -> Bools:
-    return _of_all_rows(objective, direction, lambda m: m.shortfall > slack)
+    return _of_all_rows(margins_along(objective, direction), lambda m: m.shortfall > slack)
 
 
-def _of_all_rows(objective: Objective, phi: Array, chosen: Callable[[Margins], Bools]) -> Bools:
-    return np.concatenate([chosen(m) for m in margins(objective, phi)], axis=1)
+def _of_all_rows(blocks: Iterator[Margins], chosen: Callable[[Margins], Bools]) -> Bools:
+    return np.concatenate([chosen(m) for m in blocks], axis=1)
 
 
 def _conjugate_gradients(

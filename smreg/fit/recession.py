@@ -6,13 +6,14 @@ See `smreg.fit.separation` for what they are.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize, special
 
 from smreg.data.design import scores
-from smreg.objective.cross_entropy import Objective
+from smreg.objective.cross_entropy import Objective, Sample
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -68,20 +69,28 @@ class Margins:
         return np.asarray(special.softmax(-self.value, axis=0))
 
 
-def margins(objective: Objective, phi: Array, *, dense: bool = False) -> Iterator[Margins]:
-    """Those of the logits at `phi`, block by block."""
-    for rows, eta in objective.logits(phi, dense=dense):
-        target, columns = objective.sample.target[rows], np.arange(eta.shape[1])
-        label = np.asarray(target if target.ndim == 1 else target.argmax(axis=1), dtype=np.int64)
-        counts = np.repeat(objective.sample.weights[np.newaxis, rows] > 0, len(eta), axis=0)
-        counts[label, columns] = False
-        tied = np.zeros_like(counts) if target.ndim == 1 else counts & (target.T > 0)
-        yield Margins(rows, eta[label, columns] - eta, counts, tied, label)
+def margins_at(objective: Objective, phi: Array, *, dense: bool = False) -> Iterator[Margins]:
+    """Those of the logits at a point, block by block."""
+    return objective.map_logits(partial(_margins, objective.sample), phi, dense=dense)
+
+
+def margins_along(objective: Objective, direction: Array, *, dense: bool = False) -> Iterator[Margins]:
+    """Their changes along a direction."""
+    return objective.map_changes(partial(_margins, objective.sample), direction, dense=dense)
+
+
+def _margins(sample: Sample, rows: slice, eta: Array) -> Margins:
+    target, columns = sample.target[rows], np.arange(eta.shape[1])
+    label = np.asarray(target if target.ndim == 1 else target.argmax(axis=1), dtype=np.int64)
+    counts = np.repeat(sample.weights[np.newaxis, rows] > 0, len(eta), axis=0)
+    counts[label, columns] = False
+    tied = np.zeros_like(counts) if target.ndim == 1 else counts & (target.T > 0)
+    return Margins(rows, eta[label, columns] - eta, counts, tied, label)
 
 
 def largest_margin(objective: Objective, direction: Array) -> float:
     """The largest change of a margin along a direction."""
-    return float(max(np.abs(m.value).max(initial=0.0) for m in margins(objective, direction)))
+    return float(max(np.abs(m.value).max(initial=0.0) for m in margins_along(objective, direction)))
 
 
 def is_complete(objective: Objective, phi: Array) -> bool:
@@ -92,7 +101,7 @@ def is_complete(objective: Objective, phi: Array) -> bool:
 def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bool:
     """Whether no margin falls short, to a part of the largest."""
     worst, largest = -np.inf, 0.0
-    for m in margins(objective, direction):
+    for m in margins_along(objective, direction):
         # NumPy's maximum keeps what is no number
         largest = float(np.maximum(largest, np.abs(m.value).max(initial=0.0)))
         worst = float(np.maximum(worst, m.shortfall.max(initial=-np.inf)))
@@ -122,7 +131,7 @@ def is_seen_from(
             return m.counts & (m.tied | (m.probabilities > threshold))
 
         is_empty = True
-        products = _products(objective, phi, tight, most, space)
+        products = _products(objective, margins_at(objective, phi, dense=True), tight, most, space)
         for basis in _null_spaces(objective, products, space):
             is_empty = is_empty and basis.size == 0
             is_small = most is None and 0 < basis.shape[1] <= max_program
@@ -146,7 +155,7 @@ def _row_space(objective: Objective) -> Array:
 
 def _products(
     objective: Objective,
-    phi: Array,
+    blocks: Iterator[Margins],
     chosen: Callable[[Margins], Bools],
     most: int | None = None,
     space: Array | None = None,
@@ -158,7 +167,7 @@ def _products(
     """
     n_classes, width = len(objective.sample.priors), (objective if space is None else space).shape[1]
     products = np.zeros((n_classes, n_classes, width, width))
-    for m in margins(objective, phi, dense=True):
+    for m in blocks:
         selected, z = chosen(m), objective.standardised(m.rows)
         z = z if space is None or len(space) == width else space.T @ z
         for label in np.unique(m.label):
@@ -177,7 +186,7 @@ def _products(
 
 def _null_spaces(objective: Objective, products: Array, space: Array) -> Iterator[Array]:
     """Bases of the directions in a space in which margins are zero: of one class at a time, then of all."""
-    Q = objective.class_contrasts
+    Q = objective.coordinates.coding
     if len(Q) > 2:
         for row, own in zip(Q, np.einsum("kkij->kij", products), strict=True):
             yield np.kron(row[:, np.newaxis] / np.linalg.norm(row), space @ _null_space(own))
@@ -189,7 +198,7 @@ def _null_spaces(objective: Objective, products: Array, space: Array) -> Iterato
 
 def _contracted(objective: Objective, products: Array) -> Array:
     """The products in the coordinates: (D, D)."""
-    Q = objective.class_contrasts
+    Q = objective.coordinates.coding
     contracted = np.einsum("ka,klij,lb->aibj", Q, products, Q, optimize=True)
     size = Q.shape[1] * products.shape[-1]
     return np.asarray(contracted.reshape(size, size))
@@ -259,7 +268,8 @@ def _is_proved(objective: Objective, basis: Array, x: Array) -> bool:
     def small(m: Margins) -> Bools:
         return m.counts & (m.tied | (np.abs(m.value) <= TOLERANCE))
 
-    products = _contracted(objective, _products(objective, basis @ x, small))
+    along = margins_along(objective, basis @ x, dense=True)
+    products = _contracted(objective, _products(objective, along, small))
     inverse = linalg.pinvh(basis.T @ products @ basis, rtol=NULL)
     for _ in range(REFINEMENTS):
         off = _margin_sum(objective, basis @ x, lambda m: np.where(small(m), m.value, 0.0))
@@ -269,10 +279,10 @@ def _is_proved(objective: Objective, basis: Array, x: Array) -> bool:
     )
 
 
-def _margin_sum(objective: Objective, phi: Array, weights: Callable[[Margins], Array]) -> Array:
-    """Gradient in the coordinates of a weighted sum of margins."""
-    coef, intercept = np.zeros((len(objective.contrasts), objective.design.n_features)), 0.0
-    for m in margins(objective, phi):
+def _margin_sum(objective: Objective, direction: Array, weights: Callable[[Margins], Array]) -> Array:
+    """Gradient in the coordinates of a weighted sum of margins along a direction."""
+    coef, intercept = np.zeros((len(objective.coordinates.contrasts), objective.design.n_features)), 0.0
+    for m in margins_along(objective, direction):
         by_class = -weights(m)
         by_class[m.label, np.arange(by_class.shape[1])] -= by_class.sum(axis=0)
         by_class = by_class[-len(coef) :]
@@ -281,11 +291,11 @@ def _margin_sum(objective: Objective, phi: Array, weights: Callable[[Margins], A
     return objective.pull_back(coef, np.asarray(intercept))
 
 
-def _most_violated(objective: Objective, phi: Array) -> Array:
-    """Coefficients, in the coordinates, of the margins that fall short the most."""
-    Q = objective.class_contrasts
-    shortfalls, found = [np.empty(0)], [np.empty((0, phi.size))]
-    for m in margins(objective, phi):
+def _most_violated(objective: Objective, direction: Array) -> Array:
+    """Coefficients, in the coordinates, of the margins that fall short the most along a direction."""
+    Q = objective.coordinates.coding
+    shortfalls, found = [np.empty(0)], [np.empty((0, direction.size))]
+    for m in margins_along(objective, direction):
         shortfall = m.shortfall
         classes, columns = np.nonzero(shortfall > TOLERANCE)
         most = np.argsort(-shortfall[classes, columns], kind="stable")[:MOST_VIOLATED]
@@ -294,6 +304,6 @@ def _most_violated(objective: Objective, phi: Array) -> Array:
         contrast = sign[:, np.newaxis] * (Q[m.label[columns]] - Q[classes])
         z = objective.standardised(m.rows.start + columns)
         shortfalls.append(shortfall[classes, columns])
-        found.append((contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]).reshape(len(most), phi.size))
+        found.append((contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]).reshape(len(most), direction.size))
     most = np.argsort(-np.concatenate(shortfalls), kind="stable")[:MOST_VIOLATED]
     return np.concatenate(found)[most]

@@ -1,5 +1,6 @@
 """Softmax regression on plain arrays: from targets and weights to coefficients and their record."""
 
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ from smreg.fit.separation import Watch
 from smreg.fit.solution import Solution
 from smreg.objective import collinear, fisher
 from smreg.objective.collinear import NullSpace
-from smreg.objective.cross_entropy import Objective
+from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
+from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
+from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
 from smreg.objective.sampling import RowSampler
 from smreg.objective.singletons import Singletons, has_singletons
@@ -110,10 +113,14 @@ class Problem:
         with np.errstate(over="ignore"):
             return float(self._total * self._largest)
 
-    def penalty(self, C: float) -> float:
-        """``1 / (C S)``."""
+    def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
+        """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            return float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
+            strength = float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
+        l1 = strength * l1_ratio
+        if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
+            l1 = math.ulp(0.0)
+        return Penalty(strength * (1 - l1_ratio), l1)
 
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
@@ -152,7 +159,7 @@ class Problem:
         """Whether the answer is that of another problem, of fewer features, in terms of all of them."""
         if self.layout.is_certain:
             return False
-        if self._space is not None or self.penalty(C) > 0:
+        if self._space is not None or not self.penalty(C).is_zero:
             return self._space is not None
         null = self._nulls()
         return null is None or len(null.pivots) > 0
@@ -170,6 +177,8 @@ class Problem:
         """Mean and spread of the features."""
         if self._statistics is None:
             self._statistics = self._design.statistics(self.sample.weights)
+            if self._fit_intercept:
+                self._design.shift_far_columns(self._statistics)
         return self._statistics
 
     @property
@@ -177,44 +186,58 @@ class Problem:
         """Standard deviation of each feature of the reduced problem."""
         return self._columns.spread
 
-    def objective(self, C: float, like: Objective | None = None, *, class_rows: bool = False) -> Objective:
-        """The penalised cross-entropy, in the coordinates of the solver."""
-        penalty = self.penalty(C)
-        null = self._nulls() if penalty == 0 and not class_rows else None
-        return self._objective(penalty, like, class_rows, None if null is None else null.determined)
+    @property
+    def loss(self) -> CrossEntropy:
+        """The data term."""
+        return CrossEntropy(self._design, self.sample)
 
-    def _objective(
+    def objective(self, penalty: Penalty, coordinates: Coordinates | None = None) -> Objective:
+        """The penalised cross-entropy, in given coordinates or, for a smooth penalty, those of the solver."""
+        if coordinates is None:
+            null = self._nulls() if penalty.is_zero else None
+            coordinates = self._coordinates(
+                penalty, symmetric=not penalty.is_shared, determined=None if null is None else null.determined
+            )
+        return Objective(self.loss, penalty, coordinates)
+
+    def _coordinates(
         self,
-        penalty: float,
-        like: Objective | None = None,
-        class_rows: bool = False,
+        penalty: Penalty,
+        *,
+        symmetric: bool = False,
         determined: NDArray[np.bool_] | None = None,
-    ) -> Objective:
-        return Objective(
-            self._design,
-            self.sample,
-            penalty=penalty,
+    ) -> Coordinates:
+        """Those in which a penalty and the features are of magnitude one."""
+        if self.layout.n_classes == 2:
+            coding = reference_coding()
+        else:
+            coding = (symmetric_coding if symmetric else contrasts)(len(self.sample.priors))
+        return Coordinates.standardising(
+            self._columns,
+            coding,
             fit_intercept=self._fit_intercept,
-            single_row=self.layout.n_classes == 2,
-            columns=self._columns,
-            like=like,
-            class_rows=class_rows,
+            ridge=penalty.ridge,
+            by_feature=self._design.is_sparse,
             determined=determined,
         )
+
+    def _unpenalised(self, *, symmetric: bool = False) -> Objective:
+        """The cross-entropy of all features: in units of the spread, in which no square underflows."""
+        return self.objective(Penalty(), self._coordinates(Penalty(), symmetric=symmetric))
 
     def _nulls(self) -> NullSpace | None:
         """The combinations of features that are null."""
         if self._null_space is None:
-            self._null_space = collinear.null_space(self._objective(0.0), self._columns.rounding)
+            self._null_space = collinear.null_space(self._unpenalised(), self._columns.rounding)
         return self._null_space
 
     def _nulls_of(self, objective: Objective) -> NullSpace | None:
         """The same where they are left out."""
-        return None if objective.determined is None else self._nulls()
+        return None if objective.coordinates.determined is None else self._nulls()
 
-    def _varies(self, objective: Objective) -> NDArray[np.bool_]:
+    def _varies(self) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
-        mean = np.zeros_like(self._columns.mean) if objective.fit_intercept else self._columns.mean
+        mean = np.zeros_like(self._columns.mean) if self._fit_intercept else self._columns.mean
         return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)
 
     def null_gradient(self) -> tuple[Array, float]:
@@ -224,11 +247,12 @@ class Problem:
         """
         if self.layout.is_certain:
             return np.zeros((1, self._design.n_features)), 0.0
-        objective, target = self.objective(1.0), self.sample.target
+        objective, target = self.objective(self.penalty(1.0)), self.sample.target
         value, gradient = objective(objective.start())
         entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
         by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
-        return objective.contrasts @ (by_contrast * objective.scale), value - entropy
+        at = objective.coordinates
+        return at.contrasts @ (by_contrast * at.scale), value - entropy
 
     def root_null_curvatures(self) -> Array:
         """Roots of the curvatures of the coefficients, each given all others, at that model.
@@ -237,36 +261,27 @@ class Problem:
         """
         if self.layout.is_certain:
             return np.empty(0)
-        objective = self._objective(0.0)  # in units of the spread, in which no square underflows
+        objective = self._unpenalised()
         roots = fisher.root_null_curvatures(objective, self._null_covariance(objective))
-        return roots[objective.spread > self._columns.rounding]
+        return roots[objective.coordinates.spread > self._columns.rounding]
 
     def root_null_information(self) -> Array:
         """Root of the information's diagonal at that model, of shape (rows, n_features)."""
         if self.layout.is_certain:
             return np.zeros((1, self._design.n_features))
-        objective, priors = self._objective(0.0), self.sample.priors
-        if not self._fit_intercept:
-            priors = np.full_like(priors, 1 / len(priors))
-        roots = np.sqrt(priors * (1 - priors))[-len(objective.contrasts) :]
-        return np.outer(roots, objective.spread)
-
-    def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
-        """The part of the objective that is the penalty."""
-        size = np.abs(regression.coef)
-        with np.errstate(over="ignore"):
-            ridge = np.sum((np.sqrt(self.penalty(C) * (1 - l1_ratio) / 2) * size) ** 2)
-            return float(ridge + np.sum(self.penalty(C) * l1_ratio * size))
+        objective = self._unpenalised()
+        p, at = objective.null.probabilities, objective.coordinates
+        return np.outer(np.sqrt(p * (1 - p))[-len(at.contrasts) :], at.spread)
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
         if self.layout.is_certain:
             return 0.0
-        if l1_ratio > 0 and np.inf > C:
+        if not (penalty := self.penalty(C, l1_ratio)).is_smooth:
             free = (len(self.sample.priors) - 1) * self._fit_intercept
             return float(np.count_nonzero(regression.coef) + free)
-        objective = self.objective(C)
-        return fisher.degrees_of_freedom(objective, self._coordinates(objective, regression))
+        objective = self.objective(penalty)
+        return fisher.degrees_of_freedom(objective, self._phi(objective, regression))
 
     def solve(
         self,
@@ -306,9 +321,10 @@ class Problem:
         """
         if self.layout.is_certain:
             return self._certain()
-        if l1_ratio > 0 and self.penalty(C) > 0:
-            return self._solve_sparse(C, l1_ratio, tol, max_iter, start, on_iteration)
-        regression, solution, _ = self._solve_smooth(C, tol, max_iter, start, shared, on_iteration)
+        penalty = self.penalty(C, l1_ratio)
+        if not penalty.is_smooth:
+            return self._solve_sparse(penalty, tol, max_iter, start, on_iteration)
+        regression, solution, _ = self._solve_smooth(penalty, tol, max_iter, start, shared, on_iteration)
         return regression, solution
 
     def solve_for_parts(
@@ -321,8 +337,9 @@ class Problem:
         """
         if self.layout.is_certain:
             return self._certain(), None
-        regression, solution, shared = self._solve_smooth(C, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(C, regression, allowance)
+        penalty = self.penalty(C)
+        regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
+        return (regression, solution), shared or self._shared(penalty, regression, allowance)
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
@@ -342,17 +359,17 @@ class Problem:
         )
         return self.layout.expand(np.zeros((1, self._design.n_features)), np.zeros(1)), solution
 
-    def _shared(self, C: float, regression: Regression, allowance: float) -> "Shared | None":
+    def _shared(self, penalty: Penalty, regression: Regression, allowance: float) -> "Shared | None":
         """The most exact metric at a solution that costs no more than that."""
-        objective = self.objective(C)
-        phi = self._coordinates(objective, regression)
+        objective = self.objective(penalty)
+        phi = self._phi(objective, regression)
         renewals = fisher.renewals(objective, self._sampler(objective))
         ways = [way for way in renewals if way.cost <= allowance]
-        return Shared(objective, ways[-1].at(phi, 0.0, False)) if ways else None
+        return Shared(objective.coordinates, ways[-1].at(phi, 0.0, False)) if ways else None
 
     def _solve_smooth(
         self,
-        C: float,
+        penalty: Penalty,
         tol: float,
         max_iter: int,
         start: Regression | None,
@@ -361,24 +378,24 @@ class Problem:
     ) -> "tuple[Regression, Solution, Shared | None]":
         """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
         began = perf_counter()
-        objective = self.objective(C)  # which shifts far columns, whatever the coordinates are
-        if shared is not None and _is_apart(objective, shared.objective):
+        objective = self.objective(penalty)
+        if shared is not None and _is_apart(objective.coordinates, shared.coordinates):
             shared = None
         elif shared is not None:
-            objective = self.objective(C, shared.objective)
+            objective = self.objective(penalty, shared.coordinates)
 
-        varies = None if isinstance(self._space, RowSpace) else self._varies(objective)
+        varies = None if isinstance(self._space, RowSpace) else self._varies()
         watch = Watch(objective, varies, lambda: self._null_metric(objective))
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             stop = False
             if on_iteration is not None:
                 stop = on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
-            return stop or (objective.penalty == 0 and watch(phi))
+            return stop or (penalty.is_zero and watch(phi))
 
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
-        if objective.penalty == 0:
+        if penalty.is_zero:
             minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
             phi, evaluations = minimum.point.x, evaluations + more
             if reason != "callback" and self._nulls() is None:
@@ -387,7 +404,7 @@ class Problem:
         solution = self._solution(
             minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
         )
-        last = None if minimum.metric is None else Shared(objective, minimum.metric)
+        last = None if minimum.metric is None else Shared(objective.coordinates, minimum.metric)
         return self._regression(objective, phi), solution, last
 
     def _settled(
@@ -418,8 +435,7 @@ class Problem:
 
     def _solve_sparse(
         self,
-        C: float,
-        l1_ratio: float,
+        penalty: Penalty,
         tol: float,
         max_iter: int,
         start: Regression | None,
@@ -427,7 +443,7 @@ class Problem:
     ) -> tuple[Regression, Solution]:
         """Minimise the cross-entropy with an L1 penalty."""
         began = perf_counter()
-        net = ElasticNet(self._cross_entropy(), self.penalty(C), l1_ratio)
+        net = ElasticNet(self._hessians_of_loss(), penalty)
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
@@ -442,10 +458,10 @@ class Problem:
         )
         return self._regression(net.loss, minimum.theta), solution
 
-    def _cross_entropy(self) -> Hessians:
-        """Without a penalty, in rows of classes."""
+    def _hessians_of_loss(self) -> Hessians:
+        """Without a penalty, in symmetric coding."""
         if self._hessians is None:
-            self._hessians = Hessians(self.objective(np.inf, class_rows=True))
+            self._hessians = Hessians(self._unpenalised(symmetric=True))
         return self._hessians
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
@@ -454,8 +470,8 @@ class Problem:
         A start worse than none, as after a change of units, is not taken.
         """
         if start is not None:
-            given = net.at(net.canonical(self._coordinates(net.loss, start).reshape(net.shape)))
-            if given.value <= net.loss.start_value:
+            given = net.at(net.canonical(self._phi(net.loss, start).reshape(net.shape)))
+            if given.value <= net.loss.null.value:
                 return given, 0
         return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
 
@@ -489,7 +505,10 @@ class Problem:
         self, design: DesignMatrix, n_classes: int, largest_C: float
     ) -> RowSpace | Singletons | None:
         """Fewer features that say the same, if there are."""
-        weights, penalty, centred = self.sample.weights, self.penalty(largest_C), self._fit_intercept
+        weakest = self.penalty(largest_C)
+        if not weakest.is_uniform:
+            return None
+        weights, penalty, centred = self.sample.weights, float(weakest.ridge), self._fit_intercept
         if is_wide(design, weights, n_classes, penalised=penalty > 0):
             columns = design.statistics(weights)
             if is_resolved(columns, centred=centred, penalty=penalty):
@@ -509,7 +528,7 @@ class Problem:
 
         A metric that is shared is better than any other way. The second number is that of the evaluations.
         """
-        given = None if start is None else self._coordinates(objective, start)
+        given = None if start is None else self._phi(objective, start)
         if shared is not None or not rownewton.applies(objective):
             return self._descent(objective, given, shared, tol, max_iter, report)
         minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
@@ -533,7 +552,7 @@ class Problem:
         phi, function, more = objective.start(), _Remembering(objective), 0
         warm = False
         if given is not None:  # a start worse than none, as after a change of units, is not taken
-            warm = function(given)[0] <= objective.start_value
+            warm = function(given)[0] <= objective.null.value
             phi, more = (given, 0) if warm else (phi, 1)
 
         def metric() -> solver.Metric:
@@ -571,24 +590,24 @@ class Problem:
         null = self._nulls_of(objective)
         if null is not None:
             least = null.least_norm(coef)
-            coef, intercept = least, intercept + (coef - least) @ objective.mean
+            coef, intercept = least, intercept + (coef - least) @ objective.coordinates.mean
         return self.layout.expand(coef, intercept)
 
-    def _coordinates(self, objective: Objective, regression: Regression) -> Array:
+    def _phi(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
         coef, intercept = self.layout.restrict(regression)
         null = self._nulls_of(objective)
         if null is not None:
             eliminated = null.eliminated(coef)
-            coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.mean
-        return objective.coordinates(coef, intercept)
+            coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.coordinates.mean
+        return objective.coordinates.of(coef, intercept)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """A metric, and the objective in whose coordinates it is."""
+    """A metric, and the coordinates that it is in."""
 
-    objective: Objective
+    coordinates: Coordinates
     metric: solver.Metric
 
 
@@ -605,24 +624,25 @@ class _Remembering:
         return self._last[1]
 
 
-def _is_apart(part: Objective, whole: Objective) -> bool:
+def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
     """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
 
     Or, without a penalty, since other features determine others.
     """
-    if len(part.sample.priors) < len(whole.sample.priors):
+    if len(part.coding) < len(whole.coding):
         return True
-    if part.penalty == 0 and ((part.spread > 0) != (whole.spread > 0)).any():
+    if part.determined is not None and ((part.spread > 0) != (whole.spread > 0)).any():
         return True
     return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
 
 
 def _bound(objective: Objective, gradient: Array) -> float:
-    """``||dF/dW||^2 / (2 gamma)``: the penalty makes the objective strongly convex in W."""
+    """``||dF/dW||^2 / (2 a)`` with the least ridge a, which makes the objective strongly convex in W."""
     by_contrast = gradient.reshape(objective.shape)
     p = objective.design.n_features
-    if objective.penalty == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
+    strength = float(np.min(objective.penalty.ridge))
+    if strength == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
         return float("inf")
     with np.errstate(over="ignore"):
-        squares = (by_contrast[:, :p] * objective.scale) ** 2
-        return float(np.sum(squares) / (2 * objective.penalty))
+        squares = (by_contrast[:, :p] * objective.coordinates.scale) ** 2
+        return float(np.sum(squares) / (2 * strength))

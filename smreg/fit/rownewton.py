@@ -71,10 +71,12 @@ ROUNDING = 2.0**-46  # relative error of values
 def applies(objective: Objective) -> bool:
     """Whether X is sparse with fewer rows than columns, and there is a penalty above its rounding."""
     design = objective.design
-    if not design.is_sparse or objective.penalty == 0 or design.n_samples >= design.n_features:
+    penalty, at = objective.penalty, objective.coordinates
+    if not design.is_sparse or design.n_samples >= design.n_features:
         return False
-    largest = float(np.hypot(objective.mean, objective.spread).max(initial=0.0))
-    if largest > math.sqrt(MAX_RATIO * objective.penalty):
+    if penalty.is_zero or not penalty.is_uniform:
+        return False
+    if float(np.hypot(at.mean, at.spread).max(initial=0.0)) > math.sqrt(MAX_RATIO * float(penalty.ridge)):
         return False
     return 1 / LARGEST < float(np.abs(design.X.data).max(initial=0.0)) < LARGEST
 
@@ -177,15 +179,16 @@ class _Rows:
         used = np.flatnonzero(sample.weights)
         self.weights, target = sample.weights[used, np.newaxis], sample.target[used]
         self.target = np.eye(len(sample.priors))[target] if target.ndim == 1 else target.astype(np.float64)
-        self.penalty = objective.penalty * (2.0 if objective.single_row else 1.0)
+        self.has_reference = objective.coordinates.has_reference
+        self.penalty = float(objective.penalty.ridge) * (2.0 if self.has_reference else 1.0)
         X = objective.design.X
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
         ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean, rank = objective.mean, RANK // len(sample.priors)
-        largest = np.argsort(-objective.spread, kind="stable")[:rank]
+        mean, rank = objective.coordinates.mean, RANK // len(sample.priors)
+        largest = np.argsort(-objective.coordinates.spread, kind="stable")[:rank]
         self.dense = self.columns[largest].toarray().T - mean[largest]
         squares += mean @ mean - 2 * (self.columns.T @ mean) - _inner(self.dense, self.dense)[:, 0]
         self.diagonal = np.maximum(squares, 0.0)[:, np.newaxis]
@@ -211,7 +214,7 @@ class _Rows:
     def state_at(self, phi: Array) -> _State:
         """The point of coordinates that may be an optimum, so that V is in proportion to the residuals."""
         coef, intercept = self.objective.coefficients(phi)
-        if self.objective.single_row:
+        if self.has_reference:
             coef, intercept = np.stack([-coef[0], coef[0]]) / 2, np.array([-0.5, 0.5]) * intercept
         nothing = np.zeros_like(self.target)
         if not coef.any():
@@ -248,9 +251,9 @@ class _Rows:
     def coordinates(self, state: _State) -> Array:
         """The point in the coordinates of the objective."""
         coef, intercept = np.asarray((self.columns @ state.dual).T), state.intercept
-        if self.objective.single_row:
+        if self.has_reference:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        return self.objective.coordinates(coef, intercept)
+        return self.objective.coordinates.of(coef, intercept)
 
 
 class _Model:
@@ -273,7 +276,11 @@ class _Model:
     def constant(self, image: Array) -> Array:
         """The constant c nearest to w, from ``S w``: ``sum_i S_i (w_i - c) = 0``."""
         total = image.sum(axis=0)
-        return self.of_constants @ total if self.rows.objective.fit_intercept else np.zeros_like(total)
+        return (
+            self.of_constants @ total
+            if self.rows.objective.coordinates.fit_intercept
+            else np.zeros_like(total)
+        )
 
     def centred(self, w: Array) -> Array:
         """The difference of w from that constant."""

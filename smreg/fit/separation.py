@@ -176,7 +176,7 @@ def separating_columns(objective: Objective) -> Bools:
         return np.asarray((codes == t if t.ndim == 1 else t.T > 0) & (weights[rows] > 0))
 
     low, high = objective.design.extremes(allowing, len(codes))
-    if not objective.fit_intercept:
+    if not objective.coordinates.fit_intercept:
         above, below = high > 0, low < 0
         both_sides = above.any(axis=0) & below.any(axis=0)
         is_free = (above.any(axis=0) | below.any(axis=0)) & ~(above | below).all(axis=0)

@@ -160,7 +160,7 @@ def follow(
     def lead(C: float, before: Future[Step] | None) -> Step:
         trail = before.result().trail if before else Trail(problem.spread)
         shared, start = None, trail.guess(C)
-        if parts and l1_ratio == 0 and problem.penalty(C) > 0:
+        if parts and l1_ratio == 0 and not problem.penalty(C).is_zero:
             fit, shared = problem.solve_for_parts(C, SHARED_COST, start=start, tol=tol, max_iter=max_iter)
         else:
             fit = problem.solve(C, start=start, **options)
@@ -168,7 +168,7 @@ def follow(
 
     def beside(part: Problem, C: float, leader: Future[Step], before: Future[Step] | None) -> Step:
         whole, trail = leader.result(), before.result().trail if before else Trail(problem.spread)
-        start = trail.guess_beside(whole.trail, C) if part.penalty(C) > 0 else None
+        start = None if part.penalty(C).is_zero else trail.guess_beside(whole.trail, C)
         fit = part.solve(C, start=start, shared=whole.shared, **options)
         return Step(fit, trail.added(C, fit[0]))
 

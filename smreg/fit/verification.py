@@ -130,7 +130,7 @@ def verified_parts(
     made = [(regression, fit[1]) for regression, fit in zip(expanded, fits, strict=True)]
     for k, regression, loss in zip(reduced, kept, losses, strict=True):
         part, (_, solution) = parts[k][0], fits[k]
-        value = loss + part.penalty_of(regression, C, options["l1_ratio"])
+        value = loss + part.penalty(C, options["l1_ratio"]).value(regression.coef)
         if not abs(value - solution.objective) <= ROUNDING * max(1.0, abs(value)):
             made[k] = verified(part, fits[k], C, dtype=dtype, **options)
     return made
@@ -161,15 +161,13 @@ def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: f
     """The objective that coefficients give, in one pass over the features as they came."""
     design = problem.given
     (loss,) = _losses(design, [(problem, np.arange(design.n_samples), regression)])
-    return problem.penalty_of(regression, C, l1_ratio) + float(loss)
+    return problem.penalty(C, l1_ratio).value(regression.coef) + float(loss)
 
 
 def _loss(problem: Problem, rows: NDArray[np.intp], predicted: Array) -> float:
     """Their part of the mean cross-entropy, for linear predictors in rows of coefficients."""
     s, target = problem.sample.weights[rows], problem.sample.target[rows]
-    eta = np.zeros((len(problem.sample.priors), len(s)))
-    eta[-len(predicted) :] = predicted
-    eta[:, s == 0] = 0.0  # whatever X holds there
+    eta = problem.loss.logits(rows, predicted)
     one_hot = target.ndim == 1
     linear = eta[target, np.arange(len(s))] if one_hot else np.einsum("ki,ik->i", eta, target)
     return float(s @ (special.logsumexp(eta, axis=0) - linear))

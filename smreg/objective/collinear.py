@@ -105,13 +105,14 @@ def null_space(objective: Objective, rounding: Array) -> NullSpace | None:
     n = int(np.count_nonzero(objective.sample.weights))
     if n < p or min(n, p) > MAX_SIDE:
         return None
-    known = np.flatnonzero(objective.spread > rounding)  # any other is constant, for all that is known
-    constant = np.setdiff1d(np.flatnonzero(objective.spread > 0), known)
-    combinations = _null_combinations(objective, known, rounding / objective.scale)
+    spread, scale = objective.coordinates.spread, objective.coordinates.scale
+    known = np.flatnonzero(spread > rounding)  # any other is constant, for all that is known
+    constant = np.setdiff1d(np.flatnonzero(spread > 0), known)
+    combinations = _null_combinations(objective, known, rounding / scale)
     echelon, pivots = _echelon(combinations)
     of_constants = np.zeros((p, len(constant)))
     of_constants[constant, np.arange(len(constant))] = 1.0
-    return NullSpace(np.hstack([echelon, of_constants]), np.append(pivots, constant), objective.scale)
+    return NullSpace(np.hstack([echelon, of_constants]), np.append(pivots, constant), scale)
 
 
 def onto_rows(objective: Objective, phi: Array) -> Array:
@@ -124,16 +125,16 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     n = int(np.count_nonzero(used))
     if min(n, p) > MAX_SIDE or n * p > MAX_NUMBERS or p == 0:
         return phi
-    minimal = phi.reshape(objective.shape).copy()
-    coef = minimal[:, :p] / objective.scale
+    at, minimal = objective.coordinates, phi.reshape(objective.shape).copy()
+    coef = minimal[:, :p] / at.scale
     rows = objective.design.rows(slice(0, objective.design.n_samples))[used]
-    rows = rows - (objective.mean - objective.design.offset)
+    rows = rows - (at.mean - objective.design.offset)
     logits = rows @ coef.T
     least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
-    least[:, objective.spread == 0] = 0.0
+    least[:, at.resting] = 0.0
     if np.abs(rows @ least.T - logits).max() > CHANGED * max(1.0, np.abs(logits).max()):
         return phi
-    minimal[:, :p] = least * objective.scale
+    minimal[:, :p] = least * at.scale
     return minimal.ravel()
 
 

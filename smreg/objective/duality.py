@@ -41,38 +41,40 @@ from numpy.typing import NDArray
 
 from smreg.data.design import scores, sum_of
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
 
 LEAST = 0.5  # part of a probability that the linear continuation leaves at least
 
 
-def duality_gap(loss: Objective, ridge: Array, l1: Array, theta: Array, direction: Array) -> float:
+def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Array) -> float:
     """The duality gap at `theta`, in nats.
 
     Parameters
     ----------
     loss : Objective
         Without a penalty, in rows of classes.
-    ridge, l1 : ndarray of shape (width,)
-        a and l of the coordinates.
+    penalty : Penalty
+        R in the coordinates.
     theta, direction : ndarray of shape (rows, width)
         The point, and the proximal Newton step from there, or zero.
     """
     p, priors = loss.design.n_features, loss.sample.priors
     G, imbalance, at_priors = _residual_sums(loss, theta, direction)
     ratio = 0.0
-    if loss.fit_intercept:
+    if loss.coordinates.fit_intercept:
         ratio = max(float(np.max(imbalance / priors)), 0.0)
     else:  # nothing wants the residuals to sum to zero, and classes may have no weight
         imbalance = np.zeros_like(imbalance)
     constant = np.maximum(ratio * priors - imbalance, 0.0) / (1.0 + ratio)
     G = (G + ratio * at_priors)[:, :p] / (1.0 + ratio)
-    w, l1, ridge, part = theta[:, :p], l1[:p], ridge[:p], 1.0
+    w, part = theta[:, :p], 1.0
+    ridge, l1 = (np.broadcast_to(a, theta.shape)[:, :p] for a in (penalty.ridge, penalty.l1))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if (ridge == 0).any():
             ratios = np.where(np.abs(G) > l1, l1 / np.abs(G), 1.0)
-            part = float(ratios[:, ridge == 0].min())
+            part = float(ratios[ridge == 0].min())
         inside = np.clip(-part * G, -l1, l1)
         beyond = -part * G - inside
         bracket = l1 * np.abs(w) - inside * w

@@ -1,7 +1,7 @@
 r"""Fisher information of the current point, and the metrics that come from it.
 
-At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective.cross_entropy` for
-the coordinates: contrasts ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
+At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective.coordinates`:
+contrasts ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
 
     ``H = 1/S sum_i s_i [Q' (diag(p_i) - p_i p_i') Q] kron [z_i z_i'] + gamma / scale^2``,
 
@@ -45,12 +45,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.design import MAX_MEAN_TO_SPREAD, sum_of
-from smreg.family import fisher_information
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.sampling import DIRECTIONS, RowSampler, complement, probabilities, systematic, variances
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
+Rows = slice | NDArray[np.int64]
 
 SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
 LONGEST = 16.0  # nats that a damped step may move them
@@ -108,15 +108,15 @@ class NullCovariance:
 
 def null_covariance(objective: Objective) -> NullCovariance:
     """The covariance of all rows, or of a sample of them, or its diagonal, as size allows."""
-    p, width, scale = objective.design.n_features, objective.shape[1], objective.scale
+    at, p, width = objective.coordinates, objective.design.n_features, objective.shape[1]
     if p <= 1 or not fits(objective, objective.shape[0] * width**2):
-        return NullCovariance((objective.spread / scale) ** 2, scale)
+        return NullCovariance((at.spread / at.scale) ** 2, at.scale)
     rows, weights = _null_rows(objective)
 
-    def add(total: Array, z: Array, s: Array) -> None:
+    def add(total: Array, rows: Rows, z: Array, s: Array) -> None:
         total += _gram(z * np.sqrt(s))
 
-    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], scale)
+    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], at.scale)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -138,9 +138,8 @@ def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Ar
 
 def _null_classes(objective: Objective) -> tuple[Array, Array]:
     """Eigenvalues, positive, and eigenvectors of the contrasts' covariance at the intercept-only model."""
-    Q = objective.class_contrasts
-    logits = np.log(objective.sample.priors) if objective.fit_intercept else np.zeros(len(Q))
-    eigenvalues, rotation = np.linalg.eigh(Q.T @ fisher_information(logits) @ Q)
+    Q = objective.coordinates.coding
+    eigenvalues, rotation = np.linalg.eigh(Q.T @ objective.null.information @ Q)
     return np.maximum(eigenvalues, JITTER * eigenvalues.max()), rotation
 
 
@@ -149,13 +148,14 @@ def degrees_of_freedom(objective: Objective, phi: Array) -> float:
 
     Without a penalty it is the rank of H. It is nan where H would take more memory than a metric may.
     """
-    ridge, size = np.tile(full_ridge(objective), objective.shape[0]), objective.shape[0] * objective.shape[1]
+    size = objective.shape[0] * objective.shape[1]
+    ridge = np.broadcast_to(objective.curvature, objective.shape).ravel()
     if not fits(objective, 3 * size**2):
         return float("nan")
     penalised = information(objective, Curvature(phi))
     root = np.sqrt(penalised.diagonal())
     known = root > 0
-    if objective.penalty == 0:
+    if objective.penalty.is_zero:
         scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
         return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
     inverse = np.square(inverse_factor(penalised)).sum(axis=0)
@@ -180,7 +180,8 @@ def row_sampler(objective: Objective, covariance: NullCovariance) -> RowSampler:
 
 def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues: Array) -> Array:
     """Factors of the null metric, one for each eigenvalue of the classes' covariance."""
-    p, ridge, matrix = objective.design.n_features, full_ridge(objective), covariance.at(objective.scale)
+    p, ridge = objective.design.n_features, objective.curvature.mean(axis=0)
+    matrix = covariance.at(objective.coordinates.scale)
     if matrix.ndim == 1:
         variances = np.ones(objective.shape[1])
         variances[:p] = matrix
@@ -196,14 +197,16 @@ def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
     size = sample_size(objective, width**2)
     if size == len(weights):
         return None, weights
-    sampler = RowSampler(objective, inverse_root(_column_variances(objective) + full_ridge(objective)))
+    sampler = RowSampler(
+        objective, inverse_root(_column_variances(objective) + objective.curvature.mean(axis=0))
+    )
     return systematic(weights * sampler.leverage, weights, size)
 
 
 def _column_variances(objective: Objective) -> Array:
     """Those of the standardised features, and one for the intercept."""
-    variances = np.ones(objective.shape[1])
-    variances[: objective.design.n_features] = (objective.spread / objective.scale) ** 2
+    at, variances = objective.coordinates, np.ones(objective.shape[1])
+    variances[: at.n_features] = (at.spread / at.scale) ** 2
     return variances
 
 
@@ -222,7 +225,9 @@ def evaluation_cost(objective: Objective) -> float:
     """
     design = objective.design
     n_samples = 2.0 ** round(np.log2(design.n_samples))
-    return float(4.0 * n_samples * len(objective.contrasts) * (design.numbers_per_row + EXPONENTIAL))
+    return float(
+        4.0 * n_samples * len(objective.coordinates.contrasts) * (design.numbers_per_row + EXPONENTIAL)
+    )
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:
@@ -234,13 +239,6 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     map_blocks = objective.design.map_blocks if blocks.shape[-1] >= THREADED_WIDTH else map
     list(map_blocks(invert, blocks))
     return blocks
-
-
-def full_ridge(objective: Objective) -> Array:
-    """The penalty's curvature for each coordinate of a contrast, zero for the intercept."""
-    ridge = np.zeros(objective.shape[1])
-    ridge[: objective.design.n_features] = objective.ridge
-    return ridge
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
 
     `sampler` is called where there are too many rows for all of them.
     """
-    n, K = objective.design.n_samples, len(objective.contrasts)
+    n, K = objective.design.n_samples, len(objective.coordinates.contrasts)
     width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
 
     def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
@@ -297,9 +295,10 @@ def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Re
 
     ways: list[Renewal] = []
     before: list[Metric] = []  # the last one from a sample
+    is_hessian = objective.coordinates.has_reference  # of a single block
     if fits(objective, K * width**2):
-        ways.append(way(class_metric, K * width**2, K * width**3 / 3, objective.single_row))
-    if fits(objective, 3 * size**2) and not objective.single_row:
+        ways.append(way(class_metric, K * width**2, K * width**3 / 3, is_hessian))
+    if fits(objective, 3 * size**2) and not is_hessian:
         ways.append(way(hessian_metric, size**2, size**3 / 3, True))
     return ways
 
@@ -342,12 +341,10 @@ class Curvature:
     rows: NDArray[np.int64] | None = None
     weights: Array | None = None
 
-    def probabilities(self, objective: Objective, z: Array) -> Array:
-        """Those of all classes for standardised features (width, n_rows)."""
-        eta = objective.contrasts @ self.phi.reshape(objective.shape) @ z
-        if objective.single_row:
-            eta = np.concatenate([np.zeros_like(eta), eta])
-        return probabilities(eta, self.temperature)
+    def probabilities(self, objective: Objective, rows: Rows, z: Array) -> Array:
+        """Those of all classes in some rows, with standardised features z (width, n_rows)."""
+        predicted = objective.coordinates.contrasts @ self.phi.reshape(objective.shape) @ z
+        return probabilities(objective.loss.logits(rows, predicted), self.temperature)
 
     def variances(self, p: Array) -> Array:
         """``p (1 - p) + tau`` to full precision."""
@@ -356,16 +353,16 @@ class Curvature:
 
 def class_metric(objective: Objective, at: Curvature) -> Metric:
     """The blocks of each class."""
-    K, width = len(objective.contrasts), objective.shape[1]
+    K, width = len(objective.coordinates.contrasts), objective.shape[1]
 
-    def own(total: Array, z: Array, s: Array) -> None:
-        p = at.probabilities(objective, z)
+    def own(total: Array, rows: Rows, z: Array, s: Array) -> None:
+        p = at.probabilities(objective, rows, z)
         for block, variance in zip(total, (s * at.variances(p))[-K:], strict=True):
             block += _gram(z * np.sqrt(variance))
 
     blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
-    blocks[:, np.arange(width), np.arange(width)] += full_ridge(objective)
-    return Metric(objective.contrasts, _inverse_factors(objective, blocks))
+    blocks[:, np.arange(width), np.arange(width)] += objective.curvature
+    return Metric(objective.coordinates.contrasts, _inverse_factors(objective, blocks))
 
 
 def hessian_metric(objective: Objective, at: Curvature) -> Metric:
@@ -380,11 +377,11 @@ def information(objective: Objective, at: Curvature) -> Array:
     are computed with ``p_ik (1 - p_ik)``: as a difference of sums they would drown in rounding where
     probabilities are near one.
     """
-    Q, (n_contrasts, width) = objective.class_contrasts, objective.shape
+    Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K, diagonal = len(Q), np.arange(len(Q))
 
-    def class_blocks(total: Array, z: Array, s: Array) -> None:
-        p = at.probabilities(objective, z)
+    def class_blocks(total: Array, rows: Rows, z: Array, s: Array) -> None:
+        p = at.probabilities(objective, rows, z)
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
         blocks = -_gram(means).reshape(K, width, K, width)
         blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
@@ -393,7 +390,7 @@ def information(objective: Objective, at: Curvature) -> Array:
     blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
     half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
     hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
-    hessian[np.diag_indices(len(hessian))] += np.tile(full_ridge(objective), n_contrasts)
+    hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
     return np.asarray(hessian)
 
 
@@ -405,11 +402,11 @@ def sum_rows(
     objective: Objective,
     rows: NDArray[np.int64] | None,
     weights: Array | None,
-    add: Callable[[Array, Array, Array], None],
+    add: Callable[[Array, Rows, Array, Array], None],
     shape: tuple[int, ...],
     row_numbers: int,
 ) -> Array:
-    """A sum over the rows, to which ``add(total, z, s)`` adds those with features z and weights s.
+    """A sum over the rows, to which ``add(total, rows, z, s)`` adds some, with features z and weights s.
 
     It makes `row_numbers` for each. The sum is made in a few parts, for threads, and each by blocks whose
     products stay near the processor.
@@ -422,7 +419,8 @@ def sum_rows(
         total = np.zeros(shape)
         for start in range(first, last, size):
             block = slice(start, min(start + size, last))
-            add(total, objective.standardised(block if rows is None else rows[block]), weights[block])
+            some = block if rows is None else rows[block]
+            add(total, some, objective.standardised(some), weights[block])
         return total
 
     if n_parts == 1:
@@ -441,12 +439,13 @@ def gram(
     their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
     """
     p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
-    near = (np.abs(objective.mean) / max_ratio <= objective.spread) | (objective.spread == 0)
+    at = objective.coordinates
+    near = (np.abs(at.mean) / max_ratio <= at.spread) | (at.spread == 0)
     if design.is_sparse and combinations is None and near.all():
-        unit, used = np.where(objective.spread > 0, 1 / objective.scale, 0.0), weights > 0
+        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), weights > 0
         scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()
         weighted = scaled.multiply(weights[used, np.newaxis]).tocsr()
-        mean = objective.mean * unit
+        mean = at.mean * unit
         return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
 
     def block(rows: slice) -> tuple[Array, Array]:
@@ -455,6 +454,6 @@ def gram(
         return _gram(z * np.sqrt(weights[rows])), z @ weights[rows]
 
     products, means = (sum_of(part) for part in zip(*design.map(block, p, dense=True), strict=True))
-    if objective.fit_intercept:  # the rounding of means that are far from zero
+    if at.fit_intercept:  # the rounding of means that are far from zero
         products -= np.outer(means, means)
     return products

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import linalg
 
-from smreg.data.design import ColumnStatistics, DesignMatrix, scores, sum_of
+from smreg.data.design import DesignMatrix, scores, sum_of
 from smreg.objective import fisher
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.penalty import Penalty
 from smreg.objective.sampling import RowSampler, complement, probabilities
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
 
@@ -65,7 +66,7 @@ class Hessians:
             Divisor of its logits.
         members : ndarray of bool of shape (rows, width)
             The working set.
-        ridge : ndarray of shape (width,)
+        ridge : ndarray of shape (m,)
             Added to the diagonal.
         accuracy : float
             Of the solutions of its systems, where there is no matrix.
@@ -75,7 +76,7 @@ class Hessians:
         loss, (classes, columns) = self.loss, np.nonzero(members)
         m = len(classes)
         if not fisher.fits(loss, COPIES * m**2):
-            return Products(loss, theta, temperature, classes, columns, ridge[columns], accuracy)
+            return Products(loss, theta, temperature, classes, columns, ridge, accuracy)
         at = fisher.Curvature(theta.ravel(), temperature)
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
         if sampled and n_rows < loss.design.n_samples:
@@ -83,8 +84,8 @@ class Hessians:
             rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
             at = replace(at, rows=rows, weights=weights)
         H = _information(loss, at, classes, columns)
-        H[np.diag_indices(m)] += ridge[columns]
-        if loss.class_rows:
+        H[np.diag_indices(m)] += ridge
+        if loss.coordinates.is_symmetric:
             intercepts = np.flatnonzero(columns == loss.design.n_features)
             H[np.ix_(intercepts, intercepts)] += H[intercepts, intercepts].sum() / max(len(intercepts), 1)
         return DenseQuadratic(H)
@@ -102,8 +103,8 @@ def _information(loss: Objective, at: fisher.Curvature, classes: Indices, column
     """
     own = _slices(loss, classes)
 
-    def add(total: Array, z: Array, s: Array) -> None:
-        p = at.probabilities(loss, z)
+    def add(total: Array, rows: fisher.Rows, z: Array, s: Array) -> None:
+        p = at.probabilities(loss, rows, z)
         own_blocks = [total[block, block].copy() for block in own]
         if len(own) > 1:
             means = (np.sqrt(s) * p)[classes] * z[columns]
@@ -145,7 +146,7 @@ class Products:
         if loss.design.is_sparse:  # a dense X is not copied
             features = np.unique(columns[columns < loss.design.n_features])
             self._loss = _restricted(loss, features)
-        kept = np.append(features, loss.design.n_features) if loss.fit_intercept else features
+        kept = np.append(features, loss.design.n_features) if loss.coordinates.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
         blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta, temperature)), phi)
@@ -153,7 +154,7 @@ class Products:
         self._intercepts = np.flatnonzero(columns == loss.design.n_features)
         self.diagonal = self._class_diagonals()[self._at] + ridge
         self._common = 0.0
-        if not loss.single_row and len(self._intercepts):
+        if not loss.coordinates.has_reference and len(self._intercepts):
             self._common = float(self.diagonal[self._intercepts].mean())
             self.diagonal[self._intercepts] += self._common
 
@@ -195,30 +196,24 @@ class Products:
     def _class_diagonals(self) -> Array:
         """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
         loss, n_rows, design = self._loss, self._loss.shape[0], self._loss.design
-        shift = loss.mean - design.offset
+        coordinates = loss.coordinates
+        shift = coordinates.mean - design.offset
         squared = DesignMatrix(design.X.multiply(design.X).tocsr()) if design.is_sparse else None
 
-        def block(rows: slice, eta: Array) -> Array:
+        def block(rows: slice) -> Array:
             p = self._probabilities[rows.start]
             v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
             if squared is None:
                 return np.asarray(v @ (loss.standardised(rows) ** 2).T)
             squares = scores(squared.block(rows), v) - 2 * shift * scores(design.block(rows), v)
             totals = v.sum(axis=1, keepdims=True)
-            squares = (squares + shift**2 * totals) / loss.scale**2
-            return np.concatenate([squares, totals], axis=1) if loss.fit_intercept else squares
+            squares = (squares + shift**2 * totals) / coordinates.scale**2
+            return np.concatenate([squares, totals], axis=1) if coordinates.fit_intercept else squares
 
-        return sum_of(loss.map_logits(block, np.zeros(loss.shape).ravel()))
+        return sum_of(design.map(block, len(loss.sample.priors)))
 
 
 def _restricted(loss: Objective, features: Indices) -> Objective:
     """The loss of some features."""
-    return Objective(
-        DesignMatrix(loss.design.X[:, features], loss.design.map_blocks),
-        loss.sample,
-        penalty=0.0,
-        fit_intercept=loss.fit_intercept,
-        single_row=loss.single_row,
-        columns=ColumnStatistics(loss.mean[features], loss.spread[features], np.zeros(len(features))),
-        class_rows=True,
-    )
+    design = DesignMatrix(loss.design.X[:, features], loss.design.map_blocks)
+    return Objective(replace(loss.loss, design=design), Penalty(), loss.coordinates.of_features(features))

@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from smreg import SoftmaxRegression
 from smreg.data.design import DesignMatrix
 from smreg.data.threads import row_threads
-from smreg.objective.cross_entropy import Objective, Sample
+from smreg.objective.coordinates import Coordinates, contrasts
+from smreg.objective.cross_entropy import CrossEntropy, Objective, Sample
+from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
 Call = Callable[[], Any]
@@ -48,7 +50,9 @@ def objective(X: Array, y: NDArray[np.int64], threads: int) -> Iterator[Callable
     sample = Sample(y, np.full(n, 1 / n), np.bincount(y) / n)
     with row_threads(threads) as map_blocks:
         design = DesignMatrix(X, map_blocks)
-        function = Objective(design, sample, penalty=1 / n, fit_intercept=True, single_row=False)
+        columns, coding = design.statistics(sample.weights), contrasts(len(sample.priors))
+        coordinates = Coordinates.standardising(columns, coding, fit_intercept=True, ridge=1 / n)
+        function = Objective(CrossEntropy(design, sample), Penalty(1 / n), coordinates)
         start = function.start()
         phi = start + 0.01 * np.random.default_rng(0).normal(size=start.shape)
         yield lambda: function(phi)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
+from objectives import objective_of
 from optima import symmetric_logits
 from scipy import optimize, sparse, special
 from sklearn import datasets
@@ -22,7 +23,8 @@ from smreg.data.targets import Targets
 from smreg.fit.elastic_net import ElasticNet, Step, _Search
 from smreg.fit.regression import Problem
 from smreg.objective import fisher, working
-from smreg.objective.cross_entropy import Objective, Sample
+from smreg.objective.cross_entropy import Sample
+from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
 from smreg.optimize import quadratic
 from smreg.optimize.metric import JITTER
@@ -75,13 +77,10 @@ def problem(X, y, **options):
 
 
 def net(X, y, l1_ratio=1.0, C=1.0):
-    n_classes = y.max() + 1
     sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
-    single = n_classes == 2
-    loss = Objective(
-        DesignMatrix(X), sample, penalty=0.0, fit_intercept=True, single_row=single, class_rows=True
-    )
-    return ElasticNet(Hessians(loss), 1 / (C * len(y)), l1_ratio)
+    strength = 1 / (C * len(y))
+    penalty = Penalty(strength * (1 - l1_ratio), strength * l1_ratio)
+    return ElasticNet(Hessians(objective_of(DesignMatrix(X), sample, symmetric=True)), penalty)
 
 
 # The optimum
@@ -433,7 +432,7 @@ def test_the_products_are_those_of_the_matrix(four_classes, l1_ratio, rng, monke
     theta = rng.normal(size=sparse_net.shape)
     members = rng.random(theta.shape) < 0.7
     members[:, -1] = True
-    options = theta, 1.5, members, sparse_net.ridge, 1e-12
+    options = theta, 1.5, members, sparse_net.ridge[members], 1e-12
     matrix = sparse_net.hessians.at(*options, sampled=False)
     monkeypatch.setattr(fisher, "fits", lambda loss, numbers: False)
     products = sparse_net.hessians.at(*options, sampled=False)

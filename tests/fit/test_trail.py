@@ -181,16 +181,16 @@ def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
     problem, parts = whole_and_parts(*wine)
     solve, solved = Problem._solve_smooth, []
 
-    def recorded(self, C, *options):
-        solved.append((C, [problem, *parts].index(self)))
-        return solve(self, C, *options)
+    def recorded(self, penalty, *options):
+        solved.append((penalty, [problem, *parts].index(self)))
+        return solve(self, penalty, *options)
 
     monkeypatch.setattr(Problem, "_solve_smooth", recorded)
     steps = follow(problem, Cs, parts, **OPTIONS)
-    for i, C in enumerate(Cs):
-        assert len(solved) == 4 * i
+    for done, C in enumerate(Cs):
+        assert len(solved) == 4 * done
         next(steps)
-        assert solved[4 * i :] == [(C, part) for part in range(4)]
+        assert solved[4 * done :] == [(fit.penalty(C), i) for i, fit in enumerate([problem, *parts])]
 
 
 def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_whole(wine, monkeypatch):
@@ -198,7 +198,8 @@ def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_w
     solve, trails = Problem._solve_smooth, {fit: Trail(fit.spread) for fit in (problem, *parts)}
     shared_at = {}
 
-    def compared(self, C, tol, max_iter, start, shared, on_iteration):
+    def compared(self, penalty, tol, max_iter, start, shared, on_iteration):
+        (C,) = (C for C in Cs if self.penalty(C) == penalty)
         trail, leader = trails[self], trails[problem]
         expected = trail.guess(C) if self is problem else trail.guess_beside(leader, C)
         assert (start is None) == (expected is None)
@@ -206,7 +207,7 @@ def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_w
             assert_array_equal(start.coef, expected.coef)
             assert_array_equal(start.intercept, expected.intercept)
         assert shared is (None if self is problem else shared_at[C])
-        regression, solution, metric = solve(self, C, tol, max_iter, start, shared, on_iteration)
+        regression, solution, metric = solve(self, penalty, tol, max_iter, start, shared, on_iteration)
         trails[self] = trails[self].added(C, regression)
         if self is problem:
             assert metric is not None  # the Hessian of wine costs nothing

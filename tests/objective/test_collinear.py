@@ -13,7 +13,7 @@ def number_of_columns_sought(X, y):
     """Those that are not left out of an unpenalised search as determined by others."""
     targets = Targets(np.unique(y), y)
     problem = Problem(DesignMatrix(X), targets, np.ones(len(y)), fit_intercept=True, largest_C=np.inf)
-    return np.count_nonzero(problem.objective(np.inf).spread)
+    return np.count_nonzero(problem.objective(problem.penalty(np.inf)).coordinates.spread)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from objectives import objective_of
 from scipy import sparse
 
 from smreg import family
 from smreg.data.design import DesignMatrix
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Objective, Sample
+from smreg.objective.cross_entropy import Sample
 from smreg.objective.fisher import Curvature
 from smreg.optimize.metric import JITTER, inverse_factor
 
@@ -43,13 +44,17 @@ def make_objective(
     weights = rng.integers(0, 4, size=n_samples) / 1.0
     weights /= weights.sum()
     one_hot = target if soft else family.sufficient_statistic(target, n_classes)
-    return Objective(
+    return objective_of(
         DesignMatrix(store(X), map_blocks),
         Sample(target, weights, weights @ one_hot),
-        penalty=penalty,
+        ridge=penalty,
         fit_intercept=fit_intercept,
-        single_row=n_classes == 2,
     )
+
+
+def logits_at(objective, phi):
+    """Of all rows, (K, n_samples)."""
+    return np.hstack(list(objective.map_logits(lambda rows, eta: eta, phi)))
 
 
 def from_definition(objective, phi):
@@ -58,13 +63,13 @@ def from_definition(objective, phi):
     X, sample = objective.design.X, objective.sample
     X = X.toarray() if sparse.issparse(X) else X
     eta = X @ coef.T + intercept
-    if objective.single_row:
+    if objective.coordinates.has_reference:
         eta = np.column_stack([np.zeros(len(eta)), eta])
     target = sample.target
     if target.ndim == 1:
         target = family.sufficient_statistic(target, eta.shape[1])
     loss = sample.weights @ family.cross_entropy(target, eta)
-    return loss + objective.penalty / 2 * np.sum(coef**2)
+    return loss + objective.penalty.ridge / 2 * np.sum(coef**2)
 
 
 def five_point_differences(function, phi, h=1e-3):
@@ -133,15 +138,15 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
     """
     objective = make_objective(**case)
     phi = size * rng.normal(size=objective.start().size)
-    Q, expected = objective.class_contrasts, 0.0
-    for rows, eta in objective.logits(phi):
+    Q, expected = objective.coordinates.coding, 0.0
+    for rows, eta in objective.map_logits(lambda *block: block, phi):
         z, variance = objective.standardised(rows).T, family.fisher_information(eta.T)
         expected += np.einsum(
             "i,ka,ikl,lb,im,in->ambn", objective.sample.weights[rows], Q, variance, Q, z, z, optimize=True
         )
     expected = expected.reshape(phi.size, phi.size)
-    ridge = np.zeros(objective.shape)
-    ridge[:, : objective.design.n_features] = objective.ridge
+    ridge, p = np.zeros(objective.shape), objective.design.n_features
+    ridge[:, :p] = objective.penalty.ridge / objective.coordinates.scale**2
     expected += np.diag(ridge.ravel())
 
     root = np.sqrt(expected.diagonal())
@@ -161,7 +166,9 @@ def test_damping_adds_the_mean_square_of_the_change_of_the_logits(case, rng):
     d /= np.linalg.norm(d)
     damped, undamped = (fisher.information(objective, Curvature(phi, 1.0, of)) for of in (tau, 0.0))
 
-    at, moved = (np.hstack([eta for _, eta in objective.logits(x)]) for x in (phi, phi + d))
+    at, moved = (
+        np.hstack([eta for _, eta in objective.map_logits(lambda *block: block, x)]) for x in (phi, phi + d)
+    )
     expected = tau * objective.sample.weights @ np.square(moved - at).sum(axis=0)
     assert d @ (damped - undamped) @ d == pytest.approx(expected, rel=1e4 * EPS)
 
@@ -179,7 +186,10 @@ def test_a_damped_step_moves_the_logits_no_further_than_it_may(n_classes, norm, 
 
     def change(metric):
         step = metric.unwhiten(metric.whiten(gradient))
-        at, moved = (np.hstack([eta for _, eta in objective.logits(x)]) for x in (phi, phi - step))
+        at, moved = (
+            np.hstack([eta for _, eta in objective.map_logits(lambda *block: block, x)])
+            for x in (phi, phi - step)
+        )
         return np.sqrt(objective.sample.weights @ np.square(moved - at).sum(axis=0))
 
     assert change(damped) <= fisher.LONGEST
@@ -244,15 +254,14 @@ def test_an_intercept_is_a_column_of_ones_without_penalty(rng):
     X -= X.mean(axis=0)
     codes = np.arange(30) % 3
     sample = Sample(codes, np.full(30, 1 / 30), np.full(3, 1 / 3))
-    options = {"penalty": 0.0, "single_row": False}
-    with_intercept = Objective(DesignMatrix(X), sample, fit_intercept=True, **options)
-    ones = Objective(DesignMatrix(np.column_stack([X, np.ones(30)])), sample, fit_intercept=False, **options)
+    with_intercept = objective_of(DesignMatrix(X), sample)
+    ones = objective_of(DesignMatrix(np.column_stack([X, np.ones(30)])), sample, fit_intercept=False)
     coef = rng.normal(size=(3, 4))
     coef -= coef.mean(axis=0)
-    phi = with_intercept.coordinates(coef[:, :3], coef[:, 3])
+    phi = with_intercept.coordinates.of(coef[:, :3], coef[:, 3])
 
     value = with_intercept(phi)[0]
-    assert_allclose(ones(ones.coordinates(coef, np.zeros(3)))[0], value, rtol=100 * EPS)
+    assert_allclose(ones(ones.coordinates.of(coef, np.zeros(3)))[0], value, rtol=100 * EPS)
 
 
 def test_coordinates_and_coefficients_are_inverse(rng):
@@ -262,7 +271,7 @@ def test_coordinates_and_coefficients_are_inverse(rng):
     intercept = rng.normal(size=3)
     coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
 
-    back = objective.coefficients(objective.coordinates(coef, intercept))
+    back = objective.coefficients(objective.coordinates.of(coef, intercept))
     assert_allclose(back[0], coef, rtol=0, atol=10 * EPS * np.abs(coef).max(axis=0).max())
     assert_allclose(back[1], intercept, rtol=0, atol=1e5 * EPS)
 
@@ -276,7 +285,7 @@ def test_blocks_of_rows_and_threads_change_nothing(rng):
         serial = make_objective(n_samples=n_samples)
         threaded = make_objective(n_samples=n_samples, map_blocks=pool.map)
         phi = rng.normal(size=serial.start().size)
-        assert len(list(serial.logits(phi))) > 1
+        assert len(list(serial.map_logits(lambda *block: block, phi))) > 1
         for expected, actual in zip(serial(phi), threaded(phi), strict=True):
             assert_array_equal(actual, expected)
         # n roundings of terms of order 1 / n at most
@@ -287,9 +296,8 @@ def test_units_that_are_powers_of_two_change_no_bit(rng):
     """Scaling columns by them is exact in every step from X to value and gradient."""
     X, units = rng.normal(size=(50, 3)) + 5, np.array([2.0**40, 2.0**-30, 1.0])
     sample = Sample(np.arange(50) % 3, np.full(50, 1 / 50), np.full(3, 1 / 3))
-    options = {"penalty": 0.0, "fit_intercept": True, "single_row": False}
-    here = Objective(DesignMatrix(X), sample, **options)
-    there = Objective(DesignMatrix(X * units), sample, **options)
+    here = objective_of(DesignMatrix(X), sample)
+    there = objective_of(DesignMatrix(X * units), sample)
     phi = rng.normal(size=here.start().size)
 
     for expected, actual in zip(here(phi), there(phi), strict=True):

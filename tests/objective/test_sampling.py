@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from objectives import objective_of
 from scipy import linalg
 
 from smreg.data.design import DesignMatrix
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Objective, Sample
+from smreg.objective.cross_entropy import Sample
 from smreg.objective.fisher import ROWS_PER_COLUMN, Curvature
 from smreg.objective.sampling import (
     DIRECTIONS,
@@ -33,9 +34,7 @@ def make_objective(X, y, weights=None, penalty=1e-4):
     weights = np.full(n, 1 / n) if weights is None else weights / weights.sum()
     priors = np.bincount(y, weights)
     sample = Sample(y, weights, priors)
-    return Objective(
-        DesignMatrix(X), sample, penalty=penalty, fit_intercept=True, single_row=len(priors) == 2
-    )
+    return objective_of(DesignMatrix(X), sample, ridge=penalty)
 
 
 def sampler_of(objective, *, diagonal=False):
@@ -233,7 +232,7 @@ def test_a_rare_class_is_sampled_as_a_whole(rng):
     X[rare, 0], y[rare] = 12.0, 2
     objective = make_objective(X, y)
     coef = np.array([[0.0, 0, 0], [0, 0, 0], [6, 0, 0]])
-    phi = objective.coordinates(coef, np.array([0.0, 0.0, -72.0]))
+    phi = objective.coordinates.of(coef, np.array([0.0, 0.0, -72.0]))
     rows, _ = sampled(objective, phi, 64)
 
     assert np.isin(rare, rows).all()
@@ -294,7 +293,7 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     only = telling[[20, 100, 150]]
     X[only, 1] = 0.5
     objective = make_objective(X, y, penalty=1e-9)
-    phi = objective.coordinates(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
+    phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
     sampler, totals = sampler_of(objective), fisher.class_variances(objective, phi)
     first = sampler(phi, 1.0, totals, 32)
     metric = fisher.hessian_metric(objective, Curvature(phi, 1.0, 0.0, *first))

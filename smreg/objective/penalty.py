@@ -1,0 +1,80 @@
+r"""The penalty: a quadratic and an L1 term with a factor for each coefficient.
+
+    ``R(W) = sum_kj [a_kj / 2 W_kj^2 + l_kj |W_kj|]``
+
+Intercepts are not penalised. Where the factors are one number for all coefficients, the quadratic term is
+invariant under rotations of the features; where they are the same for all classes, W sums to zero over these
+at the minimum. What replaces a problem by a smaller one asks for that.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.objective.coordinates import Coordinates
+
+Array = NDArray[np.float64]
+
+MAX_WEIGHT = 1e300  # of the penalty in the coordinates: more would overflow
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """R.
+
+    Attributes
+    ----------
+    ridge, l1 : float or ndarray that broadcasts to (rows, n_features)
+        a and l, in the units of X: not negative.
+    """
+
+    ridge: Array | float = 0.0
+    l1: Array | float = 0.0
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether there is no L1 term."""
+        return not np.any(self.l1)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether there is no penalty."""
+        return self.is_smooth and not np.any(self.ridge)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the factors are one number for all coefficients."""
+        return np.size(self.ridge) == np.size(self.l1) == 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the factors are the same for all classes."""
+        return all(np.ndim(factors) < 2 or len(np.asarray(factors)) == 1 for factors in (self.ridge, self.l1))
+
+    def value(self, coef: Array) -> float:
+        """R."""
+        root = np.sqrt(self.ridge) * coef  # whose square does not overflow, unlike that of coef
+        value = 0.5 * float(np.vdot(root, root))
+        with np.errstate(over="ignore"):
+            return value if self.is_smooth else value + float(np.sum(self.l1 * np.abs(coef)))
+
+    def gradient(self, coef: Array) -> Array:
+        """That of the quadratic term."""
+        return np.asarray(self.ridge * coef)
+
+    def within(self, coordinates: Coordinates) -> "Penalty":
+        """The same as a function of coordinates that have a row for each class, or of any if it is shared.
+
+        Its factors are of shape (1, width), or (rows, width) where they are not shared.
+        """
+        p, width = coordinates.n_features, coordinates.shape[1]
+        with np.errstate(over="ignore"):
+            ridge = np.atleast_2d((np.sqrt(self.ridge) / coordinates.scale) ** 2)
+            l1 = np.atleast_2d(self.l1 / coordinates.scale)
+        made = []
+        for factors in (ridge, l1):
+            full = np.zeros((len(factors), width))
+            full[:, :p] = np.minimum(factors, MAX_WEIGHT)
+            made.append(full)
+        return Penalty(*made)
