@@ -181,6 +181,8 @@ class _Rows:
         self.target = np.eye(len(sample.priors))[target] if target.ndim == 1 else target.astype(np.float64)
         self.has_reference = objective.coordinates.has_reference
         self.penalty = float(objective.penalty.ridge) * (2.0 if self.has_reference else 1.0)
+        nothing = np.zeros((len(objective.coordinates.contrasts), len(used)))
+        self.known = objective.loss.logits(used, nothing).T  # that no coefficient changes
         X = objective.design.X
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
         ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
@@ -201,7 +203,7 @@ class _Rows:
 
     def state(self, dual: Array, predictors: Array, intercept: Array) -> _State:
         """The point with its value."""
-        eta = predictors + intercept
+        eta = predictors + intercept + self.known
         eta -= eta.max(axis=1, keepdims=True)
         linear = _inner(eta, self.target)
         np.exp(eta, out=eta)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from smreg.data.design import DesignMatrix, predictors, sum_of
 from smreg.fit.regression import OnIteration, Problem
@@ -143,14 +142,15 @@ def _losses(design: DesignMatrix, parts: Sequence[tuple[Problem, NDArray[np.intp
     restricted = [part.layout.restrict(regression) for part, _, regression in parts]
     coef = np.concatenate([coef for coef, _ in restricted])
     intercept = np.concatenate([intercept for _, intercept in restricted]) + coef @ design.offset
-    ends = np.cumsum([len(coef) for coef, _ in restricted])
+    ends, terms = np.cumsum([len(coef) for coef, _ in restricted]), [part.loss for part, _, _ in parts]
 
     def losses(rows: slice) -> Array:
         eta = predictors(design.block(rows), coef) + intercept[:, np.newaxis]
         made = []
-        for (part, index, _), own in zip(parts, np.split(eta, ends[:-1]), strict=True):
+        for (_, index, _), loss, own in zip(parts, terms, np.split(eta, ends[:-1]), strict=True):
             members = np.flatnonzero((index >= rows.start) & (index < rows.stop))
-            made.append(_loss(part, members, own[:, index[members] - rows.start]))
+            logits = loss.logits(members, own[:, index[members] - rows.start])
+            made.append(loss.value_and_residuals(members, logits)[0])
         return np.array(made)
 
     with np.errstate(over="ignore", invalid="ignore"):
@@ -162,15 +162,6 @@ def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: f
     design = problem.given
     (loss,) = _losses(design, [(problem, np.arange(design.n_samples), regression)])
     return problem.penalty(C, l1_ratio).value(regression.coef) + float(loss)
-
-
-def _loss(problem: Problem, rows: NDArray[np.intp], predicted: Array) -> float:
-    """Their part of the mean cross-entropy, for linear predictors in rows of coefficients."""
-    s, target = problem.sample.weights[rows], problem.sample.target[rows]
-    eta = problem.loss.logits(rows, predicted)
-    one_hot = target.ndim == 1
-    linear = eta[target, np.arange(len(s))] if one_hot else np.einsum("ki,ik->i", eta, target)
-    return float(s @ (special.logsumexp(eta, axis=0) - linear))
 
 
 def _largest_logit(problem: Problem, regression: Regression) -> float:

@@ -16,7 +16,7 @@ is ``gamma/2 ||W||^2`` with ``gamma = 1 / (C S)``. The solver sees W and b in th
 a direction have none.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -31,7 +31,6 @@ from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
-Coefficients = tuple[Array, Array]  # (rows, n_features) and (rows,), for X as it is read
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The data term: the mean cross-entropy as a function of coefficients and intercepts for X as it is read.
+    """The data term: the mean cross-entropy, as a function of linear predictors.
 
     Attributes
     ----------
@@ -99,42 +98,7 @@ class CrossEntropy:
         """Whether some rows do not count."""
         return bool((self.sample.weights == 0).any())
 
-    def parts(self, at: Coefficients) -> Iterator[tuple[float, Array, Array]]:
-        """Value and gradients in coefficients and intercepts, of every block of rows."""
-
-        def block(rows: slice) -> tuple[float, Array, Array]:
-            X = self.design.block(rows)
-            loss, residuals = self._loss_and_residuals(rows, self.logits(rows, _predicted(X, at)))
-            residuals = residuals[-len(at[1]) :]
-            return loss, scores(X, residuals), residuals.sum(axis=1)
-
-        return self.design.map(block, len(self.sample.priors))
-
-    def map_logits(
-        self, function: Callable[..., Result], at: Coefficients, along: Iterable[Coefficients], *, dense: bool
-    ) -> Iterator[Result]:
-        """`function` of every block of rows, its logits at a point, and their changes along directions."""
-
-        def block(rows: slice) -> Result:
-            X = self.design.block(rows)
-            return function(rows, self.logits(rows, _predicted(X, at)), *self._along(rows, X, along))
-
-        return self.design.map(block, len(self.sample.priors), dense=dense)
-
-    def map_changes(
-        self, function: Callable[..., Result], along: Iterable[Coefficients], *, dense: bool
-    ) -> Iterator[Result]:
-        """`function` of every block of rows and the changes of its logits along directions."""
-        return self.design.map(
-            lambda rows: function(rows, *self._along(rows, self.design.block(rows), along)),
-            len(self.sample.priors),
-            dense=dense,
-        )
-
-    def _along(self, rows: slice, X: Any, along: Iterable[Coefficients]) -> Iterator[Array]:
-        return (self.changes(rows, _predicted(X, direction)) for direction in along)
-
-    def _loss_and_residuals(self, rows: slice, eta: Array) -> tuple[float, Array]:
+    def value_and_residuals(self, rows: slice | NDArray[np.int64], eta: Array) -> tuple[float, Array]:
         """``sum_i s_i [A(eta_i) - <eta_i, t_i>]`` and ``s_i (p_i - t_i)``, logits turned in place."""
         s, target = self.sample.weights[rows], self.sample.target[rows]
         with np.errstate(invalid="ignore"):
@@ -153,14 +117,6 @@ class CrossEntropy:
         else:
             eta -= s * target.T
         return loss, eta
-
-
-def _predicted(X: Any, at: Coefficients) -> Array:
-    coef, intercept = at
-    with np.errstate(over="ignore", invalid="ignore"):  # a step too long: the solver cuts it
-        eta = predictors(X, coef)
-        eta += intercept[:, np.newaxis]
-    return eta
 
 
 class Objective:
@@ -193,10 +149,17 @@ class Objective:
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""
         self.evaluations += 1
-        at = coef, _ = self._as_read(phi)
-        value, intercept_gradient = self.penalty.value(coef), np.zeros(len(coef))
-        coef_gradient = self.penalty.gradient(coef)
-        for loss, block_scores, total in self.loss.parts(at):
+        at = coef, intercept = self._as_read(phi)
+
+        def block(rows: slice) -> tuple[float, Array, Array]:
+            X = self.design.block(rows)
+            loss, residuals = self.loss.value_and_residuals(rows, self.loss.logits(rows, _predicted(X, at)))
+            residuals = residuals[-len(coef) :]
+            return loss, scores(X, residuals), residuals.sum(axis=1)
+
+        value, coef_gradient = self.penalty.value(coef), self.penalty.gradient(coef)
+        intercept_gradient = np.zeros_like(intercept)
+        for loss, block_scores, total in self.design.map(block, len(self.sample.priors)):
             value += loss
             coef_gradient += block_scores
             intercept_gradient += total
@@ -226,14 +189,30 @@ class Objective:
         It takes the changes of the logits along directions, too, if any are given. `dense` makes the blocks
         small enough for the dense rows of a sparse X.
         """
-        along = [self._as_read(direction) for direction in directions]
-        return self.loss.map_logits(function, self._as_read(phi), along, dense=dense)
+        return self._map(function, (phi,), directions, dense)
 
     def map_changes(
         self, function: Callable[..., Result], *directions: Array, dense: bool = False
     ) -> Iterator[Result]:
         """`function` of every block of rows and the changes of its logits along directions."""
-        return self.loss.map_changes(function, [self._as_read(d) for d in directions], dense=dense)
+        return self._map(function, (), directions, dense)
+
+    def _map(
+        self,
+        function: Callable[..., Result],
+        points: tuple[Array, ...],
+        directions: tuple[Array, ...],
+        dense: bool,
+    ) -> Iterator[Result]:
+        at, along = ([self._as_read(phi) for phi in some] for some in (points, directions))
+
+        def block(rows: slice) -> Result:
+            X = self.design.block(rows)
+            logits = (self.loss.logits(rows, _predicted(X, coefficients)) for coefficients in at)
+            changes = (self.loss.changes(rows, _predicted(X, coefficients)) for coefficients in along)
+            return function(rows, *logits, *changes)
+
+        return self.design.map(block, len(self.sample.priors), dense=dense)
 
     def gradient_of(self, residuals: Callable[..., Array], *directions: Array) -> Array:
         """Gradient in the coordinates of a sum over the rows, in one pass.
@@ -257,6 +236,14 @@ class Objective:
             z[: self.design.n_features, self.sample.weights[rows] == 0] = 0.0
         return z
 
-    def _as_read(self, phi: Array) -> Coefficients:
+    def _as_read(self, phi: Array) -> tuple[Array, Array]:
         """Coefficients, and the intercepts that belong to rows as the design matrix reads them."""
         return self.coordinates.coefficients(phi, self.design.offset)
+
+
+def _predicted(X: Any, at: tuple[Array, Array]) -> Array:
+    coef, intercept = at
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too long: the solver cuts it
+        eta = predictors(X, coef)
+        eta += intercept[:, np.newaxis]
+    return eta
