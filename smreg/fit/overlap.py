@@ -50,7 +50,7 @@ def has_overlap(
     objective: Objective,
     phi: Array,
     null: Metric,
-    preconditioner: solver.Metric | None,
+    preconditioner: solver.Preconditioner | None,
     smoothing: float,
     most: int,
 ) -> bool:
@@ -194,7 +194,7 @@ def _of_all_rows(blocks: Iterator[Margins], chosen: Callable[[Margins], Bools]) 
 def _conjugate_gradients(
     product: Callable[[Array], Array],
     gradient: Array,
-    preconditioner: solver.Metric,
+    preconditioner: solver.Preconditioner,
     is_small: Callable[[Array], bool],
     most: int,
 ) -> tuple[Array, bool]:

@@ -351,9 +351,9 @@ class Problem:
         """The most exact metric at a solution that costs no more than that."""
         objective = self.objective(penalty)
         phi = self._phi(objective, regression)
-        renewals = fisher.renewals(objective, self._sampler(objective))
+        renewals = fisher.refreshes(objective, self._sampler(objective))
         ways = [way for way in renewals if way.cost <= allowance]
-        return Shared(objective.coordinates, ways[-1].at(phi, 0.0, False)) if ways else None
+        return Shared(objective.coordinates, ways[-1](phi)) if ways else None
 
     def _solve_smooth(
         self,
@@ -392,7 +392,7 @@ class Problem:
         counts = evaluations, minimum.iterations, minimum.refreshes
         value, norm = minimum.point.value, minimum.point.norm
         solution = self._solution(value, norm, bound, counts, reason, began)
-        last = None if minimum.metric is None else Shared(objective.coordinates, minimum.metric)
+        last = None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
         return self._regression(objective, phi), solution, last
 
     def _settled(
@@ -532,22 +532,25 @@ class Problem:
         report: rownewton.OnIteration,
     ) -> tuple[solver.Minimum, int]:
         """The search by L-BFGS in a metric, from the coordinates that are given."""
-        phi, function, more = objective.start(), _Remembering(objective), 0
-        warm = False
+        start, more, warm = None, 0, False
         if given is not None:  # a start worse than none, as after a change of units, is not taken
-            warm = function(given)[0] <= objective.null.value
-            phi, more = (given, 0) if warm else (phi, 1)
+            start = solver.Point(given, *objective(given))
+            warm = start.value <= objective.null.value
+            more = int(not warm)
+        if start is None or not warm:
+            phi = objective.start()
+            start = solver.Point(phi, *objective(phi))
 
-        def metric() -> solver.Metric:
+        def preconditioner() -> solver.Preconditioner:
             if warm and shared is not None:
                 return shared.metric
             return self._null_metric(objective)
 
         minimum = solver.minimize(
-            function,
-            phi,
-            metric,
-            fisher.renewals(objective, self._sampler(objective)),
+            objective,
+            start,
+            preconditioner,
+            fisher.refreshes(objective, self._sampler(objective)),
             tol=tol,
             max_iter=max_iter,
             warm=warm and shared is None,
@@ -591,20 +594,7 @@ class Shared:
     """A metric, and the coordinates that it is in."""
 
     coordinates: Coordinates
-    metric: solver.Metric
-
-
-class _Remembering:
-    """A function that is not computed twice in a row at the same point."""
-
-    def __init__(self, function: solver.Function) -> None:
-        self._function = function
-        self._last: tuple[Array, tuple[float, Array]] | None = None
-
-    def __call__(self, x: Array) -> tuple[float, Array]:
-        if self._last is None or self._last[0] is not x:
-            self._last = x, self._function(x)
-        return self._last[1]
+    metric: solver.Preconditioner
 
 
 def _is_apart(part: Coordinates, whole: Coordinates) -> bool:

@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from smreg.data.design import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize.metric import JITTER, inverse_factor
-from smreg.optimize.solver import RESOLUTION, Minimum, Point
+from smreg.optimize.solver import Minimum, Point
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
@@ -65,6 +65,7 @@ MAX_HALVINGS = 30
 SMALLEST = 1e-200  # divisor
 LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
 MAX_RATIO = 2.0**44  # of a mean square to the penalty: what G has in smaller columns is then left 8 bits
+RESOLUTION = 2.0**-20  # norm below which values of F near one tell no more: 2**6 times the noise
 ROUNDING = 2.0**-46  # relative error of values
 
 

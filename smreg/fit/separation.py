@@ -129,14 +129,14 @@ class Watch:
             return False
         most = PASSES + PASSES_PER_EVALUATION * self.objective.evaluations
         at = self.objective, phi, self._null_metric()
-        if has_overlap(*at, minimum.metric, SMOOTHING, most):
+        if has_overlap(*at, minimum.preconditioner, SMOOTHING, most):
             return False
         if phi.size > MAX_PROGRAM and is_direction_near(*at, most):
             return True
         allowance = self._allowance()
         if is_seen_from(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
             return True
-        if has_overlap(*at, minimum.metric, LEAST_SMOOTHING, most):
+        if has_overlap(*at, minimum.preconditioner, LEAST_SMOOTHING, most):
             return False
         if phi.size > MAX_PROGRAM:
             return None

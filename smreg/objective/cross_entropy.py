@@ -23,14 +23,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from smreg.data.design import DesignMatrix, predictors, scores, sum_of
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.null_model import NullModel, null_model
 from smreg.objective.penalty import Penalty
+from smreg.optimize.line_search import EvaluatedLine, Line
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
+Logits = dict[int, Array]  # of the blocks of rows, by their first row
+
+MAX_NUMBERS = 2**25  # logits and their changes that are kept: 512 MiB
+MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
+Coefficients = tuple[Array, Array]  # (rows, n_features) and (rows,), for X as it is read
 
 
 @dataclass(frozen=True)
@@ -229,6 +236,26 @@ class Objective:
         coef, intercept = (sum_of(part) for part in zip(*self.map_changes(block, *directions), strict=True))
         return self.pull_back(coef, intercept)
 
+    def along(self, phi: Array, step: Array, logits: Logits | None = None) -> Line:
+        """The objective along a direction, without reading X where the logits fit in memory."""
+        if self.design.n_samples * len(self.sample.priors) > MAX_NUMBERS:
+            return EvaluatedLine(self, phi, step)
+        return LogitLine(self, phi, step, logits)
+
+    def hessian_at(self, phi: Array) -> Callable[[Array], Array]:
+        """Products with the Hessian at a point, in one pass over the rows each."""
+        probabilities = dict(self.map_logits(lambda rows, eta: (rows.start, special.softmax(eta, axis=0)), phi))
+
+        def residuals(rows: slice, change: Array) -> Array:
+            p = probabilities[rows.start]
+            return np.asarray(self.sample.weights[rows] * p * (change - np.sum(p * change, axis=0)))
+
+        def product(v: Array) -> Array:
+            curved = (self.curvature * v.reshape(self.shape)).ravel()
+            return np.asarray(self.gradient_of(residuals, v) + curved)
+
+        return product
+
     def standardised(self, rows: slice | NDArray[np.int64]) -> Array:
         """Rows in the solver's coordinates, feature-major: (width, n_rows), the last entries one."""
         z = self.coordinates.standardise(self.design.rows(rows), self.design.offset)
@@ -247,3 +274,68 @@ def _predicted(X: Any, at: tuple[Array, Array]) -> Array:
         eta = predictors(X, coef)
         eta += intercept[:, np.newaxis]
     return eta
+
+
+class LogitLine:
+    """The objective along a direction: its logits ``eta_i + t d_i`` move along a line, and X is not read.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose logits fit in memory.
+    phi, step : ndarray of shape (D,)
+        The point and the direction.
+    logits : dict or None
+        Those of the point, if they are known.
+    """
+
+    def __init__(self, objective: Objective, phi: Array, step: Array, logits: Logits | None) -> None:
+        self.objective, self.phi, self.step = objective, phi, step
+        if logits is None:
+            logits = dict(objective.map_logits(lambda rows, eta: (rows.start, eta), phi))
+        self.logits = logits
+        self.changes = dict(objective.map_changes(lambda rows, change: (rows.start, change), step))
+        curved = (objective.curvature * step.reshape(objective.shape)).ravel()
+        self.linear, self.quadratic = float(phi @ curved), float(step @ curved)
+
+    def slope(self, length: float) -> float:
+        """The derivative in the length, ``sum_i s_i <softmax(eta_i + t d_i) - t_i, d_i>`` and the penalty's."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = sum(self._map(lambda rows: self._slope(rows, length)))
+            return float(loss + self.linear + length * self.quadratic)
+
+    def _slope(self, rows: slice, length: float) -> float:
+        change, sample = self.changes[rows.start], self.objective.sample
+        p = length * change
+        p += self.logits[rows.start]
+        p -= p.max(axis=0)
+        np.exp(p, out=p)
+        p /= p.sum(axis=0)
+        sample.add_targets(p, rows, -1.0)
+        p *= change
+        return float(p.sum(axis=0) @ sample.weights[rows])
+
+    def point(self, length: float) -> tuple[float, Array, Logits | None]:
+        """Value, gradient and logits at a length."""
+        objective, phi = self.objective, self.phi + length * self.step
+        objective.evaluations += 1
+        coef, n_rows, kept = objective._as_read(phi)[0], len(objective.coordinates.contrasts), Logits()
+
+        def block(rows: slice) -> tuple[float, float, Array, Array]:
+            moved = length * self.changes[rows.start]
+            largest = float(np.abs(moved).max(initial=0.0))
+            moved += self.logits[rows.start]
+            kept[rows.start] = moved
+            loss, residuals = objective.loss.value_and_residuals(rows, moved.copy())
+            own = residuals[-n_rows:]
+            return largest, loss, scores(objective.design.block(rows), own), own.sum(axis=1)
+
+        largest, losses, coef_gradients, intercept_gradients = zip(*self._map(block), strict=True)
+        value = objective.penalty.value(coef) + sum(losses)
+        gradient = objective.pull_back(
+            objective.penalty.gradient(coef) + sum_of(coef_gradients), sum_of(intercept_gradients)
+        )
+        return value, gradient, kept if max(largest) <= MAX_CHANGE else None
+
+    def _map(self, block: Callable[[slice], Result]) -> Iterator[Result]:
+        return self.objective.design.map(block, len(self.objective.sample.priors))

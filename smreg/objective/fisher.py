@@ -52,8 +52,8 @@ from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 Array = NDArray[np.float64]
 Rows = slice | NDArray[np.int64]
 
-SOFTENING = 0.2  # part of the nats that a step may move the logits, in the temperature
-LONGEST = 16.0  # nats that a damped step may move them
+NEGLIGIBLE = 2.0**-8  # part of the mean of what rows tell of two classes
+SPARSE = 0.25  # share of rows and pairs of classes up to which they are taken one pair at a time
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
@@ -241,66 +241,79 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     return blocks
 
 
-@dataclass(frozen=True)
-class Renewal:
-    """A way to renew the metric.
+class Refresh:
+    """A kind of preconditioner that is made anew as the search moves on.
 
-    Attributes
+    Parameters
     ----------
-    cost : float
-        What it costs, in evaluations of the objective.
+    objective : Objective
+        To be minimised.
+    sampler : callable
+        Makes the sampler of rows, where there are too many for all of them.
     is_hessian : bool
-        Whether the metric is the Hessian, but for sampling, and its norm of the gradient to be believed.
-    at : callable
-        ``(phi, norm, is_damped) -> metric`` at a point where the gradient has that norm; with the norm zero
-        as it is there, neither softened nor damped.
+        Whether the preconditioner is the Hessian, but for sampling, so that the norm of the gradient in it is
+        to be believed; else it has the blocks of the classes.
     """
 
-    cost: float
-    is_hessian: bool
-    at: Callable[[Array, float, bool], Metric]
+    def __init__(self, objective: Objective, sampler: Callable[[], RowSampler], *, is_hessian: bool) -> None:
+        self.objective, self.sampler, self.is_hessian = objective, sampler, is_hessian
+        self._share, self._last = 1.0, list[Metric]()
+        rows, self._width = objective.shape
+        self._n_blocks, self._size = (1, rows * self._width) if is_hessian else (rows, self._width)
+
+    @property
+    def cost(self) -> float:
+        """What it costs, in evaluations of the objective."""
+        n, rows = self.objective.design.n_samples, self._n_rows
+        operations = rows * self._per_row + 2 * self._n_blocks * self._size**3 / 3
+        if operations <= NO_COST:
+            return 0.0
+        sampling = (rows < n) + self._is_few * DIRECTIONS / 2
+        return 1 + sampling + operations / (SPEED * evaluation_cost(self.objective))
+
+    def __call__(self, phi: Array) -> Metric:
+        """The preconditioner at a point."""
+        at = Curvature(phi)
+        if self._n_rows < self.objective.design.n_samples:
+            totals = class_variances(self.objective, phi)
+            nearby = self._last[-1] if self._is_few and self._last else None
+            rows, weights = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
+            at = Curvature(phi, rows=rows, weights=weights)
+        if self.is_hessian:
+            hessian, self._share = information_and_share(self.objective, at)
+            made = Metric(np.eye(1), inverse_factor(hessian)[np.newaxis])
+        else:
+            made = class_metric(self.objective, at)
+        self._last[:] = [made] if at.rows is not None else []
+        return made
+
+    @property
+    def _per_row(self) -> float:
+        """Operations for each row; the Hessian's only for the pairs of classes of which a row tells."""
+        products = self._n_blocks * self._size**2 + ELEMENTWISE * len(self.objective.coordinates.contrasts) * self._width
+        return self._share * products
+
+    @property
+    def _n_rows(self) -> int:
+        return sample_size(self.objective, self._per_row)
+
+    @property
+    def _is_few(self) -> bool:
+        """Whether the sample is so small that it matters most which rows it has."""
+        size = self.objective.shape[0] * self._width
+        return self._n_rows < min(self.objective.design.n_samples / FEW_ROWS, FEW_ROWS * size)
 
 
-def renewals(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Renewal]:
-    """The ways to renew the metric that memory allows, from the cheapest to the most exact.
-
-    `sampler` is called where there are too many rows for all of them.
-    """
-    n, K = objective.design.n_samples, len(objective.coordinates.contrasts)
-    width, size = objective.shape[1], objective.shape[0] * objective.shape[1]
-
-    def way(make: Callable[..., Metric], per_row: float, factor: float, is_hessian: bool) -> Renewal:
-        per_row += ELEMENTWISE * K * width
-        rows = sample_size(objective, per_row)
-        operations = rows * per_row + 2 * factor
-        few = rows < min(n / FEW_ROWS, FEW_ROWS * size)
-        cost = 1 + (rows < n) + few * DIRECTIONS / 2 + operations / (SPEED * evaluation_cost(objective))
-        cost = cost if operations > NO_COST else 0.0
-
-        def at(phi: Array, norm: float, is_damped: bool) -> Metric:
-            if norm == 0 and rows >= n:
-                return make(objective, Curvature(phi))
-            totals = class_variances(objective, phi)
-            temperature = 1.0 + SOFTENING * norm / float(np.sqrt(np.mean(totals)))
-            damping = (min(norm, 1.0) / LONGEST) ** 2 if is_damped else 0.0
-            if rows >= n:
-                return make(objective, Curvature(phi, temperature, damping))
-            sample = sampler()(
-                phi, temperature, totals, rows, damping, before[-1] if few and before else None
-            )
-            before[:] = [make(objective, Curvature(phi, temperature, damping, *sample))]
-            return before[-1]
-
-        return Renewal(cost, is_hessian, at)
-
-    ways: list[Renewal] = []
-    before: list[Metric] = []  # the last one from a sample
-    is_hessian = objective.coordinates.has_reference  # of a single block
-    if fits(objective, K * width**2):
-        ways.append(way(class_metric, K * width**2, K * width**3 / 3, is_hessian))
-    if fits(objective, 3 * size**2) and not is_hessian:
-        ways.append(way(hessian_metric, size**2, size**3 / 3, True))
-    return ways
+def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Refresh]:
+    """The kinds of preconditioner that memory allows, from the cheapest to the most exact."""
+    K, width = objective.shape
+    has_one_block = objective.coordinates.has_reference
+    made: list[Refresh] = []
+    if not has_one_block and fits(objective, K * width**2):
+        made.append(Refresh(objective, sampler, is_hessian=False))
+    if fits(objective, (1 if has_one_block else 3) * (K * width) ** 2):
+        made.append(Refresh(objective, sampler, is_hessian=True))
+    return made
 
 
 def fits(objective: Objective, numbers: int) -> bool:
@@ -365,33 +378,49 @@ def class_metric(objective: Objective, at: Curvature) -> Metric:
     return Metric(objective.coordinates.contrasts, _inverse_factors(objective, blocks))
 
 
-def hessian_metric(objective: Objective, at: Curvature) -> Metric:
-    """The dense metric."""
-    return Metric(np.eye(1), inverse_factor(information(objective, at))[np.newaxis])
-
-
 def information(objective: Objective, at: Curvature) -> Array:
-    """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D).
+    """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
+    return information_and_share(objective, at)[0]
 
-    The blocks for two classes, ``-1/S sum_i s_i p_ik p_il z_i z_i'``, come from one product. Those for one
-    are computed with ``p_ik (1 - p_ik)``: as a difference of sums they would drown in rounding where
-    probabilities are near one.
+
+def information_and_share(objective: Objective, at: Curvature) -> tuple[Array, float]:
+    """The Hessian, and the share of rows and pairs of classes that it took.
+
+    The covariance of the classes ``diag(p) - p p'`` is the Laplacian of their complete graph, whose edges have
+    the weights ``p_k p_l``: a sum over the pairs of classes, in which nothing cancels. Of a pair that most
+    rows tell next to nothing of, those that tell `NEGLIGIBLE` of the mean are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
-    K, diagonal = len(Q), np.arange(len(Q))
+    K, counts = len(Q), list[tuple[int, int]]()
+    first, second = np.triu_indices(K, 1)
 
-    def class_blocks(total: Array, rows: Rows, z: Array, s: Array) -> None:
+    def add(total: Array, rows: Rows, z: Array, s: Array) -> None:
         p = at.probabilities(objective, rows, z)
+        weights = p[first] * p[second]
+        weights *= s
+        told = weights * np.einsum("ji,ji->i", z, z)
+        told = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
+        counts.append((int(np.count_nonzero(told)), told.size))
+        if counts[-1][0] < SPARSE * told.size or K == 2:
+            for block, weight, chosen in zip(total, weights, told, strict=True):
+                members = np.flatnonzero(chosen)
+                block += _gram(z[:, members] * np.sqrt(weight[members]))
+            return
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
-        blocks = -_gram(means).reshape(K, width, K, width)
-        blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
-        total += blocks
+        blocks = _gram(means).reshape(K, width, K, width)
+        total += blocks[first, :, second, :]
 
-    blocks = sum_rows(objective, at.rows, at.weights, class_blocks, (K, width, K, width), K * width)
-    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
-    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    pairs = sum_rows(objective, at.rows, at.weights, add, (len(first), width, width), width + len(first))
+    laplacian = np.zeros((K, K, width, width))
+    laplacian[first, second], laplacian[second, first] = -pairs, -pairs
+    for k, l, pair in zip(first, second, pairs, strict=True):
+        laplacian[k, k] += pair
+        laplacian[l, l] += pair
+    half = np.dot(Q.T, laplacian.reshape(K, -1)).reshape(n_contrasts, K, width, width)
+    hessian = np.einsum("akij,kb->aibj", half, Q, optimize=True).reshape(n_contrasts * width, -1)
     hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return np.asarray(hessian)
+    taken, all_of_them = np.sum(counts, axis=0)
+    return np.ascontiguousarray(hessian), float(taken / all_of_them)
 
 
 def _gram(z: Array) -> Array:

@@ -1,0 +1,82 @@
+"""Conjugate gradients for a positive semi-definite system, step by step: who solves says what is enough.
+
+References
+----------
+J. Nocedal and S. Wright, Numerical Optimization, 2nd edition, Springer (2006), chapter 5.
+https://doi.org/10.1007/978-0-387-40065-5
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """An approximate solution v of ``H v = b``.
+
+    Attributes
+    ----------
+    solution, residual : ndarray
+        v and ``b - H v``.
+    squared : float
+        ``r' M^-1 r`` for the residual r and the preconditioner M.
+    energy : float
+        ``b' v = v' H v``, which rises to ``b' H^-1 b``.
+    least : float
+        The least curvature ``d' H d / d' M d`` of the directions so far.
+    """
+
+    solution: Array
+    residual: Array
+    squared: float
+    energy: float
+    least: float
+
+
+def conjugate_gradients(
+    product: Callable[[Array], Array],
+    b: Array,
+    precondition: Callable[[Array], Array],
+    inner: Callable[[Array, Array], Any] = np.vdot,
+) -> Iterator[Iterate]:
+    """Iterates from zero on, until a direction hardly curves.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> H v``, self-adjoint in the inner product.
+    b : ndarray
+        The right-hand side.
+    precondition : callable
+        ``r -> M^-1 r``.
+    inner : callable
+        The inner product.
+    """
+    solution, residual, energy, least = np.zeros_like(b), b, 0.0, math.inf
+    direction, size = np.zeros_like(b), 0.0  # ``d' M d``
+    before = math.inf
+    while True:
+        steepest = precondition(residual)
+        squared = float(inner(residual, steepest))
+        yield Iterate(solution, residual, squared, energy, least)
+        if not 0 < squared < math.inf:
+            return
+        direction = steepest + squared / before * direction
+        size = squared + (squared / before) ** 2 * size
+        with np.errstate(over="ignore", invalid="ignore"):  # a step along what hardly curves
+            image = product(direction)
+            curvature = float(inner(direction, image))
+            if not 0 < curvature < math.inf:
+                return
+            step = squared / curvature
+            solution = solution + step * direction
+            residual = residual - step * image
+        energy, least = energy + step * squared, min(least, curvature / size)
+        before = squared

@@ -1,0 +1,74 @@
+"""A convex function along a direction: where its slope all but vanishes.
+
+Values of the function are not compared: near the minimum they carry rounding errors that hide what slopes
+still tell. Where the slope is not positive a convex function is no higher than at the start of the line.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.2  # part of the slope that may be left
+FAR = 8.0  # by which a length is divided at most, or by half of it multiplied
+MAX_TRIALS = 60
+
+
+class Line(Protocol):
+    """A function along a direction from a point."""
+
+    def slope(self, length: float) -> float:
+        """Its derivative in the length."""
+
+    def point(self, length: float) -> tuple[float, Array, Any]:
+        """Value and gradient there, and what makes lines from there cheaper, or None."""
+
+
+class EvaluatedLine:
+    """The same by evaluations of the function."""
+
+    def __init__(self, function: Callable[[Array], tuple[float, Array]], x: Array, step: Array) -> None:
+        self._function, self._x, self._step = function, x, step
+        self._last: tuple[float, tuple[float, Array]] | None = None
+
+    def slope(self, length: float) -> float:
+        """Its derivative in the length."""
+        return float(self.point(length)[1] @ self._step)
+
+    def point(self, length: float) -> tuple[float, Array, None]:
+        """Value and gradient there."""
+        if self._last is None or self._last[0] != length:
+            self._last = length, self._function(self._x + length * self._step)
+        return *self._last[1], None
+
+
+def lowest(line: Line, slope: float) -> float:
+    """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
+
+    From a whole step on the length is bracketed, and interpolated in the bracket by the slopes at its ends.
+    """
+    (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), 1.0
+    for _ in range(MAX_TRIALS):
+        at = line.slope(length)
+        if abs(at) <= -LEVEL * slope:
+            return length
+        if at < 0:
+            before, low, slope_low = (low, slope_low), length, at
+        else:
+            high, slope_high = length, at if math.isfinite(at) else math.inf
+        if high == math.inf:
+            rise = slope_low - before[1]
+            secant = low - slope_low * (low - before[0]) / rise if rise > 0 else math.inf
+            length = min(secant, FAR / 2 * low)
+        elif slope_high > -FAR * slope_low:  # too far for interpolation
+            length = math.sqrt(low * high) if low > 0 else high / FAR
+        else:
+            part = -slope_low / (slope_high - slope_low)
+            length = low + (high - low) * min(max(part, 1 / FAR), 1 - 1 / FAR)
+        if not low < length < high:
+            break
+    return low
