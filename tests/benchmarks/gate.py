@@ -5,7 +5,7 @@ takes some away, ``python tests/benchmarks/gate.py --update "reason"`` writes `g
 
 A count is too high if it exceeds the one in `gate.json` by more than the larger of 2 and 10 %. A fit that
 converged and no longer does, and a case that only one of the two knows, are faults as well. Evaluations
-compute objective and gradient; passes read the rows, of X or of what stands in its place, for whatever purpose;
+compute objective and gradient; passes read the rows, of X or of what stands in its place, for any purpose;
 refreshes make the preconditioner anew, and of paths, searches and temperatures are not recorded. Seconds are
 printed, never judged.
 

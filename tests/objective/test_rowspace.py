@@ -352,7 +352,7 @@ def test_rows_without_weight_may_hold_anything(store, C, rng):
 @pytest.mark.parametrize("store", STORED.values(), ids=STORED)
 @pytest.mark.parametrize("C", [1.0, INF])
 def test_a_warm_start_at_the_optimum_ends_there(store, C, rng):
-    """One evaluation tells that it is no worse than none, one begins, and fewer than a fit takes find the norm."""
+    """One evaluation tells that it is no worse than none, one begins, and some find the norm."""
     X, _ = wide(rng)
     T = rng.dirichlet(5 * np.ones(3), len(X))
     model = fit(store(X), T, C=C, warm_start=True, tol=1e-6)
