@@ -1,8 +1,7 @@
 """scikit-learn's private names that estimators need: the only place that imports any of them.
 
-What its guide for developers prescribes, or what every estimator of its own uses: validation of parameters, and
-rows of whatever holds samples. Where a version moves one, this file changes. Public names are imported where
-they are used.
+They are what every estimator of its own uses: validation of parameters, and rows of whatever holds samples.
+Where a version moves one, this file changes. Public names are imported where they are used.
 """
 
 from sklearn.base import _fit_context as fit_context

@@ -373,15 +373,15 @@ def _deviation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Progress:
     """Lines that tell how far a study is, once it has lasted some seconds."""
 
-    def __init__(self, total: int, n_folds: int, verbose: bool) -> None:
+    def __init__(self, total: int, n_folds: int, verbose: bool, patience: float = PATIENCE) -> None:
         self.total, self.n_folds, self.verbose = total, n_folds, verbose
-        self.done, self.start = 0, time.perf_counter()
+        self.patience, self.done, self.start = patience, 0, time.perf_counter()
 
     def tell(self, estimator: str, number: int) -> None:
         """Count a fit."""
         self.done += 1
         seconds = time.perf_counter() - self.start
-        if self.verbose and seconds >= PATIENCE:
+        if self.verbose and seconds >= self.patience:
             fold = f"fold {number + 1} of {self.n_folds}"
             print(f"{self.done}/{self.total} done in {seconds:.0f} s: {estimator}, {fold}", file=sys.stderr)
 

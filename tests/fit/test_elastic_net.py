@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from optima import symmetric_logits
+from recorder import Recorder
 from scipy import optimize, sparse, special
 from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -588,15 +589,12 @@ def test_a_fit_that_ends_early_says_so_and_is_no_worse_than_the_start(rng):
     )
 
 
-def test_a_fit_that_is_interrupted_leaves_the_estimator_as_it_was(rng, monkeypatch):
+def test_a_fit_that_is_interrupted_leaves_the_estimator_as_it_was(rng):
     X, y = problems.sample(rng)
     model = SoftmaxRegression(l1_ratio=0.5).fit(X, y)
-    before = {name: vars(model)[name] for name in vars(model)}
+    model.set_callbacks(Recorder(stop_at=1, error=KeyboardInterrupt()))
+    before = dict(vars(model))
 
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ElasticNet, "canonical", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(2 * X, y)
     assert all(vars(model)[name] is before[name] for name in before)
