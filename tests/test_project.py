@@ -1,5 +1,6 @@
 """The project keeps its promises to a stranger: names, README, quickstart, tables."""
 
+import ast
 import re
 import runpy
 import sys
@@ -57,6 +58,37 @@ def test_whoever_contributes_finds_each_name_where_the_page_says():
     assert len(named) > 5
     for path, name in named:
         assert re.search(rf"(def|class) {name.split('.')[-1]}\b", (ROOT / path).read_text()), (path, name)
+
+
+def private_imports(source):
+    """Names that a source imports from scikit-learn's private modules, or that are private themselves."""
+    imported = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in imported if re.match(r"sklearn\b.*\._", name)]
+
+
+def test_only_one_file_imports_private_names_of_scikit_learn():
+    sources = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "smreg").rglob("*.py")}
+
+    assert [path for path, source in sources.items() if private_imports(source)] == ["smreg/_sklearn.py"]
+
+
+@pytest.mark.parametrize(
+    ("source", "n_private"),
+    [
+        ("from sklearn.base import BaseEstimator, _fit_context", 1),
+        ("import sklearn.utils._param_validation", 1),
+        ("from sklearn.utils._param_validation import Interval, StrOptions", 2),
+        ("from smreg._sklearn import Interval", 0),
+        ("from sklearn.utils import check_array", 0),
+    ],
+)
+def test_a_private_import_is_one_from_a_private_module_or_of_a_private_name(source, n_private):
+    assert len(private_imports(source)) == n_private
 
 
 @pytest.mark.slow

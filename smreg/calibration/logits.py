@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
 
+from smreg._sklearn import safe_split
 from smreg.estimators.cross_validation import Fold, of_rows
 
 Array = NDArray[np.floating[Any]]
@@ -121,10 +121,10 @@ def _of_fold(
     number: int,
     fit_params: Mapping[str, Any],
 ) -> Array:
-    X_train, y_train = _safe_split(model, X, y, fold.train)
+    X_train, y_train = safe_split(model, X, y, fold.train)
     model.fit(X_train, y_train, **of_rows(fit_params, fold.train, len(y)))
     check_classes(model, classes, f"the training part of fold {number}")
-    X_test, _ = _safe_split(model, X, None, fold.test, fold.train)
+    X_test, _ = safe_split(model, X, None, fold.test, fold.train)
     return logits_of(model, X_test)
 
 

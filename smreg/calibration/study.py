@@ -16,11 +16,11 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from smreg import family
+from smreg._sklearn import safe_indexing, safe_split
 from smreg.calibration.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.calibration.measures import Measure, check_metrics
 from smreg.calibration.methods import check_methods
@@ -233,9 +233,9 @@ def _plan(X: Any, y: Any, targets: Targets, cv: Any, groups: Any, twice: bool = 
     """All divisions, made once: the same for all classifiers and in whatever order they are fitted."""
 
     def divide(cv: Any, rows: NDArray[np.intp], instead: str | None = None) -> list[Fold]:
-        params = {} if groups is None else {"groups": _safe_indexing(groups, rows)}
-        some, labels = targets.take(rows), _safe_indexing(y, rows)
-        data = _safe_indexing(X, rows), strata(labels, some), some
+        params = {} if groups is None else {"groups": safe_indexing(groups, rows)}
+        some, labels = targets.take(rows), safe_indexing(y, rows)
+        data = safe_indexing(X, rows), strata(labels, some), some
         return make_folds(cv, *data, np.ones(len(rows)), params, instead)
 
     standard = partial(_splitter, grouped=groups is not None, soft=is_soft(y))
@@ -268,8 +268,8 @@ def _run(
     number: int,
 ) -> _Outcome:
     """Fit a classifier and all calibrators to the training part of a fold, and predict its test part."""
-    X_train, y_train = _safe_split(model, X, y, fold.train)
-    X_test, _ = _safe_split(model, X, None, fold.test, fold.train)
+    X_train, y_train = safe_split(model, X, y, fold.train)
+    X_test, _ = safe_split(model, X, None, fold.test, fold.train)
     fitted = clone(model).fit(X_train, y_train)
     check_classes(fitted, classes, f"the training part of fold {number}")
     logits = logits_of(fitted, X_test)
@@ -280,7 +280,7 @@ def _run(
         seen = all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
         known = seen(model, X_train)
         floor = known.floor(np.ones(len(y_train)))
-        labels = _safe_indexing(y_train, known.rows)
+        labels = safe_indexing(y_train, known.rows)
         _check_all_classes(labels, classes, number)
         for method, calibrator in calibrators.items():
             calibrated = clone(calibrator).fit(with_floor(known.values, floor), labels)
@@ -324,7 +324,7 @@ def _gather(
     index = pd.MultiIndex.from_product([members, methods, range(len(folds)), measures], names=COLUMNS)
     for (estimator, method, number, metric), place in zip(index, product(*axes), strict=True):
         p = outcomes[estimator, number].probabilities[method]
-        values[place] = measures[metric](_safe_indexing(y, folds[number].test), p, classes=classes)
+        values[place] = measures[metric](safe_indexing(y, folds[number].test), p, classes=classes)
     rows = np.concatenate([fold.test for fold in folds])
     pairs = {pair: [outcomes[pair[0], n] for n in range(len(folds))] for pair in product(members, methods)}
     return CalibrationStudy(
@@ -334,7 +334,7 @@ def _gather(
             pair: np.concatenate([outcome.probabilities[pair[1]] for outcome in each])
             for pair, each in pairs.items()
         },
-        y=_safe_indexing(y, rows),
+        y=safe_indexing(y, rows),
         rows=rows,
         folds=np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds]),
         classes=classes,
@@ -373,15 +373,15 @@ def _deviation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Progress:
     """Lines that tell how far a study is, once it has lasted some seconds."""
 
-    def __init__(self, total: int, n_folds: int, verbose: bool) -> None:
+    def __init__(self, total: int, n_folds: int, verbose: bool, patience: float = PATIENCE) -> None:
         self.total, self.n_folds, self.verbose = total, n_folds, verbose
-        self.done, self.start = 0, time.perf_counter()
+        self.patience, self.done, self.start = patience, 0, time.perf_counter()
 
     def tell(self, estimator: str, number: int) -> None:
         """Count a fit."""
         self.done += 1
         seconds = time.perf_counter() - self.start
-        if self.verbose and seconds >= PATIENCE:
+        if self.verbose and seconds >= self.patience:
             fold = f"fold {number + 1} of {self.n_folds}"
             print(f"{self.done}/{self.total} done in {seconds:.0f} s: {estimator}, {fold}", file=sys.stderr)
 

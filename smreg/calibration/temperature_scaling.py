@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, get_tags, indexable
-from sklearn.utils._param_validation import HasMethods, InvalidParameterError
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from smreg import family
+from smreg._sklearn import HasMethods, InvalidParameterError, fit_context, safe_indexing
 from smreg.calibration.logits import (
     Logits,
     all_logits,
@@ -178,7 +178,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         """Names of the features seen in `fit`."""
         return np.asarray(self.estimator_.feature_names_in_)
 
-    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
+    @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
         """Fit the classifier and its temperature.
 
@@ -388,7 +388,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         warn_of_sampling_weights(weights[np.unique(rows)], STATISTICS)
         self.log_floor_ = logits.floor(weights)
         self.temperature_fit_ = fit_to_classifier(
-            with_floor(logits.values, self.log_floor_), _safe_indexing(y, rows), self.classes_, share
+            with_floor(logits.values, self.log_floor_), safe_indexing(y, rows), self.classes_, share
         )
         self.temperature_ = self.temperature_fit_.temperature
         self.temperature_interval_ = self.temperature_fit_.confidence_interval

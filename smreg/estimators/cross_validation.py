@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import process_routing
 
+from smreg._sklearn import safe_indexing
 from smreg.data.design import DesignMatrix
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
@@ -188,7 +188,7 @@ def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) 
 def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str, Any]:
     """Parameters with those that have an entry for each sample cut down to some of the samples."""
     return {
-        name: _safe_indexing(value, rows) if np.ndim(value) > 0 and len(value) == n_samples else value
+        name: safe_indexing(value, rows) if np.ndim(value) > 0 and len(value) == n_samples else value
         for name, value in params.items()
     }
 

@@ -8,13 +8,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer, get_scorer_names
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
+from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.targets import Targets, as_targets, strata
 from smreg.data.threads import workers
 from smreg.estimators.cross_validation import (
@@ -193,7 +192,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
         """Choose C and fit the coefficients.
 

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import check_consistent_length
 
 from smreg import family
+from smreg._sklearn import safe_indexing
 from smreg.data.targets import Targets, is_soft
 from smreg.estimators.cross_validation import Fold, of_rows
 from smreg.metrics import neg_cross_entropy_scorer
@@ -164,9 +165,9 @@ class Scoring:
             rows = self.checked[fold.test]
             p = model._logits_of_checked(rows, lambda z: family.softmax(z, model.temperature))
             return _mean_log(p[np.arange(len(p)), self.targets.values[fold.test]], **params)
-        X = _safe_indexing(self.X, fold.test) if hasattr(self.X, "columns") else self.checked[fold.test]
+        X = safe_indexing(self.X, fold.test) if hasattr(self.X, "columns") else self.checked[fold.test]
         where = f" for fold {number} and C={C:g}"
-        return self.scorer(model, X, _safe_indexing(self.y, fold.test), params, where)
+        return self.scorer(model, X, safe_indexing(self.y, fold.test), params, where)
 
 
 def _neg_log_loss(estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

@@ -8,7 +8,7 @@ It is scikit-learn's: the intercepts are not penalised, and two classes have a s
 
 The minimum is found by Newton's method with the exact Hessian on standardised columns, each step solved by
 conjugate gradients. Their preconditioner is the Cholesky factor of the Hessian at this or an earlier point,
-or its diagonal where there are more than `MAX_DENSE` coefficients. Data with more columns than rows are first
+or its diagonal where there are more than `max_dense` coefficients. Data with more columns than rows are first
 turned into their principal components, in whose span the minimum lies. How exact it is tells the Newton
 decrement, ``g' H^-1 g / 2``, the excess over the minimum to second order.
 """
@@ -88,7 +88,7 @@ def cross_entropy(logits: Array, y: NDArray[np.int64]) -> tuple[float, Array]:
     return float(loss), exponentials / totals[:, np.newaxis]
 
 
-def minimum(problem: Problem, max_steps: int = 200) -> Optimum:
+def minimum(problem: Problem, max_steps: int = 200, max_dense: int = MAX_DENSE) -> Optimum:
     """The exact minimum of F.
 
     Raises
@@ -96,7 +96,7 @@ def minimum(problem: Problem, max_steps: int = 200) -> Optimum:
     RuntimeError
         If `max_steps` Newton steps do not reach it.
     """
-    space = _Space(problem)
+    space = _Space(problem, max_dense)
     theta = space.start()
     value, P = space.value(theta)
     solve, products = space.preconditioner(P), 0
@@ -155,13 +155,13 @@ class _Space:
     ``W = Q V`` with orthonormal columns of Q that each sum to zero loses nothing.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.K = problem, problem.n_classes
+    def __init__(self, problem: Problem, max_dense: int) -> None:
+        self.problem, self.K, self.max_dense = problem, problem.n_classes, max_dense
         self.Q = np.eye(2)[:, 1:] if self.K == 2 else linalg.helmert(self.K).T
         n, p = problem.X.shape
         self.basis: Array | None = None
         self.mean, self.scale, columns = np.zeros(p), np.ones(p), problem.X
-        if sparse.issparse(columns) and (self.K - 1) * (p + 1) <= MAX_DENSE:
+        if sparse.issparse(columns) and (self.K - 1) * (p + 1) <= max_dense:
             columns = columns.toarray()
         if not sparse.issparse(columns):
             self.mean = columns.mean(axis=0)
@@ -209,7 +209,7 @@ class _Space:
 
     def preconditioner(self, P: Array) -> Callable[[Array], Array]:
         """Inverse of the Hessian, or where it is too large of its diagonal."""
-        if (self.K - 1) * self.A.shape[1] > MAX_DENSE:
+        if (self.K - 1) * self.A.shape[1] > self.max_dense:
             square = self.A.multiply(self.A) if sparse.issparse(self.A) else self.A**2
             curvatures = P @ self.Q**2 - (P @ self.Q) ** 2
             diagonal = np.asarray(square.T @ curvatures).T / len(P) + self.ridge

@@ -1,9 +1,13 @@
 """The benchmarks run, and the optimum that they hold everyone to is one. Nothing here is timed."""
 
+import json
 import pickle
+from dataclasses import replace
 
 import calibration
 import elastic_net
+import gate
+import gated
 import machine
 import numpy as np
 import paths
@@ -47,11 +51,10 @@ def test_the_reference_is_its_minimum(problem, theirs):
     assert problem.value(best.coef, best.intercept) == best.value
 
 
-def test_the_diagonal_preconditioner_leads_to_the_same_minimum(problem, monkeypatch):
+def test_the_diagonal_preconditioner_leads_to_the_same_minimum(problem):
     best = minimum(problem)
-    monkeypatch.setattr("reference.MAX_DENSE", 0)
 
-    assert abs(problem.gap(minimum(problem).value, best.value)) < 1e-12
+    assert abs(problem.gap(minimum(problem, max_dense=0).value, best.value)) < 1e-12
 
 
 @pytest.mark.parametrize("name", tables.ALL)
@@ -154,3 +157,86 @@ def test_the_benchmark_of_paths_takes_other_data(capsys, monkeypatch):
 
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("letters ", "mine ", "memory of a search on 1000 x 50"))
+
+
+COUNTS = gated.Counts(evaluations=10, passes=100, refreshes=3, converged=True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"evaluations": 13}, {"passes": 111}, {"refreshes": 6}, {"converged": False}]
+)
+def test_what_costs_more_or_converges_no_longer_is_a_fault(change):
+    [fault] = gate.faults({"iris": replace(COUNTS, **change)}, {"iris": COUNTS})
+
+    assert fault.startswith("iris: ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"evaluations": 12}, {"passes": 110}, {"refreshes": 5}, {"evaluations": 1}, {"refreshes": None}],
+)
+def test_the_larger_of_two_and_a_tenth_more_is_no_fault_and_less_is_none(change):
+    assert gate.faults({"iris": replace(COUNTS, **change)}, {"iris": COUNTS}) == []
+
+
+def test_a_fit_that_did_not_converge_before_need_not():
+    never = replace(COUNTS, converged=False)
+
+    assert gate.faults({"iris": never}, {"iris": never}) == []
+    assert gate.faults({"iris": COUNTS}, {"iris": never}) == []
+
+
+def test_a_case_that_is_new_or_gone_is_a_fault_that_says_to_update():
+    faults = gate.faults({"new": COUNTS}, {"gone": COUNTS})
+
+    assert [fault.split(":")[0] for fault in faults] == ["new", "gone"]
+    assert all("--update" in fault for fault in faults)
+
+
+@pytest.fixture
+def two_cases():
+    return {name: gated.ALL[name] for name in ("iris, C=1", "path of wine")}
+
+
+def test_the_gate_keeps_its_record_and_the_reason_of_each_update(two_cases, tmp_path, capsys):
+    """Without a record all cases are new; with one the same code passes; lower counts there are told."""
+    path = tmp_path / "gate.json"
+    assert gate.main([], two_cases, path) == 1
+    assert not path.exists()
+
+    assert gate.main(["--update", "first"], two_cases, path) == 0
+    assert gate.main(["--update", "second"], two_cases, path) == 0
+    assert gate.main([], two_cases, path) == 0
+
+    stored = json.loads(path.read_text())
+    assert (stored["reasons"], stored["kernel"]) == (["first", "second"], gate.kernel())
+    assert list(stored["counts"]) == list(two_cases)
+    assert gate.Record.read(path).counts["iris, C=1"].evaluations > 0
+
+    stored["counts"]["iris, C=1"]["evaluations"] = 0
+    path.write_text(json.dumps(stored))
+    capsys.readouterr()
+    assert gate.main([], two_cases, path) == 1
+    assert "iris, C=1: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reason", ["", " "])
+def test_an_update_needs_a_reason(reason, two_cases, tmp_path):
+    with pytest.raises(SystemExit):
+        gate.main(["--update", reason], two_cases, tmp_path / "gate.json")
+
+
+def test_the_record_of_the_gate_knows_all_of_its_cases():
+    record = gate.Record.read(gate.RECORD)
+
+    assert list(record.counts) == list(gated.ALL)
+    assert all(reason.strip() for reason in record.reasons)
+
+
+def test_passes_are_counted_and_the_design_is_as_before():
+    """An evaluation is a pass at least; what counts them is gone afterwards."""
+    before = gated.DesignMatrix.map
+    counts, _ = gated.ALL["units, C=1"].run()
+
+    assert counts.passes >= counts.evaluations > 0
+    assert gated.DesignMatrix.map is before

@@ -23,7 +23,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
-import smreg.calibration.study
 from smreg import (
     SoftmaxRegression,
     SoftmaxRegressionCV,
@@ -34,6 +33,7 @@ from smreg import (
 )
 from smreg.calibration.measures import METRICS
 from smreg.calibration.methods import NAMED
+from smreg.calibration.study import _plan, _Progress
 from smreg.data.targets import check_targets
 from smreg.metrics import calibration_error, smooth_calibration_error
 from tests.problems import labels, sample
@@ -114,7 +114,7 @@ def test_a_calibrator_sees_the_training_part_out_of_fold_and_the_test_part_never
 @pytest.mark.parametrize("cv", [4, GroupKFold(4), LeaveOneGroupOut()], ids=str)
 def test_groups_are_torn_neither_by_folds_nor_within_training_parts(data, cv):
     groups = np.arange(len(data[1])) % 9
-    plan = smreg.calibration.study._plan(*data, check_targets(data[1])[1], cv, groups)
+    plan = _plan(*data, check_targets(data[1])[1], cv, groups)
 
     for fold, inner in plan:
         assert not set(groups[fold.train]) & set(groups[fold.test])
@@ -340,19 +340,21 @@ def test_soft_targets_of_zeros_and_ones_are_labels(data):
     assert_array_equal(other.classes, one.classes)
 
 
-def test_a_long_study_tells_how_far_it_is_and_a_short_one_is_silent(data, capsys, monkeypatch):
-    X, y = data
-    calibration_study({"bayes": GaussianNB()}, X, y, cv=2)
+def test_a_short_study_is_silent(data, capsys):
+    calibration_study({"bayes": GaussianNB()}, *data, cv=2)
+
     assert capsys.readouterr() == ("", "")
 
-    monkeypatch.setattr(smreg.calibration.study, "PATIENCE", 0.0)
-    calibration_study({"bayes": GaussianNB()}, X, y, cv=2, verbose=False)
-    assert capsys.readouterr() == ("", "")
 
-    calibration_study({"bayes": GaussianNB()}, X, y, cv=2)
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_study_that_lasts_longer_than_patience_tells_how_far_it_is(verbose, capsys):
+    progress = _Progress(total=2, n_folds=2, verbose=verbose, patience=0.0)
+    for number in range(2):
+        progress.tell("bayes", number)
+
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(" done")[0] for line in lines] == ["1/2", "2/2"]
-    assert lines[1].endswith("bayes, fold 2 of 2")
+    assert [line.split(" done")[0] for line in lines] == ["1/2", "2/2"] * verbose
+    assert all(line.endswith(f"bayes, fold {i + 1} of 2") for i, line in enumerate(lines))
 
 
 class Narrow(Recorder):

@@ -203,7 +203,7 @@ def test_an_optimum_of_any_penalty_is_found_again_from_its_coefficients(rng, by_
     kappa = largest / objective.penalty.ridge
     assert abs(state.value - cold.point.value) <= kappa * (1 + kappa) / 2 * 1e-16 + 1e-14
     assert again.iterations == 1
-    assert again.evaluations < cold.evaluations / 2
+    assert again.evaluations < cold.evaluations
 
 
 @pytest.mark.parametrize("C", [1e-2, 1e4])

@@ -153,12 +153,10 @@ def test_where_a_search_begins_changes_its_length_and_not_its_end(wine):
 OPTIONS = {"l1_ratio": 0.0, "tol": 1e-4, "max_iter": 100}
 
 
-def whole_and_parts(X, y, n_parts=3):
+def whole_and_parts(X, y, n_parts=3, made=Problem):
     """A problem, and those without every `n_parts`-th row."""
     n_samples, weights = len(y), np.ones(len(y))
-    problem = Problem(
-        DesignMatrix(X), encode_labels(y), weights, fit_intercept=True, largest_C=Cs[-1], l1=False
-    )
+    problem = made(DesignMatrix(X), encode_labels(y), weights, fit_intercept=True, largest_C=Cs[-1], l1=False)
     rows = [np.flatnonzero(np.arange(n_samples) % n_parts != i) for i in range(n_parts)]
     return problem, [problem.part(part, encode_labels(y[part]), weights[part]) for part in rows]
 
@@ -177,45 +175,64 @@ def test_threads_solve_what_one_solves_in_turn(wine, n_threads):
             assert_array_equal(np.column_stack([b.coef, b.intercept]), np.column_stack([a.coef, a.intercept]))
 
 
-def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine, monkeypatch):
-    problem, parts = whole_and_parts(*wine)
-    solve, solved = Problem._solve_smooth, []
+def test_in_turn_nothing_is_solved_before_it_is_asked_for(wine):
+    solved = []
 
-    def recorded(self, penalty, *options):
-        solved.append((penalty, [problem, *parts].index(self)))
-        return solve(self, penalty, *options)
+    class Recorded(Problem):
+        """Notes when it is solved."""
 
-    monkeypatch.setattr(Problem, "_solve_smooth", recorded)
+        def solve(self, C, **options):
+            """Solve it."""
+            solved.append((C, self))
+            return super().solve(C, **options)
+
+        def solve_for_parts(self, C, allowance, **options):
+            """Solve it, for parts as well."""
+            solved.append((C, self))
+            return super().solve_for_parts(C, allowance, **options)
+
+    problem, parts = whole_and_parts(*wine, made=Recorded)
     steps = follow(problem, Cs, parts, **OPTIONS)
-    for done, C in enumerate(Cs):
-        assert len(solved) == 4 * done
+    for i, C in enumerate(Cs):
+        assert len(solved) == 4 * i
         next(steps)
-        assert solved[4 * done :] == [(fit.penalty(C), i) for i, fit in enumerate([problem, *parts])]
+        assert solved[4 * i :] == [(C, part) for part in (problem, *parts)]
 
 
-def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_whole(wine, monkeypatch):
-    problem, parts = whole_and_parts(*wine)
-    solve, trails = Problem._solve_smooth, {fit: Trail(fit.spread) for fit in (problem, *parts)}
+def assert_begins_at(start, guess):
+    assert (start is None) == (guess is None)
+    if guess is not None:
+        assert_array_equal(start.coef, guess.coef)
+        assert_array_equal(start.intercept, guess.intercept)
+
+
+def test_a_part_begins_beside_the_whole_and_itself_before_in_the_metric_of_the_whole(wine):
     shared_at = {}
 
-    def compared(self, penalty, tol, max_iter, start, shared, on_iteration):
-        (C,) = (C for C in Cs if self.penalty(C) == penalty)
-        trail, leader = trails[self], trails[problem]
-        expected = trail.guess(C) if self is problem else trail.guess_beside(leader, C)
-        assert (start is None) == (expected is None)
-        if expected is not None:
-            assert_array_equal(start.coef, expected.coef)
-            assert_array_equal(start.intercept, expected.intercept)
-        assert shared is (None if self is problem else shared_at[C])
-        regression, solution, metric = solve(self, penalty, tol, max_iter, start, shared, on_iteration)
-        trails[self] = trails[self].added(C, regression)
-        if self is problem:
-            assert metric is not None  # the Hessian of wine costs nothing
-            shared_at[C] = metric
-        return regression, solution, metric
+    class Compared(Problem):
+        """Knows where it should begin."""
 
-    monkeypatch.setattr(Problem, "_solve_smooth", compared)
+        def solve(self, C, *, start, shared, **options):
+            """Solve it as a part."""
+            assert_begins_at(start, trails[self].guess_beside(trails[problem], C))
+            assert shared is shared_at[C]
+            fit = super().solve(C, start=start, shared=shared, **options)
+            trails[self] = trails[self].added(C, fit[0])
+            return fit
+
+        def solve_for_parts(self, C, allowance, *, start, **options):
+            """Solve it as the whole."""
+            assert_begins_at(start, trails[self].guess(C))
+            fit, shared_at[C] = super().solve_for_parts(C, allowance, start=start, **options)
+            assert shared_at[C] is not None  # the Hessian of wine costs nothing
+            trails[self] = trails[self].added(C, fit[0])
+            return fit, shared_at[C]
+
+    problem, parts = whole_and_parts(*wine, made=Compared)
+    trails = {fit: Trail(fit.spread) for fit in (problem, *parts)}
+
     assert len(list(follow(problem, Cs, parts, **OPTIONS))) == len(Cs)
+    assert list(shared_at) == list(Cs)
 
 
 class Recorder(Executor):
@@ -238,16 +255,17 @@ def test_threads_are_given_the_parts_of_one_step_ahead_and_the_whole_of_two(wine
     assert submitted == [3 + 2 * 3, 4 + 3 * 3, 4 + 4 * 3, 4 + 4 * 3]
 
 
-def test_what_goes_wrong_in_a_thread_comes_out(wine, monkeypatch):
-    problem, parts = whole_and_parts(*wine)
-    solve = Problem.solve
+def test_what_goes_wrong_in_a_thread_comes_out(wine):
+    class Failing(Problem):
+        """One of its parts cannot be solved for one C."""
 
-    def failing(self, C, **options):
-        if self is parts[1] and Cs[2] == C:
-            raise ZeroDivisionError("a fault")
-        return solve(self, C, **options)
+        def solve(self, C, **options):
+            """Solve it, or not."""
+            if self is parts[1] and Cs[2] == C:
+                raise ZeroDivisionError("a fault")
+            return super().solve(C, **options)
 
-    monkeypatch.setattr(Problem, "solve", failing)
+    problem, parts = whole_and_parts(*wine, made=Failing)
     with ThreadPoolExecutor(2) as pool:
         steps = follow(problem, Cs, parts, **OPTIONS, pool=pool)
         for _ in Cs[:2]:

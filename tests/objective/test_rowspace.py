@@ -352,15 +352,15 @@ def test_rows_without_weight_may_hold_anything(store, C, rng):
 @pytest.mark.parametrize("store", STORED.values(), ids=STORED)
 @pytest.mark.parametrize("C", [1.0, INF])
 def test_a_warm_start_at_the_optimum_ends_there(store, C, rng):
-    """One evaluation tells that it is no worse than none, one begins, and a few find the norm."""
+    """One evaluation tells that it is no worse than none, one begins, and some find the norm."""
     X, _ = wide(rng)
     T = rng.dirichlet(5 * np.ones(3), len(X))
     model = fit(store(X), T, C=C, warm_start=True, tol=1e-6)
-    before = model.coef_
+    before, cold = model.coef_, model.solution_.evaluations
     model.fit(store(X), T)
 
     assert model.converged_
-    assert model.solution_.evaluations <= 6
+    assert model.solution_.evaluations < cold
     assert_allclose(model.coef_, before, rtol=0, atol=1e-5)
 
 
@@ -368,13 +368,13 @@ def test_a_warm_start_from_any_coefficients_has_the_logits_of_their_part_in_the_
     """What is orthogonal to all rows changes no logit, so that it costs no evaluation and is gone."""
     X, y = wide(rng)
     model = fit(X, y, warm_start=True, tol=1e-6)
-    best, rows = model.coef_, centred_rows(X)
+    best, rows, cold = model.coef_, centred_rows(X), model.solution_.evaluations
     beside = rng.normal(size=best.shape)
     beside -= beside @ np.linalg.pinv(rows, rcond=1e-10) @ rows
     model.coef_, model.intercept_ = best + beside, model.intercept_ - beside @ X.mean(axis=0)
     model.fit(X, y)
 
-    assert model.solution_.evaluations <= 6
+    assert model.solution_.evaluations < cold
     assert_allclose(model.coef_, best, rtol=0, atol=1e-5)
 
 
