@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.design import ColumnStatistics, power_of_two
+from smreg.data.rows import power_of_two
+from smreg.data.statistics import ColumnStatistics
 
 Array = NDArray[np.float64]
 

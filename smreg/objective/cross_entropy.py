@@ -16,50 +16,20 @@ is ``gamma/2 ||W||^2`` with ``gamma = 1 / (C S)``. The solver sees W and b in th
 a direction have none.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import DesignMatrix, predictors, scores, sum_of
+from smreg.data.rows import Block, Kernel, Rows
 from smreg.objective.coordinates import Coordinates
+from smreg.objective.logits import Direction, Point, below_largest, exponentials
 from smreg.objective.null_model import NullModel, null_model
 from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
-Result = TypeVar("Result")
-Coefficients = tuple[Array, Array]  # (rows, n_features) and (rows,), for X as it is read
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What the regression is fitted to, one entry a row of X.
-
-    Attributes
-    ----------
-    target : ndarray of int of shape (n,), or of float of shape (n, K)
-        Class codes 0, ..., K - 1, or points of the simplex.
-    weights : ndarray of shape (n,)
-        Non-negative, summing to one.
-    priors : ndarray of shape (K,)
-        Weighted mean of the target: positive, but for classes without weight where there are no intercepts.
-    """
-
-    target: NDArray[np.int64] | Array
-    weights: Array
-    priors: Array
-
-    def add_targets(self, q: Array, rows: slice, part: float) -> Array:
-        """``q + part t`` of a block of rows, of shape (K, n_rows), in the place of q."""
-        target = self.target[rows]
-        if target.ndim == 1:
-            q[target, np.arange(len(target))] += part
-        else:
-            q += part * target.T
-        return q
 
 
 @dataclass(frozen=True)
@@ -68,99 +38,85 @@ class CrossEntropy:
 
     Attributes
     ----------
-    design : DesignMatrix
-        The features.
-    sample : Sample
-        Targets and weights.
+    rows : Rows
+        Features, targets, and weights that sum to one.
+    priors : ndarray of shape (K,)
+        Weighted mean of the targets: positive, but for classes without weight where there are no intercepts.
     """
 
-    design: DesignMatrix
-    sample: Sample
+    rows: Rows
+    priors: Array
+
+    def __call__(self, point: Point) -> tuple[float, Array, Array]:
+        """Value, and gradients in coefficients and intercepts, in one pass over the rows."""
+        return self.rows.map_reduce(_value_and_gradients, point)
 
     def null_model(self, fit_intercept: bool) -> NullModel:
         """The model without features."""
-        return null_model(self.sample.priors, fit_intercept)
-
-    def logits(self, rows: slice | NDArray[np.int64], predicted: Array) -> Array:
-        """Those of all classes (K, n_rows) at a point, from linear predictors in rows of coefficients."""
-        return self.changes(rows, predicted)
-
-    def changes(self, rows: slice | NDArray[np.int64], predicted: Array) -> Array:
-        """The same along a direction; zero in rows without weight."""
-        n_reference = len(self.sample.priors) - len(predicted)
-        if n_reference:
-            predicted = np.concatenate([np.zeros((n_reference, predicted.shape[1])), predicted])
-        if self.has_zero_weights:  # whatever X holds there, it must not count
-            predicted[:, self.sample.weights[rows] == 0] = 0.0
-        return predicted
+        return null_model(self.priors, fit_intercept)
 
     @cached_property
-    def has_zero_weights(self) -> bool:
-        """Whether some rows do not count."""
-        return bool((self.sample.weights == 0).any())
-
-    def parts(self, at: Coefficients) -> Iterator[tuple[float, Array, Array]]:
-        """Value and gradients in coefficients and intercepts, of every block of rows."""
-
-        def block(rows: slice) -> tuple[float, Array, Array]:
-            X = self.design.block(rows)
-            loss, residuals = self._loss_and_residuals(rows, self.logits(rows, _predicted(X, at)))
-            residuals = residuals[-len(at[1]) :]
-            return loss, scores(X, residuals), residuals.sum(axis=1)
-
-        return self.design.map(block, len(self.sample.priors))
-
-    def map_logits(
-        self, function: Callable[..., Result], at: Coefficients, along: Iterable[Coefficients], *, dense: bool
-    ) -> Iterator[Result]:
-        """`function` of every block of rows, its logits at a point, and their changes along directions."""
-
-        def block(rows: slice) -> Result:
-            X = self.design.block(rows)
-            return function(rows, self.logits(rows, _predicted(X, at)), *self._along(rows, X, along))
-
-        return self.design.map(block, len(self.sample.priors), dense=dense)
-
-    def map_changes(
-        self, function: Callable[..., Result], along: Iterable[Coefficients], *, dense: bool
-    ) -> Iterator[Result]:
-        """`function` of every block of rows and the changes of its logits along directions."""
-        return self.design.map(
-            lambda rows: function(rows, *self._along(rows, self.design.block(rows), along)),
-            len(self.sample.priors),
-            dense=dense,
-        )
-
-    def _along(self, rows: slice, X: Any, along: Iterable[Coefficients]) -> Iterator[Array]:
-        return (self.changes(rows, _predicted(X, direction)) for direction in along)
-
-    def _loss_and_residuals(self, rows: slice, eta: Array) -> tuple[float, Array]:
-        """``sum_i s_i [A(eta_i) - <eta_i, t_i>]`` and ``s_i (p_i - t_i)``, logits turned in place."""
-        s, target = self.sample.weights[rows], self.sample.target[rows]
-        with np.errstate(invalid="ignore"):
-            eta -= eta.max(axis=0)
-        if target.ndim == 1:
-            at_label = target, np.arange(len(target))
-            linear = eta[at_label]
-        else:
-            linear = np.einsum("ki,ik->i", eta, target)
-        np.exp(eta, out=eta)
-        total = eta.sum(axis=0)
-        loss = float(np.dot(s, np.log(total) - linear))  # A(eta) - <eta, t>
-        eta *= s / total
-        if target.ndim == 1:
-            eta[at_label] -= s
-        else:
-            eta -= s * target.T
-        return loss, eta
+    def n_used(self) -> int:
+        """The number of rows of positive weight."""
+        return self.rows.map_reduce(_n_used)
 
 
-def _predicted(X: Any, at: Coefficients) -> Array:
-    coef, intercept = at
-    with np.errstate(over="ignore", invalid="ignore"):  # a step too long: the solver cuts it
-        eta = predictors(X, coef)
-        eta += intercept[:, np.newaxis]
-    return eta
+def _n_used(block: Block) -> int:
+    return int(np.count_nonzero(block.weights))
+
+
+def _value_and_gradients(block: Block, point: Point) -> tuple[float, Array, Array]:
+    loss, residuals = _loss_and_residuals(block, point.logits(block))
+    residuals = residuals[-len(point.coef) :]
+    return loss, block.scores(residuals), residuals.sum(axis=1)
+
+
+def mean_loss(block: Block, point: Point) -> float:
+    """A block's part in the value."""
+    return _loss_and_residuals(block, point.logits(block))[0]
+
+
+def _loss_and_residuals(block: Block, eta: Array) -> tuple[float, Array]:
+    """``sum_i s_i [A(eta_i) - <eta_i, t_i>]`` and ``s_i (p_i - t_i)``, logits turned in place."""
+    s, target = block.weights, block.target
+    eta = below_largest(eta)
+    if target.ndim == 1:
+        at_label = target, np.arange(len(target))
+        linear = eta[at_label]
+    else:
+        linear = np.einsum("ki,ik->i", eta, target)
+    total = exponentials(eta)
+    loss = float(np.dot(s, np.log(total) - linear))  # A(eta) - <eta, t>
+    eta *= s / total
+    if target.ndim == 1:
+        eta[at_label] -= s
+    else:
+        eta -= s * target.T
+    return loss, eta
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Rows as coordinates see them.
+
+    Attributes
+    ----------
+    coordinates : Coordinates
+        These.
+    shift : ndarray of shape (n_features,)
+        What has been taken from the rows.
+    """
+
+    coordinates: Coordinates
+    shift: Array
+
+    def of(self, block: Block) -> Array:
+        """A block of rows, feature-major: (width, n_rows), the last entries one; zero without weight."""
+        z = self.coordinates.standardise(block.dense(), self.shift)
+        unused = block.weights == 0
+        if unused.any():
+            z[: self.coordinates.n_features, unused] = 0.0
+        return z
 
 
 class Objective:
@@ -185,7 +141,7 @@ class Objective:
 
     def __init__(self, loss: CrossEntropy, penalty: Penalty, coordinates: Coordinates) -> None:
         self.loss, self.penalty, self.coordinates = loss, penalty, coordinates
-        self.design, self.sample, self.shape = loss.design, loss.sample, coordinates.shape
+        self.rows, self.shape = loss.rows, coordinates.shape
         self.null = loss.null_model(coordinates.fit_intercept)
         self.curvature = np.asarray(penalty.within(coordinates).ridge)
         self.evaluations = 0
@@ -193,70 +149,51 @@ class Objective:
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""
         self.evaluations += 1
-        at = coef, _ = self._as_read(phi)
-        value, intercept_gradient = self.penalty.value(coef), np.zeros(len(coef))
-        coef_gradient = self.penalty.gradient(coef)
-        for loss, block_scores, total in self.loss.parts(at):
-            value += loss
-            coef_gradient += block_scores
-            intercept_gradient += total
-        return value, self.pull_back(coef_gradient, intercept_gradient)
+        point = self.point(phi)
+        loss, scores, totals = self.loss(point)
+        value = self.penalty.value(point.coef) + loss
+        return value, self.pull_back(self.penalty.gradient(point.coef) + scores, totals)
+
+    def point(self, phi: Array) -> Point:
+        """The coefficients, and the intercepts that belong to rows as they are read."""
+        return Point(*self.coordinates.coefficients(phi, self.rows.shift))
+
+    def direction(self, phi: Array) -> Direction:
+        """The same of a direction."""
+        return Direction(*self.coordinates.coefficients(phi, self.rows.shift))
+
+    @property
+    def standardisation(self) -> Standardisation:
+        """Rows in the coordinates."""
+        return Standardisation(self.coordinates, self.rows.shift)
 
     def pull_back(self, coef_gradient: Array, intercept_gradient: Array) -> Array:
         """A gradient in the coordinates from those in coefficients and intercepts as X is read."""
-        return self.coordinates.pull_back(coef_gradient, intercept_gradient, self.design.offset)
+        return self.coordinates.pull_back(coef_gradient, intercept_gradient, self.rows.shift)
 
     def start(self) -> Array:
         """The intercept-only model."""
         rows, intercept = len(self.coordinates.contrasts), self.null.intercept
-        nothing = np.zeros((rows, self.design.n_features))
+        nothing = np.zeros((rows, self.rows.n_features))
         return self.coordinates.of(nothing, (intercept - intercept[0])[-rows:])
 
     def coefficients(self, phi: Array) -> tuple[Array, Array]:
         """Coefficients (rows, p) and intercepts (rows,) in the units of X."""
-        coef, intercept = self._as_read(phi)
-        intercept = intercept - coef @ self.design.offset
-        return coef, intercept - intercept.mean() if self.coordinates.is_symmetric else intercept
+        point = self.point(phi)
+        intercept = point.intercept - point.coef @ self.rows.shift
+        return point.coef, intercept - intercept.mean() if self.coordinates.is_symmetric else intercept
 
-    def map_logits(
-        self, function: Callable[..., Result], phi: Array, *directions: Array, dense: bool = False
-    ) -> Iterator[Result]:
-        """`function` of every block of rows and its logits, of shape (K, n_rows); zero without weight.
-
-        It takes the changes of the logits along directions, too, if any are given. `dense` makes the blocks
-        small enough for the dense rows of a sparse X.
-        """
-        along = [self._as_read(direction) for direction in directions]
-        return self.loss.map_logits(function, self._as_read(phi), along, dense=dense)
-
-    def map_changes(
-        self, function: Callable[..., Result], *directions: Array, dense: bool = False
-    ) -> Iterator[Result]:
-        """`function` of every block of rows and the changes of its logits along directions."""
-        return self.loss.map_changes(function, [self._as_read(d) for d in directions], dense=dense)
-
-    def gradient_of(self, residuals: Callable[..., Array], *directions: Array) -> Array:
+    def gradient_of(self, residuals: Kernel[Array], *arguments: Any) -> Array:
         """Gradient in the coordinates of a sum over the rows, in one pass.
 
-        `residuals` takes a block of rows and the changes of its logits along the directions, if any, as for
-        `map_changes`, and gives the derivatives in the logits, of shape (K, n_rows).
+        The kernel gives the derivatives in the logits, of shape (K, n_rows).
         """
         n_rows = len(self.coordinates.contrasts)
+        return self.pull_back(*self.rows.map_reduce(_pulled_to_features, residuals, n_rows, *arguments))
 
-        def block(rows: slice, *changes: Array) -> tuple[Array, Array]:
-            own = residuals(rows, *changes)[-n_rows:]
-            return scores(self.design.block(rows), own), own.sum(axis=1)
 
-        coef, intercept = (sum_of(part) for part in zip(*self.map_changes(block, *directions), strict=True))
-        return self.pull_back(coef, intercept)
-
-    def standardised(self, rows: slice | NDArray[np.int64]) -> Array:
-        """Rows in the solver's coordinates, feature-major: (width, n_rows), the last entries one."""
-        z = self.coordinates.standardise(self.design.rows(rows), self.design.offset)
-        if self.loss.has_zero_weights:
-            z[: self.design.n_features, self.sample.weights[rows] == 0] = 0.0
-        return z
-
-    def _as_read(self, phi: Array) -> Coefficients:
-        """Coefficients, and the intercepts that belong to rows as the design matrix reads them."""
-        return self.coordinates.coefficients(phi, self.design.offset)
+def _pulled_to_features(
+    block: Block, residuals: Kernel[Array], n_rows: int, *arguments: Any
+) -> tuple[Array, Array]:
+    own = residuals(block, *arguments)[-n_rows:]
+    return block.scores(own), own.sum(axis=1)
