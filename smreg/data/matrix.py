@@ -42,6 +42,8 @@ class MatrixRows(Rows):
         `map`, or the `map` of a thread pool: results must come in the order of the blocks.
     rounding : ndarray of shape (n_features,), optional
         That of the numbers in each column, if it is not that of their type.
+    offset : ndarray of shape (n_samples, K), optional
+        A known part of the logits.
 
     Attributes
     ----------
@@ -56,10 +58,11 @@ class MatrixRows(Rows):
         weights: Array,
         thread_map: Callable[..., Any] = map,
         rounding: Array | None = None,
+        offset: Array | None = None,
     ) -> None:
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
-        self.thread_map, self.rounding = thread_map, rounding
+        self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
@@ -121,7 +124,8 @@ class MatrixRows(Rows):
 
     def _block(self, number: int, rows: slice) -> Block:
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
-        return Block(number, X, self.targets.values[rows], self.weights[rows])
+        offset = None if self.offset is None else self.offset[rows]
+        return Block(number, X, self.targets.values[rows], self.weights[rows], offset)
 
     def _dense(self, rows: slice) -> Array:
         """Rows of a dense X, minus the shift."""
@@ -161,8 +165,12 @@ class MatrixRows(Rows):
     def normalised(self, classes: Normalisation) -> "MatrixRows":
         """The same with weights that sum to one, and with some of the classes."""
         targets = Targets(self.targets.classes[classes.live], classes.targets(self.targets.values))
-        weights = classes.weights(self.weights)
-        return self._with(targets=targets, weights=weights, n_classes=len(classes.live))
+        return self._with(
+            targets=targets,
+            weights=classes.weights(self.weights),
+            offset=None if self.offset is None else self.offset[:, classes.live],
+            n_classes=len(classes.live),
+        )
 
     def take(
         self,
@@ -173,8 +181,9 @@ class MatrixRows(Rows):
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
+        offset = None if self.offset is None else self.offset[index]
         if not self.stores_zeros:
-            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding)
+            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
         chosen = index if self.index is None else self.index[index]
         return self._with(
             index=chosen,
@@ -182,6 +191,7 @@ class MatrixRows(Rows):
             n_classes=len(targets.classes),
             targets=targets,
             weights=weights,
+            offset=offset,
             thread_map=thread_map,
         )
 
@@ -191,7 +201,7 @@ class MatrixRows(Rows):
 
     def replaced(self, X: Any, rounding: Array | None = None) -> "MatrixRows":
         """Other features of the same rows."""
-        return MatrixRows(X, self.targets, self.weights, self.thread_map, rounding)
+        return MatrixRows(X, self.targets, self.weights, self.thread_map, rounding, self.offset)
 
     @property
     def csr(self) -> Any:

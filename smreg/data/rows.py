@@ -1,8 +1,8 @@
 """Rows of samples, read in blocks: all that is known of them outside of this room is what kernels return.
 
 A *kernel* is a function of a `Block` and of arguments that are the same for all blocks. It belongs to a
-module, not to a call, so that it can be sent to another process. `Rows.map_reduce` adds up what it returns, in
-the order of the blocks, so that the number of threads changes no bit of any sum.
+module, not to a call, so that it can be sent to another process. `Rows.map_reduce` adds up what it returns,
+in the order of the blocks, so that the number of threads changes no bit of any sum.
 
 A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
 `Rows.by_index` and `Rows.in_memory`. What needs them steps aside where they are not.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from time import perf_counter
 from typing import Any
 
@@ -88,7 +88,7 @@ class Problem:
         self._given = self._normalised(rows)
         self._space = None if l1 else self._reduction(rows, largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
-        self._forget()
+        self._null: fisher.NullCovariance | None = None
         self._seconds = perf_counter() - began
 
     def _normalised(self, rows: Rows) -> Rows:
@@ -97,12 +97,6 @@ class Problem:
         self.layout = Layout.of(self._tally.mass, self._fit_intercept)
         self.priors = self.layout.priors(self._tally)
         return rows.normalised(self.layout.normalisation(self._tally))
-
-    def _forget(self) -> None:
-        self._statistics: ColumnStatistics | None = None
-        self._null: fisher.NullCovariance | None = None
-        self._hessians: Hessians | None = None
-        self._null_space: NullSpace | None = None
 
     @property
     def total_weight(self) -> float:
@@ -132,14 +126,13 @@ class Problem:
         Where it lacks classes it has fewer coordinates, and no metric is shared with it.
         """
         began = perf_counter()
-        part = copy(self)
+        part = self._anew()
         part._given = part._rows = part._normalised(
             indexed(self._rows).take(rows, weights, targets, thread_map)
         )
         if self._space is not None:
             given = indexed(self._given).take(rows, weights, targets, thread_map)
             part._given = given.normalised(part.layout.normalisation(part._tally))
-        part._forget()
         part._seconds = perf_counter() - began
         return part
 
@@ -161,30 +154,35 @@ class Problem:
             return False
         if self._space is not None or not self.penalty(C).is_zero:
             return self._space is not None
-        null = self._nulls()
+        null = self._nulls
         return null is None or len(null.pivots) > 0
 
     def unreduced(self) -> "Problem":
         """The same with the features as they came, and none of them left out."""
-        made = copy(self)
+        made = self._anew()
         made._rows, made._space = self._given, None
-        made._forget()
-        made._null_space = NullSpace.empty(made._rows.n_features)
+        made._nulls = NullSpace.empty(made._rows.n_features)
         return made
 
-    @property
+    def _anew(self) -> "Problem":
+        """A copy without what was made of the features and weights."""
+        made = copy(self)
+        for name in ("_columns", "_nulls", "_hessians", "loss"):
+            vars(made).pop(name, None)
+        made._null = None
+        return made
+
+    @cached_property
     def _columns(self) -> ColumnStatistics:
         """Mean and spread of the features."""
-        if self._statistics is None:
-            self._statistics = statistics(self._rows)
-        return self._statistics
+        return statistics(self._rows)
 
     @property
     def spread(self) -> Array:
         """Standard deviation of each feature of the reduced problem."""
         return self._columns.spread
 
-    @property
+    @cached_property
     def loss(self) -> CrossEntropy:
         """The data term, of features less a shift of the columns that need one."""
         rows = self._rows.shifted(self._columns.shift) if self._fit_intercept else self._rows
@@ -198,7 +196,7 @@ class Problem:
     def objective(self, penalty: Penalty, coordinates: Coordinates | None = None) -> Objective:
         """The penalised cross-entropy, in given coordinates or, for a smooth penalty, those of the solver."""
         if coordinates is None:
-            null = self._nulls() if penalty.is_zero else None
+            null = self._nulls if penalty.is_zero else None
             coordinates = self._coordinates(
                 penalty, symmetric=not penalty.is_shared, determined=None if null is None else null.determined
             )
@@ -229,15 +227,14 @@ class Problem:
         """The cross-entropy of all features: in units of the spread, in which no square underflows."""
         return self.objective(Penalty(), self._coordinates(Penalty(), symmetric=symmetric))
 
+    @cached_property
     def _nulls(self) -> NullSpace | None:
         """The combinations of features that are null."""
-        if self._null_space is None:
-            self._null_space = collinear.null_space(self._unpenalised(), self._columns.rounding)
-        return self._null_space
+        return collinear.null_space(self._unpenalised(), self._columns.rounding)
 
     def _nulls_of(self, objective: Objective) -> NullSpace | None:
         """The same where they are left out."""
-        return None if objective.coordinates.determined is None else self._nulls()
+        return None if objective.coordinates.determined is None else self._nulls
 
     def _varies(self) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
@@ -346,20 +343,7 @@ class Problem:
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
-        seconds, self._seconds = self._seconds, 0.0
-        solution = Solution(
-            objective=0.0,
-            gradient_norm=0.0,
-            suboptimality=0.0,
-            suboptimality_bound=0.0,
-            distance=0.0,
-            evaluations=0,
-            iterations=0,
-            refreshes=0,
-            seconds=seconds,
-            converged=True,
-            reason="converged",
-        )
+        solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
         return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
     def _shared(self, penalty: Penalty, regression: Regression, allowance: float) -> "Shared | None":
@@ -401,12 +385,12 @@ class Problem:
         if penalty.is_zero:
             minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
             phi, evaluations = minimum.point.x, evaluations + more
-            if reason != "callback" and self._nulls() is None:
+            if reason != "callback" and self._nulls is None:
                 phi = collinear.onto_rows(objective, phi)
         bound = _bound(objective, minimum.point.gradient)
-        solution = self._solution(
-            minimum, minimum.point.value, minimum.point.norm, bound, evaluations, reason, began
-        )
+        counts = evaluations, minimum.iterations, minimum.refreshes
+        value, norm = minimum.point.value, minimum.point.norm
+        solution = self._solution(value, norm, bound, counts, reason, began)
         last = None if minimum.metric is None else Shared(objective.coordinates, minimum.metric)
         return self._regression(objective, phi), solution, last
 
@@ -446,7 +430,7 @@ class Problem:
     ) -> tuple[Regression, Solution]:
         """Minimise the cross-entropy with an L1 penalty."""
         began = perf_counter()
-        net = ElasticNet(self._hessians_of_loss(), penalty)
+        net = ElasticNet(self._hessians, penalty)
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
@@ -455,17 +439,15 @@ class Problem:
 
         point, more = self._sparse_start(net, start)
         minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
-        evaluations = minimum.evaluations + more
-        solution = self._solution(
-            minimum, minimum.value, minimum.norm, minimum.gap, evaluations, minimum.reason, began
-        )
+        counts = minimum.evaluations + more, minimum.iterations, minimum.refreshes
+        value, norm, gap = minimum.value, minimum.norm, minimum.gap
+        solution = self._solution(value, norm, gap, counts, minimum.reason, began)
         return self._regression(net.loss, minimum.theta), solution
 
-    def _hessians_of_loss(self) -> Hessians:
-        """Without a penalty, in symmetric coding."""
-        if self._hessians is None:
-            self._hessians = Hessians(self._unpenalised(symmetric=True))
-        return self._hessians
+    @cached_property
+    def _hessians(self) -> Hessians:
+        """Those of the loss, in symmetric coding."""
+        return Hessians(self._unpenalised(symmetric=True))
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
@@ -479,26 +461,23 @@ class Problem:
         return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
 
     def _solution(
-        self,
-        minimum: solver.Minimum | elastic_net.Minimum,
-        value: float,
-        norm: float,
-        bound: float,
-        evaluations: int,
-        reason: str,
-        began: float,
+        self, value: float, norm: float, bound: float, counts: tuple[int, int, int], reason: str, began: float
     ) -> Solution:
-        """The record of a solve, the first of which bears the seconds of the preparation."""
+        """The record of a solve, the first of which bears the seconds of the preparation.
+
+        The counts are those of evaluations, iterations and refreshes.
+        """
+        evaluations, iterations, refreshes = counts
         seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
         return Solution(
             objective=value,
             gradient_norm=norm,
             suboptimality=norm**2 / 2,
             suboptimality_bound=bound,
-            distance=float(np.sqrt(self.total_weight)) * norm,
+            distance=float(np.sqrt(self.total_weight)) * norm if norm > 0 else norm,
             evaluations=evaluations,
-            iterations=minimum.iterations,
-            refreshes=minimum.refreshes,
+            iterations=iterations,
+            refreshes=refreshes,
             seconds=seconds,
             converged=reason == "converged",
             reason=reason,

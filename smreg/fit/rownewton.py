@@ -182,6 +182,7 @@ class _Rows:
         self.target = np.eye(n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
         self.has_reference = objective.coordinates.has_reference
         self.penalty = float(objective.penalty.ridge) * (2.0 if self.has_reference else 1.0)
+        self.known = 0.0 if rows.offset is None else rows.offset[used]  # that no coefficient changes
         X = rows.csr
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
         ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
@@ -202,7 +203,7 @@ class _Rows:
 
     def state(self, dual: Array, predictors: Array, intercept: Array) -> _State:
         """The point with its value."""
-        eta = predictors + intercept
+        eta = predictors + intercept + self.known
         below_largest(eta.T)
         linear = _inner(eta, self.target)
         total = exponentials(eta.T)[:, np.newaxis]

@@ -68,13 +68,11 @@ class Penalty:
 
         Its factors are of shape (1, width), or (rows, width) where they are not shared.
         """
-        p, width = coordinates.n_features, coordinates.shape[1]
+        scale, of_intercept = coordinates.scale, int(coordinates.fit_intercept)
+
+        def full(factors: Array) -> Array:
+            factors = np.atleast_2d(np.minimum(factors, MAX_WEIGHT))
+            return np.concatenate([factors, np.zeros((len(factors), of_intercept))], axis=1)
+
         with np.errstate(over="ignore"):
-            ridge = np.atleast_2d((np.sqrt(self.ridge) / coordinates.scale) ** 2)
-            l1 = np.atleast_2d(self.l1 / coordinates.scale)
-        made = []
-        for factors in (ridge, l1):
-            full = np.zeros((len(factors), width))
-            full[:, :p] = np.minimum(factors, MAX_WEIGHT)
-            made.append(full)
-        return Penalty(*made)
+            return Penalty(full((np.sqrt(self.ridge) / scale) ** 2), full(self.l1 / scale))
