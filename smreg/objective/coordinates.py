@@ -101,7 +101,7 @@ class Coordinates:
         mean, spread, scale = self.mean[features], self.spread[features], self.scale[features]
         return replace(self, mean=mean, spread=spread, scale=scale)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """That of ``phi`` as a matrix."""
         return self.coding.shape[1], self.n_features + self.fit_intercept

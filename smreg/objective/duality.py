@@ -55,7 +55,7 @@ def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Arra
     Parameters
     ----------
     loss : Objective
-        Without a penalty, in rows of classes.
+        Without a penalty, in symmetric coding.
     penalty : Penalty
         R in the coordinates.
     theta, direction : ndarray of shape (rows, width)

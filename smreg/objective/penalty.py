@@ -8,6 +8,7 @@ at the minimum. What replaces a problem by a smaller one asks for that.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,12 @@ class Penalty:
     ridge: Array | float = 0.0
     l1: Array | float = 0.0
 
-    @property
+    @cached_property
     def is_smooth(self) -> bool:
         """Whether there is no L1 term."""
         return not np.any(self.l1)
 
-    @property
+    @cached_property
     def is_zero(self) -> bool:
         """Whether there is no penalty."""
         return self.is_smooth and not np.any(self.ridge)
@@ -56,8 +57,10 @@ class Penalty:
         """R."""
         root = np.sqrt(self.ridge) * coef  # whose square does not overflow, unlike that of coef
         value = 0.5 * float(np.vdot(root, root))
-        with np.errstate(over="ignore"):
-            return value if self.is_smooth else value + float(np.sum(self.l1 * np.abs(coef)))
+        if not self.is_smooth:
+            with np.errstate(over="ignore"):
+                value += float(np.sum(self.l1 * np.abs(coef)))
+        return value
 
     def gradient(self, coef: Array) -> Array:
         """That of the quadratic term."""

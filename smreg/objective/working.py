@@ -41,7 +41,7 @@ class Hessians:
     Parameters
     ----------
     loss : Objective
-        Without a penalty, in rows of classes.
+        Without a penalty, in symmetric coding.
     """
 
     def __init__(self, loss: Objective) -> None:

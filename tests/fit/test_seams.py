@@ -243,6 +243,21 @@ def test_known_logits_are_added_in_the_row_space_of_sparse_features(n_classes, r
     Plain(X, y, made.penalty(1.0), known).assert_minimal(made.solve(1.0, **OPTIONS))
 
 
+def test_a_direction_has_no_known_logits(rng):
+    """Logits change along it by what its coefficients say, to rounding, also beside those of a point."""
+    X, y = make_data(rng)
+    known = 3 * rng.normal(size=(len(y), 3))
+    made = make_problem(X, y, with_known_logits(known))
+    objective = made.objective(made.penalty(1.0))
+    phi, d = rng.normal(size=(2, objective.start().size))
+
+    ((at, beside),) = objective.map_logits(lambda rows, eta, delta: (eta, delta), phi, d)
+    (moved,) = objective.map_logits(lambda rows, eta: eta, phi + d)
+    (along,) = objective.map_changes(lambda rows, delta: delta, d)
+    assert_allclose(moved - at, along, rtol=0, atol=1e-13)
+    assert_array_equal(beside, along)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_known_logits_agree_with_scipy(n_classes, rng):
     """Which ends at a gradient of 1e-9, over a curvature of at least the ridge of 1/80."""
