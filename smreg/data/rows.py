@@ -83,6 +83,14 @@ class Block:
         offset = None if self.offset is None else self.offset[rows]
         return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset)
 
+    def divide(self, scale: Array, quotients: Array) -> None:
+        """Write the features over their scale into a contiguous array of shape (n_features, n_rows)."""
+        if isinstance(self.X, np.ndarray):
+            np.divide(self.X.T, scale[:, np.newaxis], out=quotients)
+        else:
+            self.X.T.astype(np.float64, copy=False).toarray(out=quotients)
+            quotients /= scale[:, np.newaxis]
+
     def check_finite(self) -> None:
         """Raise a ValueError if some number of the features is none."""
         if not np.isfinite(self.X if isinstance(self.X, np.ndarray) else self.X.data).all():

@@ -112,10 +112,16 @@ class Standardisation:
 
     def of(self, block: Block) -> Array:
         """A block of rows, feature-major: (width, n_rows), the last entries one; zero without weight."""
-        z = self.coordinates.standardise(block.dense(), self.shift)
+        at = self.coordinates
+        z = np.ones((at.shape[1], len(block)))
+        features = z[: at.n_features]
+        with np.errstate(over="ignore", invalid="ignore"):  # in rows without weight
+            block.divide(at.scale, features)
+            features -= ((at.mean - self.shift) / at.scale)[:, np.newaxis]
+        features[at.resting] = 0.0
         unused = block.weights == 0
         if unused.any():
-            z[: self.coordinates.n_features, unused] = 0.0
+            features[:, unused] = 0.0
         return z
 
 
