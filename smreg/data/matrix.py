@@ -103,10 +103,13 @@ class MatrixRows(Rows):
             return kernel(self._block(*block), *arguments)
 
         blocks = list(enumerate(self._slices(size, dense)))
+        if len(blocks) == 1:
+            yield of(blocks[0])
+            return
         at_a_time = max(min(BLOCKS_IN_FLIGHT, NUMBERS_IN_FLIGHT // result), 1)
         for first in range(0, len(blocks), at_a_time):
             some = blocks[first : first + at_a_time]
-            yield from self.thread_map(of, some) if len(blocks) > 1 else map(of, some)
+            yield from self.thread_map(of, some)
 
     def _slices(self, size: int | None, dense: bool) -> list[slice]:
         """The blocks."""
@@ -245,7 +248,6 @@ class Used:
 
 
 def unlabelled(X: Any, n_classes: int) -> MatrixRows:
-    """Rows to be predicted."""
+    """Rows to be predicted, without targets and weight."""
     n = X.shape[0]
-    targets = Targets(np.arange(n_classes), np.broadcast_to(np.int64(0), n))
-    return MatrixRows(X, targets, np.broadcast_to(1.0, n))
+    return MatrixRows(X, Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64)), np.zeros(n))

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.targets import Targets
+
 if TYPE_CHECKING:
     from smreg.data.matrix import MatrixRows
 
@@ -103,12 +105,6 @@ class Block:
         else:
             q += part * self.target.T
         return q
-
-    def mass(self, n_classes: int) -> Array:
-        """Total weight of each class."""
-        if self.target.ndim == 1:
-            return np.bincount(self.target, weights=self.weights, minlength=n_classes).astype(np.float64)
-        return np.asarray(self.weights @ self.target)
 
 
 @dataclass(frozen=True)
@@ -296,8 +292,8 @@ def _largest_weight(block: Block) -> float:
 
 
 def _weighed(block: Block, largest: float, n_classes: int) -> tuple[float, Array, int]:
-    block = replace(block, weights=block.weights / largest)
-    return float(block.weights.sum()), block.mass(n_classes), int(np.count_nonzero(block.weights))
+    weights, targets = block.weights / largest, Targets(np.arange(n_classes), block.target)
+    return float(weights.sum()), targets.mass(weights), int(np.count_nonzero(weights))
 
 
 @dataclass(frozen=True)

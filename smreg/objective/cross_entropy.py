@@ -119,9 +119,8 @@ class Standardisation:
             block.divide(at.scale, features)
             features -= ((at.mean - self.shift) / at.scale)[:, np.newaxis]
         features[at.resting] = 0.0
-        unused = block.weights == 0
-        if unused.any():
-            features[:, unused] = 0.0
+        if not block.weights.all():
+            features[:, block.weights == 0] = 0.0
         return z
 
 

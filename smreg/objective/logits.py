@@ -56,9 +56,8 @@ def logits(block: Block, predictors: Array) -> Array:
 def changes(block: Block, predictors: Array) -> Array:
     """The same along a direction; zero without weight: whatever X holds there, it must not count."""
     eta = np.concatenate([np.zeros_like(predictors), predictors]) if len(predictors) == 1 else predictors
-    unused = block.weights == 0
-    if unused.any():
-        eta[:, unused] = 0.0
+    if not block.weights.all():
+        eta[:, block.weights == 0] = 0.0
     return eta
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from objectives import logits_at
 from problems import labels
 from scipy import optimize, sparse, special
 
@@ -244,18 +245,16 @@ def test_known_logits_are_added_in_the_row_space_of_sparse_features(n_classes, r
 
 
 def test_a_direction_has_no_known_logits(rng):
-    """Logits change along it by what its coefficients say, to rounding, also beside those of a point."""
+    """Logits change along it by what its coefficients say, to rounding."""
     X, y = make_data(rng)
     known = 3 * rng.normal(size=(len(y), 3))
-    made = make_problem(X, y, with_known_logits(known))
+    made = make_problem(X, y, WithKnownLogits, known)
     objective = made.objective(made.penalty(1.0))
     phi, d = rng.normal(size=(2, objective.start().size))
 
-    ((at, beside),) = objective.map_logits(lambda rows, eta, delta: (eta, delta), phi, d)
-    (moved,) = objective.map_logits(lambda rows, eta: eta, phi + d)
-    (along,) = objective.map_changes(lambda rows, delta: delta, d)
-    assert_allclose(moved - at, along, rtol=0, atol=1e-13)
-    assert_array_equal(beside, along)
+    (along,) = objective.rows.map_blocks(lambda block, at: at.logits(block), objective.direction(d))
+    moved = logits_at(objective, phi + d) - logits_at(objective, phi)
+    assert_allclose(moved, along, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
