@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
 from smreg.estimators.report import PathReport, fitted_attributes
@@ -21,7 +21,7 @@ from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem
 from smreg.fit.solution import Solution
 from smreg.fit.trail import Fit, follow
-from smreg.fit.verification import verified, verified_parts
+from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
 Array = NDArray[np.float64]
@@ -260,7 +260,6 @@ class PathSearch:
         for i, l1_ratio in enumerate(self.l1_ratios):
             problem = self._problems[bool(l1_ratio > 0)]
             parts = self._parts(problem)
-            of_rows = [(part, fold.train) for part, fold in zip(parts, self.folds, strict=True)]
             options: dict[str, Any] = {
                 "l1_ratio": float(l1_ratio),
                 "tol": self.model.tol,
@@ -271,8 +270,11 @@ class PathSearch:
                 with report.candidate(C, l1_ratio) as told:
                     whole, fits = next(steps)
                     self.wholes[i].append(verified(problem, whole, C, dtype=self.X.dtype, **options))
-                    fits = verified_parts(problem, of_rows, fits, C, dtype=self.X.dtype, **options)
-                    for k, fit in enumerate(fits):
+                    kept = [
+                        verified(part, fit, C, dtype=self.X.dtype, **options)
+                        for part, fit in zip(parts, fits, strict=True)
+                    ]
+                    for k, fit in enumerate(kept):
                         with told.fold():
                             self._keep(*fit, i, j, k)
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
@@ -327,9 +329,7 @@ class PathSearch:
     def _problem(self, l1: bool, largest_C: float) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
         return Problem(
-            DesignMatrix(self.X, self.map_blocks),
-            targets,
-            weights,
+            MatrixRows(self.X, targets, weights, self.map_blocks),
             fit_intercept=self.model.fit_intercept,
             largest_C=largest_C,
             l1=l1,

@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.design import DesignMatrix
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
+from smreg.data.matrix import MatrixRows, unlabelled
 from smreg.data.targets import Targets, as_targets, check_targets, is_soft
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
-from smreg.estimators.prediction import stored_predictors
+from smreg.estimators.prediction import stored_logits
 from smreg.estimators.report import Report
 from smreg.fit.regression import Problem
 from smreg.fit.verification import verified
@@ -238,9 +238,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             report = Report(self, X, y, sample_weight, X_checked.dtype)
             with row_threads(self.n_jobs) as map_blocks:
                 problem = Problem(
-                    DesignMatrix(X_checked, map_blocks),
-                    targets,
-                    weights,
+                    MatrixRows(X_checked, targets, weights, map_blocks),
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
                     l1=self.l1_ratio > 0,
@@ -615,20 +613,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
         """The same of validated features."""
-        design, n_classes = DesignMatrix(X), len(self.classes_)
-        coef, intercept = self.coef_, self._intercepts()
-        result = np.empty((X.shape[0], n_classes), dtype=np.result_type(X, self.coef_.dtype))
-        largest = float(np.finfo(result.dtype).max)
-
-        def block(rows: slice) -> None:
-            logits = np.zeros((rows.stop - rows.start, n_classes))
-            with np.errstate(over="ignore", invalid="ignore"):
-                logits[:, -coef.shape[0] :] = stored_predictors(design.block(rows), coef).T + intercept
-            if np.isnan(logits).any():  # of logits beyond the floating range, or of X
-                design.check_finite(rows)
-            result[rows] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
-
-        list(design.map(block, n_classes))
+        rows = unlabelled(X, len(self.classes_))
+        result = np.empty((rows.n_samples, rows.n_classes), dtype=np.result_type(X, self.coef_.dtype))
+        largest, first = float(np.finfo(result.dtype).max), 0
+        for logits in rows.map_blocks(stored_logits, self.coef_, self._intercepts(), rows.n_classes):
+            last = first + len(logits)
+            result[first:last] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
+            first = last
         return result
 
 

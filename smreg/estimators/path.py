@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.fit.grid import check_grid, grid, weakest_of
@@ -191,9 +191,7 @@ def regularization_path(
     X, targets, weights = model._validate(X, y, sample_weight)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(
-            DesignMatrix(X, map_blocks),
-            targets,
-            weights,
+            MatrixRows(X, targets, weights, map_blocks),
             fit_intercept=fit_intercept,
             largest_C=weakest_of(values),
             l1=l1_ratio > 0,

@@ -6,12 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.design import predictors
+from smreg.data.rows import Block, predictors
 
 Array = NDArray[np.float64]
 
 # Coefficients that are brought to double precision, or made dense, at a time: 2 MiB, that stay in the cache.
 PART = 2**18
+
+
+def stored_logits(block: Block, coef: Any, intercept: Array, n_classes: int) -> Array:
+    """Logits of all classes, of shape (n_rows, n_classes): of two the first is zero.
+
+    Raises a ValueError where a feature is no number, unlike a logit beyond the floating range.
+    """
+    logits = np.zeros((len(block), n_classes))
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits[:, -coef.shape[0] :] = stored_predictors(block.X, coef).T + intercept
+    if np.isnan(logits).any():
+        block.check_finite()
+    return logits
 
 
 def stored_predictors(block: Any, coef: Any) -> Array:
@@ -20,7 +33,7 @@ def stored_predictors(block: Any, coef: Any) -> Array:
     Parameters
     ----------
     block : ndarray or CSR array of shape (n_rows, n_features)
-        As `DesignMatrix.block` gives it.
+        As a `Block` has it.
     coef : ndarray or sparse array of shape (K, n_features)
         float32 or float64.
     """

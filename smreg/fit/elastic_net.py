@@ -112,7 +112,7 @@ class ElasticNet:
         """
         if not self.has_shifts:
             return theta
-        W, n_classes = theta[:, : self.loss.design.n_features], self.shape[0]
+        W, n_classes = theta[:, : self.loss.rows.n_features], self.shape[0]
         ordered = np.sort(W, axis=0)
         low, high = ordered[(n_classes - 1) // 2], ordered[n_classes // 2]
         more = np.sum(high == W, axis=0) - np.sum(low == W, axis=0)

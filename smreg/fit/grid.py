@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import power_of_two
+from smreg.data.rows import power_of_two
 from smreg.fit.regression import MAX_PENALTY, Problem
 
 Array = NDArray[np.float64]

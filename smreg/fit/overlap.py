@@ -22,14 +22,15 @@ margins: the search has gone along it, and the margins that have grown are posit
 negative they are held to zero, too. The direction is believed if no margin is negative, to rounding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from smreg.fit.recession import ROUNDING, TIGHT, Margins, largest_margin, margins_along, margins_at
+from smreg.data.rows import Block, Kept
+from smreg.fit.recession import ROUNDING, TIGHT, labels, largest_margin, margins, tight
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.logits import Direction, Point, softmax
 from smreg.optimize import solver
 from smreg.optimize.metric import Metric
 
@@ -71,60 +72,59 @@ def has_overlap(
     most : int
         Products with the Hessian.
     """
-    smoothed = _Smoothed(objective, phi, smoothing)
-    enough = smoothed.least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
+    n_used, rows = objective.loss.n_used, objective.rows
+    least = min(rows.map_blocks(_least, smoothing / n_used)) / rows.n_classes
+    smoothed = rows.keep(_smoothed, objective.point(phi), smoothing / n_used)
+    enough = least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
 
     def is_small(residual: Array) -> bool:
         return float(np.linalg.norm(null.whiten(residual))) <= enough
 
     step, is_solved = _conjugate_gradients(
-        lambda v: objective.gradient_of(smoothed.products, v),
-        -objective.gradient_of(smoothed.residuals),
+        lambda v: objective.gradient_of(_products, objective.direction(v), smoothed),
+        -objective.gradient_of(_residuals, smoothed),
         preconditioner or null,
         is_small,
         most,
     )
-    return is_solved and all(change <= CHANGED for change in objective.map_changes(smoothed.change, step))
+    changes = rows.map_blocks(_change, objective.direction(step), smoothed)
+    return is_solved and all(change <= CHANGED for change in changes)
 
 
-class _Smoothed:
-    """Probabilities ``p'`` at a point, which are bounded from below, and what is summed over the rows.
+def _shares(weights: Array, smoothing: float) -> Array:
+    """``s_i w_i`` of rows with weight."""
+    return np.minimum(smoothing, MOST_SMOOTHING * weights)
 
-    Attributes
-    ----------
-    least : float
-        ``min_i s_i w_i / K`` over the rows of positive weight.
-    """
 
-    def __init__(self, objective: Objective, phi: Array, smoothing: float) -> None:
-        self.sample, self.weights = objective.sample, objective.sample.weights
-        used, K = self.weights > 0, len(objective.sample.priors)
-        shares = np.zeros_like(self.weights)
-        weighted = np.minimum(smoothing / used.sum(), MOST_SMOOTHING * self.weights[used]) / K
-        shares[used] = weighted / self.weights[used]
-        self.least = float(weighted.min())
+def _least(block: Block, smoothing: float) -> float:
+    """``min_i s_i w_i`` over the rows of positive weight."""
+    return float(_shares(block.weights[block.weights > 0], smoothing).min(initial=np.inf))
 
-        def block(rows: slice, eta: Array) -> tuple[int, Array]:
-            p = special.softmax(eta, axis=0)
-            return rows.start, p + shares[rows] * (1.0 - len(p) * p)
 
-        self._probabilities = dict(objective.map_logits(block, phi))
+def _smoothed(block: Block, point: Point, smoothing: float) -> Array:
+    """Probabilities ``p'`` at a point, which are bounded from below."""
+    p, used = softmax(point.logits(block)), block.weights > 0
+    shares = np.zeros(len(block))
+    shares[used] = _shares(block.weights[used], smoothing) / len(p) / block.weights[used]
+    return np.asarray(p + shares * (1.0 - len(p) * p))
 
-    def residuals(self, rows: slice) -> Array:
-        """``s (p' - t)``."""
-        p = self._probabilities[rows.start].copy()
-        return self.weights[rows] * self.sample.add_targets(p, rows, -1.0)
 
-    def products(self, rows: slice, change: Array) -> Array:
-        """``s (diag(p') - p' p'') e``."""
-        p = self._probabilities[rows.start]
-        return np.asarray(self.weights[rows] * p * (change - (p * change).sum(axis=0)))
+def _residuals(block: Block, smoothed: Kept[Array]) -> Array:
+    """``s (p' - t)``."""
+    return block.weights * block.add_targets(smoothed.of(block).copy(), -1.0)
 
-    def change(self, rows: slice, change: Array) -> float:
-        """The largest part by which a probability changes, in a block of rows."""
-        p = self._probabilities[rows.start]
-        parts = np.abs(change - (p * change).sum(axis=0))
-        return float(parts.max(where=self.weights[rows] > 0, initial=0.0))
+
+def _products(block: Block, direction: Direction, smoothed: Kept[Array]) -> Array:
+    """``s (diag(p') - p' p'') e``."""
+    p, change = smoothed.of(block), direction.logits(block)
+    return np.asarray(block.weights * p * (change - (p * change).sum(axis=0)))
+
+
+def _change(block: Block, direction: Direction, smoothed: Kept[Array]) -> float:
+    """The largest part by which a probability changes, in a block of rows."""
+    p, change = smoothed.of(block), direction.logits(block)
+    parts = np.abs(change - (p * change).sum(axis=0))
+    return float(parts.max(where=block.weights > 0, initial=0.0))
 
 
 def is_direction_near(objective: Objective, phi: Array, null: Metric, most: int) -> bool:
@@ -136,59 +136,53 @@ def is_direction_near(objective: Objective, phi: Array, null: Metric, most: int)
 
 
 def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: float, most: int) -> bool:
-    at = margins_at(objective, phi)
-    held = _of_all_rows(at, lambda m: m.counts & (m.tied | (m.probabilities > threshold)))
-    of_tight = _HeldMargins(objective, held)
-    size = float(np.linalg.norm(null.whiten(of_tight.gradient(phi))))
+    rows = objective.rows
+    held = rows.keep(_tight, objective.point(phi), threshold)
+
+    def of_held(direction: Array) -> Array:
+        """Half the gradient of the sum of squares of the margins that are held to zero."""
+        return objective.gradient_of(_held_margins, objective.direction(direction), held, rows.n_samples)
+
+    size = float(np.linalg.norm(null.whiten(of_held(phi))))
 
     def is_noise(residual: Array) -> bool:
         return float(np.linalg.norm(null.whiten(residual))) <= NOISE * size
 
     direction, whole = phi, largest_margin(objective, phi)
     for _ in range(MAX_HOLDS):
-        change, is_solved = _conjugate_gradients(
-            of_tight.gradient, of_tight.gradient(direction), null, is_noise, most
-        )
+        change, is_solved = _conjugate_gradients(of_held, of_held(direction), null, is_noise, most)
         if not is_solved:
             return False
         direction = direction - change
         largest = largest_margin(objective, direction)
         if not VANISHED * whole < largest < np.inf:
             return False
-        negative = _negative(objective, direction, ROUNDING * largest)
-        if not negative.any():
+        at, slack = objective.direction(direction), ROUNDING * largest
+        if not any(rows.map_blocks(_any_negative, at, slack)):
             return True
-        of_tight.held |= negative
+        held = rows.keep(_or_negative, at, slack, held)
     return False
 
 
-class _HeldMargins:
-    """The sum of squares of the margins that are held to zero.
-
-    `held` of shape (K, n_samples) tells which of each row.
-    """
-
-    def __init__(self, objective: Objective, held: Bools) -> None:
-        self._objective, self.held = objective, held
-
-    def gradient(self, direction: Array) -> Array:
-        """Half of it; in rows of mean weight one."""
-        return self._objective.gradient_of(self._residuals, direction)
-
-    def _residuals(self, rows: slice, change: Array) -> Array:
-        target, columns = self._objective.sample.target[rows], np.arange(change.shape[1])
-        label = target if target.ndim == 1 else target.argmax(axis=1)
-        excess = np.where(self.held[:, rows], change - change[label, columns], 0.0)
-        excess[label, columns] -= excess.sum(axis=0)
-        return np.asarray(excess / self.held.shape[1])
+def _tight(block: Block, point: Point, threshold: float) -> Bools:
+    """Which margins are tight."""
+    return tight(margins(block, point), threshold)
 
 
-def _negative(objective: Objective, direction: Array, slack: float) -> Bools:
-    return _of_all_rows(margins_along(objective, direction), lambda m: m.shortfall > slack)
+def _any_negative(block: Block, at: Direction, slack: float) -> bool:
+    return bool((margins(block, at).shortfall > slack).any())
 
 
-def _of_all_rows(blocks: Iterator[Margins], chosen: Callable[[Margins], Bools]) -> Bools:
-    return np.concatenate([chosen(m) for m in blocks], axis=1)
+def _or_negative(block: Block, at: Direction, slack: float, held: Kept[Bools]) -> Bools:
+    return held.of(block) | (margins(block, at).shortfall > slack)
+
+
+def _held_margins(block: Block, at: Direction, held: Kept[Bools], n_samples: int) -> Array:
+    """In rows of mean weight one."""
+    change, label, columns = at.logits(block), labels(block), np.arange(len(block))
+    excess = np.where(held.of(block), change - change[label, columns], 0.0)
+    excess[label, columns] -= excess.sum(axis=0)
+    return np.asarray(excess / n_samples)
 
 
 def _conjugate_gradients(

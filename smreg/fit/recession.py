@@ -10,10 +10,11 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special
+from scipy import linalg, optimize
 
-from smreg.data.design import scores
-from smreg.objective.cross_entropy import Objective, Sample
+from smreg.data.rows import Block
+from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.logits import Direction, softmax
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -51,7 +52,6 @@ class Margins:
     allows besides must keep the same logit in a direction of recession: they are `tied`.
     """
 
-    rows: slice
     value: Array
     counts: Bools
     tied: Bools
@@ -66,31 +66,32 @@ class Margins:
     @property
     def probabilities(self) -> Array:
         """Of the classes, where the margins are those of the logits."""
-        return np.asarray(special.softmax(-self.value, axis=0))
+        return softmax(-self.value)
 
 
-def margins_at(objective: Objective, phi: Array, *, dense: bool = False) -> Iterator[Margins]:
-    """Those of the logits at a point, block by block."""
-    return objective.map_logits(partial(_margins, objective.sample), phi, dense=dense)
-
-
-def margins_along(objective: Objective, direction: Array, *, dense: bool = False) -> Iterator[Margins]:
-    """Their changes along a direction."""
-    return objective.map_changes(partial(_margins, objective.sample), direction, dense=dense)
-
-
-def _margins(sample: Sample, rows: slice, eta: Array) -> Margins:
-    target, columns = sample.target[rows], np.arange(eta.shape[1])
-    label = np.asarray(target if target.ndim == 1 else target.argmax(axis=1), dtype=np.int64)
-    counts = np.repeat(sample.weights[np.newaxis, rows] > 0, len(eta), axis=0)
+def margins(block: Block, at: Direction) -> Margins:
+    """Those of the logits at a point, or of their changes along a direction."""
+    eta, columns = at.logits(block), np.arange(len(block))
+    label = labels(block)
+    counts = np.repeat(block.weights[np.newaxis] > 0, len(eta), axis=0)
     counts[label, columns] = False
-    tied = np.zeros_like(counts) if target.ndim == 1 else counts & (target.T > 0)
-    return Margins(rows, eta[label, columns] - eta, counts, tied, label)
+    tied = np.zeros_like(counts) if block.target.ndim == 1 else counts & (block.target.T > 0)
+    return Margins(eta[label, columns] - eta, counts, tied, label)
+
+
+def labels(block: Block) -> NDArray[np.int64]:
+    """The class that each target favours most."""
+    target = block.target
+    return np.asarray(target if target.ndim == 1 else target.argmax(axis=1), dtype=np.int64)
 
 
 def largest_margin(objective: Objective, direction: Array) -> float:
     """The largest change of a margin along a direction."""
-    return float(max(np.abs(m.value).max(initial=0.0) for m in margins_along(objective, direction)))
+    return float(max(objective.rows.map_blocks(_largest, objective.direction(direction))))
+
+
+def _largest(block: Block, at: Direction) -> float:
+    return float(np.abs(margins(block, at).value).max(initial=0.0))
 
 
 def is_complete(objective: Objective, phi: Array) -> bool:
@@ -101,13 +102,18 @@ def is_complete(objective: Objective, phi: Array) -> bool:
 def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bool:
     """Whether no margin falls short, to a part of the largest."""
     worst, largest = -np.inf, 0.0
-    for m in margins_along(objective, direction):
+    for shortfall, size in objective.rows.map_blocks(_worst, objective.direction(direction)):
         # NumPy's maximum keeps what is no number
-        largest = float(np.maximum(largest, np.abs(m.value).max(initial=0.0)))
-        worst = float(np.maximum(worst, m.shortfall.max(initial=-np.inf)))
+        largest = float(np.maximum(largest, size))
+        worst = float(np.maximum(worst, shortfall))
         if slack < 0 <= worst:
             return False
     return worst <= slack * largest
+
+
+def _worst(block: Block, at: Direction) -> tuple[float, float]:
+    m = margins(block, at)
+    return float(m.shortfall.max(initial=-np.inf)), float(np.abs(m.value).max(initial=0.0))
 
 
 def is_seen_from(
@@ -126,12 +132,8 @@ def is_seen_from(
         return False
     enough = ENOUGH * objective.shape[1]
     for threshold, most in ((TIGHT[0], enough), *((threshold, None) for threshold in TIGHT)):
-
-        def tight(m: Margins, threshold: float = threshold) -> Bools:
-            return m.counts & (m.tied | (m.probabilities > threshold))
-
-        is_empty = True
-        products = _products(objective, margins_at(objective, phi, dense=True), tight, most, space)
+        is_empty, chosen = True, partial(tight, threshold=threshold)
+        products = _products(objective, objective.point(phi), chosen, most, space)
         for basis in _null_spaces(objective, products, space):
             is_empty = is_empty and basis.size == 0
             is_small = most is None and 0 < basis.shape[1] <= max_program
@@ -142,20 +144,29 @@ def is_seen_from(
     return False
 
 
+def tight(m: Margins, threshold: float) -> Bools:
+    """Whether each margin is of a class that is likelier than that."""
+    return m.counts & (m.tied | (m.probabilities > threshold))
+
+
 def _row_space(objective: Objective) -> Array:
     """Orthonormal basis of the space that the standardised rows span: beyond it nothing changes a margin."""
-    width, weights = objective.shape[1], objective.sample.weights
-    products = np.zeros((width, width))
-    for rows in objective.design.map(lambda rows: rows, dense=True):
-        z = objective.standardised(rows)[:, weights[rows] > 0]
-        products += z @ z.T
+    width = objective.shape[1]
+    products = objective.rows.map_reduce(
+        _row_products, objective.standardisation, dense=True, result=width**2
+    )
     null = _null_space(products)
     return np.eye(width) if null.shape[1] == 0 else linalg.null_space(null.T)
 
 
+def _row_products(block: Block, standardisation: Standardisation) -> Array:
+    z = standardisation.of(block)[:, block.weights > 0]
+    return np.asarray(z @ z.T)
+
+
 def _products(
     objective: Objective,
-    blocks: Iterator[Margins],
+    at: Direction,
     chosen: Callable[[Margins], Bools],
     most: int | None = None,
     space: Array | None = None,
@@ -165,22 +176,42 @@ def _products(
     `most` is about how many to take of each block, label and class. The products are those in the basis of
     a `space`, if one is given.
     """
-    n_classes, width = len(objective.sample.priors), (objective if space is None else space).shape[1]
-    products = np.zeros((n_classes, n_classes, width, width))
-    for m in blocks:
-        selected, z = chosen(m), objective.standardised(m.rows)
-        z = z if space is None or len(space) == width else space.T @ z
-        for label in np.unique(m.label):
-            own = m.label == label
-            z_own, selected_own = z[:, own], selected[:, own]
-            for other in np.flatnonzero(selected_own.any(axis=1)):
-                rows = np.flatnonzero(selected_own[other])
-                rows = rows if most is None else rows[:: len(rows) // most + 1]
-                product = z_own[:, rows] @ z_own[:, rows].T
-                products[label, label] += product
-                products[other, other] += product
-                products[label, other] -= product
-                products[other, label] -= product
+    width = (objective if space is None else space).shape[1]
+    return objective.rows.map_reduce(
+        _products_of,
+        at,
+        objective.standardisation,
+        chosen,
+        most,
+        space,
+        dense=True,
+        result=(objective.rows.n_classes * width) ** 2,
+    )
+
+
+def _products_of(
+    block: Block,
+    at: Direction,
+    standardisation: Standardisation,
+    chosen: Callable[[Margins], Bools],
+    most: int | None,
+    space: Array | None,
+) -> Array:
+    m = margins(block, at)
+    selected, z, n_classes = chosen(m), standardisation.of(block), len(m.value)
+    z = z if space is None or len(space) == space.shape[1] else space.T @ z
+    products = np.zeros((n_classes, n_classes, len(z), len(z)))
+    for label in np.unique(m.label):
+        own = m.label == label
+        z_own, selected_own = z[:, own], selected[:, own]
+        for other in np.flatnonzero(selected_own.any(axis=1)):
+            rows = np.flatnonzero(selected_own[other])
+            rows = rows if most is None else rows[:: len(rows) // most + 1]
+            product = z_own[:, rows] @ z_own[:, rows].T
+            products[label, label] += product
+            products[other, other] += product
+            products[label, other] -= product
+            products[other, label] -= product
     return products
 
 
@@ -228,9 +259,7 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
     Maximise the sum of all margins over a box, under constraints added where they are violated. None where
     that takes more than the allowance, its tolerance is not enough to tell, or the sum is not finite.
     """
-    gain = basis.T @ _margin_sum(
-        objective, np.zeros(basis.shape[0]), lambda m: (m.counts & ~m.tied).astype(float)
-    )
+    gain = basis.T @ _margin_sum(objective, np.zeros(basis.shape[0]), _that_grow)
     size = float(np.linalg.norm(gain))
     if not np.isfinite(size):
         return None
@@ -264,46 +293,58 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
 
 def _is_proved(objective: Objective, basis: Array, x: Array) -> bool:
     """Whether ``basis @ x``, made exact in the margins that are zero to `TOLERANCE`, is one of recession."""
-
-    def small(m: Margins) -> Bools:
-        return m.counts & (m.tied | (np.abs(m.value) <= TOLERANCE))
-
-    along = margins_along(objective, basis @ x, dense=True)
-    products = _contracted(objective, _products(objective, along, small))
+    products = _contracted(objective, _products(objective, objective.direction(basis @ x), _small))
     inverse = linalg.pinvh(basis.T @ products @ basis, rtol=NULL)
     for _ in range(REFINEMENTS):
-        off = _margin_sum(objective, basis @ x, lambda m: np.where(small(m), m.value, 0.0))
-        x = x - inverse @ (basis.T @ off)
+        x = x - inverse @ (basis.T @ _margin_sum(objective, basis @ x, _that_are_small))
     return largest_margin(objective, basis @ x) > TOLERANCE and _is_of_recession(
         objective, basis @ x, ROUNDING
     )
 
 
+def _small(m: Margins) -> Bools:
+    return m.counts & (m.tied | (np.abs(m.value) <= TOLERANCE))
+
+
+def _that_are_small(m: Margins) -> Array:
+    return np.where(_small(m), m.value, 0.0)
+
+
+def _that_grow(m: Margins) -> Array:
+    return (m.counts & ~m.tied).astype(float)
+
+
 def _margin_sum(objective: Objective, direction: Array, weights: Callable[[Margins], Array]) -> Array:
-    """Gradient in the coordinates of a weighted sum of margins along a direction."""
-    coef, intercept = np.zeros((len(objective.coordinates.contrasts), objective.design.n_features)), 0.0
-    for m in margins_along(objective, direction):
-        by_class = -weights(m)
-        by_class[m.label, np.arange(by_class.shape[1])] -= by_class.sum(axis=0)
-        by_class = by_class[-len(coef) :]
-        coef = coef + scores(objective.design.block(m.rows), by_class)
-        intercept = intercept + by_class.sum(axis=1)
-    return objective.pull_back(coef, np.asarray(intercept))
+    """Gradient in the coordinates of a weighted sum of margins."""
+    return objective.gradient_of(_margin_weights, objective.direction(direction), weights)
+
+
+def _margin_weights(block: Block, at: Direction, weights: Callable[[Margins], Array]) -> Array:
+    m = margins(block, at)
+    by_class = -weights(m)
+    by_class[m.label, np.arange(len(block))] -= by_class.sum(axis=0)
+    return by_class
 
 
 def _most_violated(objective: Objective, direction: Array) -> Array:
-    """Coefficients, in the coordinates, of the margins that fall short the most along a direction."""
-    Q = objective.coordinates.coding
-    shortfalls, found = [np.empty(0)], [np.empty((0, direction.size))]
-    for m in margins_along(objective, direction):
-        shortfall = m.shortfall
-        classes, columns = np.nonzero(shortfall > TOLERANCE)
-        most = np.argsort(-shortfall[classes, columns], kind="stable")[:MOST_VIOLATED]
-        classes, columns = classes[most], columns[most]
-        sign = np.where(m.tied & (m.value > 0), -1.0, 1.0)[classes, columns]
-        contrast = sign[:, np.newaxis] * (Q[m.label[columns]] - Q[classes])
-        z = objective.standardised(m.rows.start + columns)
-        shortfalls.append(shortfall[classes, columns])
-        found.append((contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]).reshape(len(most), direction.size))
-    most = np.argsort(-np.concatenate(shortfalls), kind="stable")[:MOST_VIOLATED]
-    return np.concatenate(found)[most]
+    """Coefficients, in the coordinates, of the margins that fall short the most."""
+    at, coding = objective.direction(direction), objective.coordinates.coding
+    parts = objective.rows.map_blocks(_violated, at, objective.standardisation, coding)
+    shortfalls, found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return np.asarray(found[np.argsort(-shortfalls, kind="stable")[:MOST_VIOLATED]])
+
+
+def _violated(
+    block: Block, at: Direction, standardisation: Standardisation, coding: Array
+) -> tuple[Array, Array]:
+    """The most of a block, by how much they fall short, and their coefficients."""
+    m = margins(block, at)
+    shortfall = m.shortfall
+    classes, columns = np.nonzero(shortfall > TOLERANCE)
+    most = np.argsort(-shortfall[classes, columns], kind="stable")[:MOST_VIOLATED]
+    classes, columns = classes[most], columns[most]
+    sign = np.where(m.tied & (m.value > 0), -1.0, 1.0)[classes, columns]
+    contrast = sign[:, np.newaxis] * (coding[m.label[columns]] - coding[classes])
+    z = standardisation.of(block.take(columns))
+    products = contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]
+    return shortfall[classes, columns], products.reshape(len(most), contrast.shape[1] * len(z))

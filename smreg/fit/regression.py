@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg.data.design import ColumnStatistics, DesignMatrix
+from smreg.data.rows import Block, Rows, tally
+from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
 from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
@@ -25,7 +26,7 @@ from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
-from smreg.objective.sampling import RowSampler
+from smreg.objective.sampling import RowSampler, indexed
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
@@ -55,12 +56,9 @@ class Problem:
 
     Parameters
     ----------
-    design : DesignMatrix
-        The features.
-    targets : Targets
-        Labels or soft targets, with class weights already merged in.
-    weights : ndarray of shape (n_samples,)
-        Positive in at least two classes, or one of two.
+    rows : Rows
+        Features; labels or soft targets, with class weights already merged in; and weights, which are
+        positive in at least two classes, or one of two.
     fit_intercept : bool
         Whether there are intercepts; they are not penalised.
     largest_C : float
@@ -71,19 +69,15 @@ class Problem:
 
     Attributes
     ----------
-    given : DesignMatrix
-        The features as they came.
-    sample : Sample
-        Targets among the classes that take part, and normalised weights.
+    priors : ndarray of shape (n_live,)
+        Weighted mean of the targets among the classes that take part.
     layout : Layout
         Which these classes are.
     """
 
     def __init__(
         self,
-        design: DesignMatrix,
-        targets: Targets,
-        weights: Array,
+        rows: Rows,
         *,
         fit_intercept: bool,
         largest_C: float,
@@ -91,29 +85,29 @@ class Problem:
     ) -> None:
         began = perf_counter()
         self._fit_intercept = fit_intercept
-        self._weigh(targets, weights)
-        self.given = design
-        self._space = None if l1 else self._reduction(design, len(targets.classes), largest_C)
-        self._design = design if self._space is None else self._space.coordinates
+        self._given = self._normalised(rows)
+        self._space = None if l1 else self._reduction(rows, largest_C)
+        self._rows = self._given if self._space is None else self._space.coordinates
         self._null: fisher.NullCovariance | None = None
         self._seconds = perf_counter() - began
 
-    def _weigh(self, targets: Targets, weights: Array) -> None:
-        self._largest = weights.max()
-        relative = weights / self._largest  # whose sum does not overflow
-        self.layout = Layout.of(targets, relative, self._fit_intercept)
-        self.sample, self._total = self.layout.sample(targets, relative)
+    def _normalised(self, rows: Rows) -> Rows:
+        """The same with weights that sum to one."""
+        self._tally = tally(rows)
+        self.layout = Layout.of(self._tally.mass, self._fit_intercept)
+        self.priors = self.layout.priors(self._tally)
+        return rows.normalised(self.layout.normalisation(self._tally))
 
     @property
     def total_weight(self) -> float:
         """S, the sum of the weights."""
         with np.errstate(over="ignore"):
-            return float(self._total * self._largest)
+            return float(self._tally.total * self._tally.largest)
 
     def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
         """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            strength = float(min(np.divide(1.0, C * self._largest * self._total), MAX_PENALTY))
+            strength = float(min(np.divide(1.0, C * self._tally.largest * self._tally.total), MAX_PENALTY))
         l1 = strength * l1_ratio
         if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
             l1 = math.ulp(0.0)
@@ -122,10 +116,10 @@ class Problem:
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            return np.asarray(np.divide(1.0, penalty) / self._total / self._largest)
+            return np.asarray(np.divide(1.0, penalty) / self._tally.total / self._tally.largest)
 
     def part(
-        self, rows: NDArray[np.intp], targets: Targets, weights: Array, map_blocks: Callable[..., Any] = map
+        self, rows: NDArray[np.intp], targets: Targets, weights: Array, thread_map: Callable[..., Any] = map
     ) -> "Problem":
         """The same with some of the rows alone, and with other weights for them.
 
@@ -133,9 +127,12 @@ class Problem:
         """
         began = perf_counter()
         part = self._anew()
-        part._weigh(targets, weights)
-        part._design = self._design.part(rows, map_blocks)
-        part.given = part._design if self._space is None else self.given.part(rows, map_blocks)
+        part._given = part._rows = part._normalised(
+            indexed(self._rows).take(rows, weights, targets, thread_map)
+        )
+        if self._space is not None:
+            given = indexed(self._given).take(rows, weights, targets, thread_map)
+            part._given = given.normalised(part.layout.normalisation(part._tally))
         part._seconds = perf_counter() - began
         return part
 
@@ -163,8 +160,8 @@ class Problem:
     def unreduced(self) -> "Problem":
         """The same with the features as they came, and none of them left out."""
         made = self._anew()
-        made._design, made._space = self.given, None
-        made._nulls = NullSpace.empty(made._design.n_features)
+        made._rows, made._space = self._given, None
+        made._nulls = NullSpace.empty(made._rows.n_features)
         return made
 
     def _anew(self) -> "Problem":
@@ -177,11 +174,8 @@ class Problem:
 
     @cached_property
     def _columns(self) -> ColumnStatistics:
-        """Mean and spread of the features; those that are far from zero are shifted as they are read."""
-        columns = self._design.statistics(self.sample.weights)
-        if self._fit_intercept:
-            self._design.shift_far_columns(columns)
-        return columns
+        """Mean and spread of the features."""
+        return statistics(self._rows)
 
     @property
     def spread(self) -> Array:
@@ -190,8 +184,14 @@ class Problem:
 
     @cached_property
     def loss(self) -> CrossEntropy:
-        """The data term."""
-        return CrossEntropy(self._design, self.sample)
+        """The data term, of features less a shift of the columns that need one."""
+        rows = self._rows.shifted(self._columns.shift) if self._fit_intercept else self._rows
+        return CrossEntropy(rows, self.priors)
+
+    @property
+    def given(self) -> Rows:
+        """The rows with all features, to be read as they came or less a shift."""
+        return self.loss.rows if self._space is None else self._given
 
     def objective(self, penalty: Penalty, coordinates: Coordinates | None = None) -> Objective:
         """The penalised cross-entropy, in given coordinates or, for a smooth penalty, those of the solver."""
@@ -213,13 +213,13 @@ class Problem:
         if self.layout.n_classes == 2:
             coding = reference_coding()
         else:
-            coding = (symmetric_coding if symmetric else contrasts)(len(self.sample.priors))
+            coding = (symmetric_coding if symmetric else contrasts)(len(self.priors))
         return Coordinates.standardising(
             self._columns,
             coding,
             fit_intercept=self._fit_intercept,
             ridge=penalty.ridge,
-            by_feature=self._design.is_sparse,
+            by_feature=not self._rows.stores_zeros,
             determined=determined,
         )
 
@@ -247,13 +247,12 @@ class Problem:
         That is its mean divergence from the targets: without the entropy that soft targets have.
         """
         if self.layout.is_certain:
-            return np.zeros((1, self._design.n_features)), 0.0
-        objective, target = self.objective(self.penalty(1.0)), self.sample.target
+            return np.zeros((1, self._rows.n_features)), 0.0
+        objective = self.objective(self.penalty(1.0))
         value, gradient = objective(objective.start())
-        entropy = 0.0 if target.ndim == 1 else float(self.sample.weights @ special.entr(target).sum(axis=1))
-        by_contrast = gradient.reshape(objective.shape)[:, : self._design.n_features]
+        by_contrast = gradient.reshape(objective.shape)[:, : self._rows.n_features]
         at = objective.coordinates
-        return at.contrasts @ (by_contrast * at.scale), value - entropy
+        return at.contrasts @ (by_contrast * at.scale), value - self._rows.map_reduce(_entropy)
 
     def root_null_curvatures(self) -> Array:
         """Roots of the curvatures of the coefficients, each given all others, at that model.
@@ -269,7 +268,7 @@ class Problem:
     def root_null_information(self) -> Array:
         """Root of the information's diagonal at that model, of shape (rows, n_features)."""
         if self.layout.is_certain:
-            return np.zeros((1, self._design.n_features))
+            return np.zeros((1, self._rows.n_features))
         objective = self._unpenalised()
         p, at = objective.null.probabilities, objective.coordinates
         return np.outer(np.sqrt(p * (1 - p))[-len(at.contrasts) :], at.spread)
@@ -279,7 +278,7 @@ class Problem:
         if self.layout.is_certain:
             return 0.0
         if not (penalty := self.penalty(C, l1_ratio)).is_smooth:
-            free = (len(self.sample.priors) - 1) * self._fit_intercept
+            free = (len(self.priors) - 1) * self._fit_intercept
             return float(np.count_nonzero(regression.coef) + free)
         objective = self.objective(penalty)
         return fisher.degrees_of_freedom(objective, self._phi(objective, regression))
@@ -345,7 +344,7 @@ class Problem:
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
         solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
-        return self.layout.expand(np.zeros((1, self._design.n_features)), np.zeros(1)), solution
+        return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
     def _shared(self, penalty: Penalty, regression: Regression, allowance: float) -> "Shared | None":
         """The most exact metric at a solution that costs no more than that."""
@@ -484,19 +483,17 @@ class Problem:
             reason=reason,
         )
 
-    def _reduction(
-        self, design: DesignMatrix, n_classes: int, largest_C: float
-    ) -> RowSpace | Singletons | None:
-        """Fewer features that say the same, if there are."""
-        weakest = self.penalty(largest_C)
-        if not weakest.is_uniform:
+    def _reduction(self, rows: Rows, largest_C: float) -> RowSpace | Singletons | None:
+        """Fewer features that say the same, if there are and X is at hand."""
+        weakest, given = self.penalty(largest_C), self._given.in_memory
+        if given is None or not weakest.is_uniform:
             return None
-        weights, penalty, centred = self.sample.weights, float(weakest.ridge), self._fit_intercept
-        if is_wide(design, weights, n_classes, penalised=penalty > 0):
-            columns = design.statistics(weights)
+        penalty, centred = float(weakest.ridge), self._fit_intercept
+        if is_wide(rows, self._tally.n_used, penalised=penalty > 0):
+            columns = statistics(given)
             if is_resolved(columns, centred=centred, penalty=penalty):
-                return RowSpace(design, weights, columns, centred=centred, penalty=penalty)
-        return Singletons(design) if has_singletons(design) else None
+                return RowSpace(given, columns, centred=centred, penalty=penalty)
+        return Singletons(given) if has_singletons(given) else None
 
     def _search(
         self,
@@ -597,6 +594,13 @@ class Shared:
     metric: solver.Preconditioner
 
 
+def _entropy(block: Block) -> float:
+    """That of soft targets."""
+    if block.target.ndim == 1:
+        return 0.0
+    return float(block.weights @ special.entr(block.target).sum(axis=1))
+
+
 def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
     """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
 
@@ -612,7 +616,7 @@ def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
 def _bound(objective: Objective, gradient: Array) -> float:
     """``||dF/dW||^2 / (2 a)`` with the least ridge a, which makes the objective strongly convex in W."""
     by_contrast = gradient.reshape(objective.shape)
-    p = objective.design.n_features
+    p = objective.rows.n_features
     strength = float(np.min(objective.penalty.ridge))
     if strength == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
         return float("inf")

@@ -44,8 +44,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import sum_of
+from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.metric import JITTER, inverse_factor
 from smreg.optimize.solver import Minimum, Point
 
@@ -71,15 +72,14 @@ ROUNDING = 2.0**-46  # relative error of values
 
 def applies(objective: Objective) -> bool:
     """Whether X is sparse with fewer rows than columns, and there is a penalty above its rounding."""
-    design = objective.design
-    penalty, at = objective.penalty, objective.coordinates
-    if not design.is_sparse or design.n_samples >= design.n_features:
+    rows, penalty, at = objective.rows.in_memory, objective.penalty, objective.coordinates
+    if rows is None or rows.csr is None or rows.n_samples >= rows.n_features:
         return False
     if penalty.is_zero or not penalty.is_uniform:
         return False
     if float(np.hypot(at.mean, at.spread).max(initial=0.0)) > math.sqrt(MAX_RATIO * float(penalty.ridge)):
         return False
-    return 1 / LARGEST < float(np.abs(design.X.data).max(initial=0.0)) < LARGEST
+    return 1 / LARGEST < float(np.abs(rows.csr.data).max(initial=0.0)) < LARGEST
 
 
 def minimize(
@@ -176,21 +176,21 @@ class _Rows:
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.products = objective, 0
-        sample = objective.sample
-        used = np.flatnonzero(sample.weights)
-        self.weights, target = sample.weights[used, np.newaxis], sample.target[used]
-        self.target = np.eye(len(sample.priors))[target] if target.ndim == 1 else target.astype(np.float64)
+        rows = objective.rows.in_memory
+        assert rows is not None
+        used, n_classes = np.flatnonzero(rows.weights), rows.n_classes
+        self.weights, target = rows.weights[used, np.newaxis], rows.targets.values[used]
+        self.target = np.eye(n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
         self.has_reference = objective.coordinates.has_reference
         self.penalty = float(objective.penalty.ridge) * (2.0 if self.has_reference else 1.0)
-        nothing = np.zeros((len(objective.coordinates.contrasts), len(used)))
-        self.known = objective.loss.logits(used, nothing).T  # that no coefficient changes
-        X = objective.design.X
+        self.known = 0.0 if rows.offset is None else rows.offset[used]  # that no coefficient changes
+        X = rows.csr
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
         ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean, rank = objective.coordinates.mean, RANK // len(sample.priors)
+        mean, rank = objective.coordinates.mean, RANK // n_classes
         largest = np.argsort(-objective.coordinates.spread, kind="stable")[:rank]
         self.dense = self.columns[largest].toarray().T - mean[largest]
         squares += mean @ mean - 2 * (self.columns.T @ mean) - _inner(self.dense, self.dense)[:, 0]
@@ -200,15 +200,14 @@ class _Rows:
     def gram(self, dual: Array) -> Array:
         """``G V``."""
         self.products += 1
-        return sum_of(self.objective.design.map_blocks(lambda part: part[1] @ (part[0] @ dual), self.parts))
+        return sum_of(self.objective.rows.thread_map(lambda part: part[1] @ (part[0] @ dual), self.parts))
 
     def state(self, dual: Array, predictors: Array, intercept: Array) -> _State:
         """The point with its value."""
         eta = predictors + intercept + self.known
-        eta -= eta.max(axis=1, keepdims=True)
+        below_largest(eta.T)
         linear = _inner(eta, self.target)
-        np.exp(eta, out=eta)
-        total = eta.sum(axis=1, keepdims=True)
+        total = exponentials(eta.T)[:, np.newaxis]
         eta /= total
         loss = float(np.vdot(self.weights, np.log(total) - linear))
         value = loss + self.penalty / 2 * float(np.vdot(dual, predictors))

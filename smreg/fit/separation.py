@@ -53,6 +53,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.rows import Block
+from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
 from smreg.fit.recession import Allowance, has_recession_direction, is_complete, is_seen_from
 from smreg.objective.cross_entropy import Objective
@@ -95,7 +97,7 @@ class Watch:
         self.objective, self.due_at, self.found = objective, FIRST_LOOK, False
         self._varies, self._null_metric = varies, null_metric
         self._by_column: bool | None = None
-        self._is_one_column = varies is not None and objective.design.n_features == 1
+        self._is_one_column = varies is not None and objective.rows.n_features == 1
 
     def __call__(self, phi: Callable[[], Array]) -> bool:
         """Whether the classes are known to be separated, after a step to `phi`."""
@@ -168,14 +170,9 @@ class Watch:
 
 def separating_columns(objective: Objective) -> Bools:
     """Whether there is a direction of recession in each column by itself, and the intercept if any."""
-    target, weights = objective.sample.target, objective.sample.weights
-    codes = np.arange(len(objective.sample.priors))[:, np.newaxis]
-
-    def allowing(rows: slice) -> Bools:
-        t = target[rows]
-        return np.asarray((codes == t if t.ndim == 1 else t.T > 0) & (weights[rows] > 0))
-
-    low, high = objective.design.extremes(allowing, len(codes))
+    n_classes = objective.rows.n_classes
+    lows, highs = zip(*objective.rows.unshifted.map_blocks(_allowing_extremes, n_classes), strict=True)
+    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     if not objective.coordinates.fit_intercept:
         above, below = high > 0, low < 0
         both_sides = above.any(axis=0) & below.any(axis=0)
@@ -187,3 +184,10 @@ def separating_columns(objective: Objective) -> Bools:
     reached = np.maximum.accumulate(np.take_along_axis(high, order, axis=0), axis=0)
     apart = (reached[:-1] <= np.take_along_axis(low, order, axis=0)[1:]).any(axis=0)
     return np.asarray((at_an_end | apart) & (least < largest))
+
+
+def _allowing_extremes(block: Block, n_classes: int) -> tuple[Array, Array]:
+    """Those of the rows that allow each class."""
+    codes, target = np.arange(n_classes)[:, np.newaxis], block.target
+    allowing = codes == target if target.ndim == 1 else target.T > 0
+    return extremes(block, allowing & (block.weights > 0))

@@ -7,17 +7,18 @@ given, and where that does not help either the record says what the coefficients
 point did not allow more. So it is of the folds of a search, whose coefficients are all applied in one pass.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import DesignMatrix, predictors, sum_of
+from smreg.data.rows import Block
 from smreg.fit.regression import OnIteration, Problem
 from smreg.fit.solution import Solution
+from smreg.objective.cross_entropy import mean_loss
 from smreg.objective.layout import Regression
+from smreg.objective.logits import Point
 
 Array = NDArray[np.float64]
 Fit = tuple[Regression, Solution]
@@ -98,80 +99,26 @@ def _kept(regression: Regression, dtype: Any) -> Regression:
     return Regression(coef.astype(np.float64), intercept.astype(np.float64))
 
 
-def verified_parts(
-    problem: Problem,
-    parts: Sequence[tuple[Problem, NDArray[np.intp]]],
-    fits: Sequence[Fit],
-    C: float,
-    *,
-    dtype: Any,
-    **options: Any,
-) -> list[Fit]:
-    """The same of fits to some of the rows each, in one pass over all of them where they agree.
-
-    Parameters
-    ----------
-    problem : Problem
-        Of all samples.
-    parts : sequence of tuples of Problem and ndarray of int
-        Made by its `part`, and the rows.
-    fits : sequence of tuples of Regression and Solution
-        What solving them has given.
-    C, dtype, **options : float, dtype, dict
-        As for `verified`.
-    """
-    expanded = [part.expand(regression) for (part, _), (regression, _) in zip(parts, fits, strict=True)]
-    reduced = [k for k, (part, _) in enumerate(parts) if part.is_reduced(C)]
-    kept = [_kept(expanded[k], dtype) for k in reduced]
-    losses = _losses(
-        problem.given, [(*parts[k], regression) for k, regression in zip(reduced, kept, strict=True)]
-    )
-    made = [(regression, fit[1]) for regression, fit in zip(expanded, fits, strict=True)]
-    for k, regression, loss in zip(reduced, kept, losses, strict=True):
-        part, (_, solution) = parts[k][0], fits[k]
-        value = loss + part.penalty(C, options["l1_ratio"]).value(regression.coef)
-        if not abs(value - solution.objective) <= ROUNDING * max(1.0, abs(value)):
-            made[k] = verified(part, fits[k], C, dtype=dtype, **options)
-    return made
-
-
-def _losses(design: DesignMatrix, parts: Sequence[tuple[Problem, NDArray[np.intp], Regression]]) -> Array:
-    """Mean cross-entropy of each part of the rows by its coefficients."""
-    if not parts:
-        return np.empty(0)
-    restricted = [part.layout.restrict(regression) for part, _, regression in parts]
-    coef = np.concatenate([coef for coef, _ in restricted])
-    intercept = np.concatenate([intercept for _, intercept in restricted]) + coef @ design.offset
-    ends, terms = np.cumsum([len(coef) for coef, _ in restricted]), [part.loss for part, _, _ in parts]
-
-    def losses(rows: slice) -> Array:
-        eta = predictors(design.block(rows), coef) + intercept[:, np.newaxis]
-        made = []
-        for (_, index, _), loss, own in zip(parts, terms, np.split(eta, ends[:-1]), strict=True):
-            members = np.flatnonzero((index >= rows.start) & (index < rows.stop))
-            logits = loss.logits(members, own[:, index[members] - rows.start])
-            made.append(loss.value_and_residuals(members, logits)[0])
-        return np.array(made)
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        return sum_of(design.map(losses, len(coef)))
-
-
 def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
     """The objective that coefficients give, in one pass over the features as they came."""
-    design = problem.given
-    (loss,) = _losses(design, [(problem, np.arange(design.n_samples), regression)])
-    return problem.penalty(C, l1_ratio).value(regression.coef) + float(loss)
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = problem.given.map_reduce(mean_loss, _point(problem, regression))
+    return problem.penalty(C, l1_ratio).value(regression.coef) + loss
+
+
+def _point(problem: Problem, regression: Regression) -> Point:
+    """The coefficients for the features as they are read."""
+    coef, intercept = problem.layout.restrict(regression)
+    return Point(coef, intercept + coef @ problem.given.shift)
 
 
 def _largest_logit(problem: Problem, regression: Regression) -> float:
     """The largest sum of the sizes of a logit's terms, which tells how far rounding them goes."""
     coef, intercept = problem.layout.restrict(regression)
-    design, weights = problem.given, problem.sample.weights
-    at_offset = np.abs(intercept) + np.abs(coef) @ np.abs(design.offset)
+    constant = np.abs(intercept) + np.abs(coef) @ np.abs(problem.given.shift)
+    return max(problem.given.map_blocks(_largest_terms, coef, constant))
 
-    def size(rows: slice) -> float:
-        terms = predictors(abs(design.block(rows)), np.abs(coef)) + at_offset[:, np.newaxis]
-        return float(terms[:, weights[rows] > 0].max(initial=0.0))
 
-    return max(design.map(size, len(problem.sample.priors)))
+def _largest_terms(block: Block, coef: Array, constant: Array) -> float:
+    terms = block.sizes(coef) + constant[:, np.newaxis]
+    return float(terms[:, block.weights > 0].max(initial=0.0))

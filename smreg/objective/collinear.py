@@ -101,8 +101,7 @@ def null_space(objective: Objective, rounding: Array) -> NullSpace | None:
     rounding : ndarray of shape (n_features,)
         That of their numbers.
     """
-    p = objective.design.n_features
-    n = int(np.count_nonzero(objective.sample.weights))
+    n, p = objective.loss.n_used, objective.rows.n_features
     if n < p or min(n, p) > MAX_SIDE:
         return None
     spread, scale = objective.coordinates.spread, objective.coordinates.scale
@@ -118,17 +117,16 @@ def null_space(objective: Objective, rounding: Array) -> NullSpace | None:
 def onto_rows(objective: Objective, phi: Array) -> Array:
     """The coordinates with the probabilities of `phi`, and the least norm, for more columns than rows.
 
-    Where X has more than `MAX_SIDE` rows, or is too wide to be made dense, `phi` itself. So it is where
-    columns are in so unlike units that what tells of some of them is lost among the rounding of others.
+    Where X is not in memory, has more than `MAX_SIDE` rows, or is too wide to be made dense, `phi` itself.
+    So it is where columns are in so unlike units that what tells of some of them is lost among the rounding
+    of others.
     """
-    p, used = objective.design.n_features, objective.sample.weights > 0
-    n = int(np.count_nonzero(used))
-    if min(n, p) > MAX_SIDE or n * p > MAX_NUMBERS or p == 0:
+    n, p, of_all = objective.loss.n_used, objective.rows.n_features, objective.rows.in_memory
+    if of_all is None or min(n, p) > MAX_SIDE or n * p > MAX_NUMBERS or p == 0:
         return phi
     at, minimal = objective.coordinates, phi.reshape(objective.shape).copy()
     coef = minimal[:, :p] / at.scale
-    rows = objective.design.rows(slice(0, objective.design.n_samples))[used]
-    rows = rows - (at.mean - objective.design.offset)
+    rows = of_all.dense()[of_all.weights > 0] - (at.mean - of_all.shift)
     logits = rows @ coef.T
     least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
     least[:, at.resting] = 0.0
@@ -140,7 +138,7 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
 
 def _null_combinations(objective: Objective, columns: NDArray[np.intp], rounding: Array) -> Array:
     """Null combinations of some standardised columns, whose rounding is given, of shape (n_features, m)."""
-    combined = np.zeros((objective.design.n_features, len(columns)))
+    combined = np.zeros((objective.rows.n_features, len(columns)))
     if not len(columns):
         return combined
     cov = gram(objective, max_ratio=MAX_RATIO)[np.ix_(columns, columns)]

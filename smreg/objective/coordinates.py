@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.design import ColumnStatistics, power_of_two
+from smreg.data.rows import power_of_two
+from smreg.data.statistics import ColumnStatistics
 
 Array = NDArray[np.float64]
 
@@ -160,15 +161,3 @@ class Coordinates:
         gradient[:, : self.n_features] = self.contrasts.T @ (coef_gradient / self.scale)
         gradient[:, self.resting] = 0.0
         return gradient.ravel()
-
-    def standardise(self, rows: Array, origin: Array) -> Array:
-        """Rows (n_rows, p) of features minus an origin, as the coordinates see them: (width, n_rows).
-
-        They are feature-major, with ones for the intercept.
-        """
-        z = np.ones((self.shape[1], len(rows)))
-        with np.errstate(over="ignore", invalid="ignore"):  # in rows without weight
-            np.divide(rows.T, self.scale[:, np.newaxis], out=z[: self.n_features])
-            z[: self.n_features] -= ((self.mean - origin) / self.scale)[:, np.newaxis]
-        z[self.resting] = 0.0
-        return z

@@ -39,8 +39,9 @@ Journal of Machine Learning Research 18 (2017). https://doi.org/10.48550/arXiv.1
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import scores, sum_of
+from smreg.data.rows import Block
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.logits import Direction, Point, log_softmax, softmax
 from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
@@ -60,7 +61,7 @@ def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Arra
     theta, direction : ndarray of shape (rows, width)
         The point, and the proximal Newton step from there, or zero.
     """
-    p, priors = loss.design.n_features, loss.sample.priors
+    p, priors = loss.rows.n_features, loss.loss.priors
     G, imbalance, at_priors = _residual_sums(loss, theta, direction)
     ratio = 0.0
     if loss.coordinates.fit_intercept:
@@ -80,47 +81,51 @@ def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Arra
         bracket = l1 * np.abs(w) - inside * w
         bracket += np.where(ridge > 0, (ridge * w - beyond) ** 2 / (2 * ridge), 0.0)
 
-    def divergence(rows: slice, eta: Array, delta: Array) -> float:
-        q = _continued(eta, delta)
-        q = part * (q / (1.0 + ratio) + constant[:, np.newaxis])
-        q = loss.sample.add_targets(q, rows, 1.0 - part)
-        return float(_divergences(q, eta) @ loss.sample.weights[rows])
+    divergences = loss.rows.map_reduce(
+        _divergence, loss.point(theta.ravel()), loss.direction(direction.ravel()), ratio, constant, part
+    )
+    return max(float(bracket.sum()), 0.0) + divergences
 
-    divergences = loss.map_logits(divergence, theta.ravel(), direction.ravel())
-    return max(float(bracket.sum()), 0.0) + sum(divergences)
+
+def _divergence(
+    block: Block, point: Point, direction: Direction, ratio: float, constant: Array, part: float
+) -> float:
+    eta = point.logits(block)
+    q = _continued(eta, direction.logits(block))
+    q = block.add_targets(part * (q / (1.0 + ratio) + constant[:, np.newaxis]), 1.0 - part)
+    return float(_divergences(q, eta) @ block.weights)
 
 
 def _residual_sums(loss: Objective, theta: Array, direction: Array) -> tuple[Array, Array, Array]:
     """``sum_i s_i (q_i - t_i) z_i'``, the sums for every class, and the first with the priors for q."""
-    n_rows, priors = loss.shape[0], loss.sample.priors
-
-    def block(rows: slice, eta: Array, delta: Array) -> tuple[Array, ...]:
-        s = loss.sample.weights[rows]
-        sums: tuple[Array, ...] = ()
-        for q in (_continued(eta, delta), np.repeat(priors[:, np.newaxis], len(s), axis=1)):
-            residuals = loss.sample.add_targets(q, rows, -1.0) * s
-            sums += scores(loss.design.block(rows), residuals[-n_rows:]), residuals.sum(axis=1)
-        return sums
-
-    parts = loss.map_logits(block, theta.ravel(), direction.ravel())
-    G, total, at_priors, left = (sum_of(part) for part in zip(*parts, strict=True))
+    n_rows = loss.shape[0]
+    G, total, at_priors, left = loss.rows.map_reduce(
+        _sums, loss.point(theta.ravel()), loss.direction(direction.ravel()), loss.loss.priors, n_rows
+    )
     G = loss.pull_back(G, total[-n_rows:]).reshape(loss.shape)
     return G, total, loss.pull_back(at_priors, left[-n_rows:]).reshape(loss.shape)
 
 
+def _sums(block: Block, point: Point, direction: Direction, priors: Array, n_rows: int) -> tuple[Array, ...]:
+    sums: tuple[Array, ...] = ()
+    continued = _continued(point.logits(block), direction.logits(block))
+    for q in (continued, np.repeat(priors[:, np.newaxis], len(block), axis=1)):
+        residuals = block.add_targets(q, -1.0) * block.weights
+        sums += block.scores(residuals[-n_rows:]), residuals.sum(axis=1)
+    return sums
+
+
 def _continued(eta: Array, delta: Array) -> Array:
     """Probabilities, continued linearly along a change of the logits, (K, n_rows)."""
-    p = np.exp(eta - eta.max(axis=0))
-    p /= p.sum(axis=0)
+    p = softmax(eta)
     p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), LEAST)
     p /= p.sum(axis=0)
-    return np.asarray(p)
+    return p
 
 
 def _divergences(q: Array, eta: Array) -> Array:
     """``KL(q, softmax(eta))`` for every row, as a sum of ``q log(q / p) - q + p``, never negative."""
-    log_p = eta - eta.max(axis=0)
-    log_p -= np.log(np.exp(log_p).sum(axis=0))
+    log_p = log_softmax(eta)
     terms = np.exp(log_p) - q
     np.add(terms, q * (np.log(q, out=np.zeros_like(q), where=q > 0) - log_p), out=terms)
     return np.asarray(np.maximum(terms, 0.0).sum(axis=0))

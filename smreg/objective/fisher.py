@@ -40,17 +40,20 @@ for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/011103
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.design import MAX_MEAN_TO_SPREAD, sum_of
-from smreg.objective.cross_entropy import Objective
-from smreg.objective.sampling import DIRECTIONS, RowSampler, complement, probabilities, systematic, variances
+from smreg.data.rows import Block, Kernel, Rows
+from smreg.data.statistics import MAX_MEAN_TO_SPREAD
+from smreg.objective.coordinates import Coordinates
+from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.logits import Point, complement, logits, softmax, variances
+from smreg.objective.sampling import DIRECTIONS, RowSampler, drawn, indexed
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
-Rows = slice | NDArray[np.int64]
 
 NEGLIGIBLE = 2.0**-8  # part of the mean of what rows tell of two classes
 SPARSE = 0.25  # share of rows and pairs of classes up to which they are taken one pair at a time
@@ -80,9 +83,7 @@ RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled inform
 
 THREADED_WIDTH = 128  # of blocks that are factorised in threads
 
-# Sums over rows are made in parts, which together have at most 2**24 numbers: 128 MiB.
-PART_NUMBERS, MOST_PARTS = 2**24, 8
-BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256
+BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,15 @@ class NullCovariance:
 
 def null_covariance(objective: Objective) -> NullCovariance:
     """The covariance of all rows, or of a sample of them, or its diagonal, as size allows."""
-    at, p, width = objective.coordinates, objective.design.n_features, objective.shape[1]
+    at, p, width = objective.coordinates, objective.rows.n_features, objective.shape[1]
     if p <= 1 or not fits(objective, objective.shape[0] * width**2):
         return NullCovariance((at.spread / at.scale) ** 2, at.scale)
-    rows, weights = _null_rows(objective)
+    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=width, result=width**2)
+    return NullCovariance(total[:p, :p], at.scale)
 
-    def add(total: Array, rows: Rows, z: Array, s: Array) -> None:
-        total += _gram(z * np.sqrt(s))
 
-    return NullCovariance(sum_rows(objective, rows, weights, add, (width, width), width)[:p, :p], at.scale)
+def _covariance(block: Block, standardisation: Standardisation) -> Array:
+    return _gram(standardisation.of(block) * np.sqrt(block.weights))
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -180,7 +181,7 @@ def row_sampler(objective: Objective, covariance: NullCovariance) -> RowSampler:
 
 def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues: Array) -> Array:
     """Factors of the null metric, one for each eigenvalue of the classes' covariance."""
-    p, ridge = objective.design.n_features, objective.curvature.mean(axis=0)
+    p, ridge = objective.rows.n_features, objective.curvature.mean(axis=0)
     matrix = covariance.at(objective.coordinates.scale)
     if matrix.ndim == 1:
         variances = np.ones(objective.shape[1])
@@ -191,16 +192,15 @@ def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues:
     return _inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
 
 
-def _null_rows(objective: Objective) -> tuple[NDArray[np.int64] | None, Array]:
-    """Rows for estimating the covariance of the features, and their weights."""
-    weights, width = objective.sample.weights, objective.shape[1]
-    size = sample_size(objective, width**2)
-    if size == len(weights):
-        return None, weights
-    sampler = RowSampler(
-        objective, inverse_root(_column_variances(objective) + objective.curvature.mean(axis=0))
-    )
-    return systematic(weights * sampler.leverage, weights, size)
+def _null_rows(objective: Objective) -> Rows | None:
+    """Rows for estimating the covariance of the features; None for all."""
+    size = sample_size(objective, objective.shape[1] ** 2)
+    if size == objective.rows.n_samples:
+        return None
+    ridge = objective.curvature.mean(axis=0)
+    sampler = RowSampler(objective, inverse_root(_column_variances(objective) + ridge))
+    rows = indexed(objective.rows)
+    return drawn(rows, rows.weights * sampler.leverage, size)
 
 
 def _column_variances(objective: Objective) -> Array:
@@ -211,10 +211,12 @@ def _column_variances(objective: Objective) -> Array:
 
 
 def sample_size(objective: Objective, per_row: float) -> int:
-    """Rows to sample, at a cost of `per_row` operations each; all if there are no more."""
+    """Rows to sample, at a cost of `per_row` operations each; all if there are no more, or none by index."""
+    if objective.rows.by_index is None:
+        return objective.rows.n_samples
     rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / max(per_row, 1)
     rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)
-    return int(min(rows, objective.design.n_samples))
+    return int(min(rows, objective.rows.n_samples))
 
 
 def evaluation_cost(objective: Objective) -> float:
@@ -223,11 +225,9 @@ def evaluation_cost(objective: Objective) -> float:
     Rows count to the nearest power of two, so that a weight, its repetitions and a few rows more or less
     take the same path.
     """
-    design = objective.design
-    n_samples = 2.0 ** round(np.log2(design.n_samples))
-    return float(
-        4.0 * n_samples * len(objective.coordinates.contrasts) * (design.numbers_per_row + EXPONENTIAL)
-    )
+    n_samples = 2.0 ** round(np.log2(objective.rows.n_samples))
+    per_class = objective.rows.numbers_per_row + EXPONENTIAL
+    return float(4.0 * n_samples * len(objective.coordinates.contrasts) * per_class)
 
 
 def _inverse_factors(objective: Objective, blocks: Array) -> Array:
@@ -236,8 +236,8 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     def invert(block: Array) -> None:
         block[:] = inverse_factor(block)
 
-    map_blocks = objective.design.map_blocks if blocks.shape[-1] >= THREADED_WIDTH else map
-    list(map_blocks(invert, blocks))
+    some_map = objective.rows.thread_map if blocks.shape[-1] >= THREADED_WIDTH else map
+    list(some_map(invert, blocks))
     return blocks
 
 
@@ -258,13 +258,13 @@ class Refresh:
     def __init__(self, objective: Objective, sampler: Callable[[], RowSampler], *, is_hessian: bool) -> None:
         self.objective, self.sampler, self.is_hessian = objective, sampler, is_hessian
         self._share, self._last = 1.0, list[Metric]()
-        rows, self._width = objective.shape
-        self._n_blocks, self._size = (1, rows * self._width) if is_hessian else (rows, self._width)
+        n_blocks, width = objective.shape
+        self._n_blocks, self._size = (1, n_blocks * width) if is_hessian else (n_blocks, width)
 
     @property
     def cost(self) -> float:
         """What it costs, in evaluations of the objective."""
-        n, rows = self.objective.design.n_samples, self._n_rows
+        n, rows = self.objective.rows.n_samples, self._n_rows
         operations = rows * self._per_row + 2 * self._n_blocks * self._size**3 / 3
         if operations <= NO_COST:
             return 0.0
@@ -273,25 +273,25 @@ class Refresh:
 
     def __call__(self, phi: Array) -> Metric:
         """The preconditioner at a point."""
-        at = Curvature(phi)
-        if self._n_rows < self.objective.design.n_samples:
+        at, rows = Curvature(phi), None
+        if self._n_rows < self.objective.rows.n_samples:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few and self._last else None
-            rows, weights = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
-            at = Curvature(phi, rows=rows, weights=weights)
+            rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
         if self.is_hessian:
-            hessian, self._share = information_and_share(self.objective, at)
+            hessian, self._share = information_and_share(self.objective, at, rows)
             made = Metric(np.eye(1), inverse_factor(hessian)[np.newaxis])
         else:
-            made = class_metric(self.objective, at)
-        self._last[:] = [made] if at.rows is not None else []
+            made = class_metric(self.objective, at, rows)
+        self._last[:] = [] if rows is None else [made]
         return made
 
     @property
     def _per_row(self) -> float:
         """Operations for each row; the Hessian's only for the pairs of classes of which a row tells."""
-        products = self._n_blocks * self._size**2 + ELEMENTWISE * len(self.objective.coordinates.contrasts) * self._width
-        return self._share * products
+        products = self._n_blocks * self._size**2
+        elements = len(self.objective.coordinates.contrasts) * self.objective.shape[1]
+        return self._share * (products + ELEMENTWISE * elements)
 
     @property
     def _n_rows(self) -> int:
@@ -300,8 +300,8 @@ class Refresh:
     @property
     def _is_few(self) -> bool:
         """Whether the sample is so small that it matters most which rows it has."""
-        size = self.objective.shape[0] * self._width
-        return self._n_rows < min(self.objective.design.n_samples / FEW_ROWS, FEW_ROWS * size)
+        size = self.objective.shape[0] * self.objective.shape[1]
+        return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
 
 def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Refresh]:
@@ -318,21 +318,24 @@ def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[R
 
 def fits(objective: Objective, numbers: int) -> bool:
     """Whether a metric with so many numbers keeps within the bounds of memory and of cost."""
-    if objective.design.is_sparse and objective.design.n_features > MAX_DENSE_SPARSE:
+    if not objective.rows.stores_zeros and objective.rows.n_features > MAX_DENSE_SPARSE:
         return False
     return 8 * numbers <= MAX_BYTES
 
 
 def class_variances(objective: Objective, phi: Array) -> Array:
     """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
-    weights = objective.sample.weights
-    parts = objective.map_logits(lambda rows, eta: np.dot(variances(eta, 1.0), weights[rows]), phi)
-    return np.maximum(sum_of(parts), LEAST_VARIANCE)
+    total = objective.rows.map_reduce(_class_variances, objective.point(phi))
+    return np.maximum(total, LEAST_VARIANCE)
+
+
+def _class_variances(block: Block, point: Point) -> Array:
+    return np.asarray(np.dot(variances(point.logits(block), 1.0), block.weights))
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """Where the information is taken: at the logits of `phi` divided by a temperature, in a sample of rows.
+    """Where the information is taken: at the logits of `phi` divided by a temperature.
 
     Attributes
     ----------
@@ -342,48 +345,46 @@ class Curvature:
         Divisor of its logits.
     damping : float
         ``tau``.
-    rows : ndarray of int, or None
-        Those that stand for all; None for all.
-    weights : ndarray
-        One for each of them.
     """
 
     phi: Array
     temperature: float = 1.0
     damping: float = 0.0
-    rows: NDArray[np.int64] | None = None
-    weights: Array | None = None
 
-    def probabilities(self, objective: Objective, rows: Rows, z: Array) -> Array:
-        """Those of all classes in some rows, with standardised features z (width, n_rows)."""
-        predicted = objective.coordinates.contrasts @ self.phi.reshape(objective.shape) @ z
-        return probabilities(objective.loss.logits(rows, predicted), self.temperature)
+    def probabilities(self, block: Block, coordinates: Coordinates, z: Array) -> Array:
+        """Those of all classes in a block of rows, with standardised features z (width, n_rows)."""
+        predictors = coordinates.contrasts @ self.phi.reshape(coordinates.shape) @ z
+        return softmax(logits(block, predictors), self.temperature)
 
     def variances(self, p: Array) -> Array:
         """``p (1 - p) + tau`` to full precision."""
         return p * complement(p) + self.damping
 
 
-def class_metric(objective: Objective, at: Curvature) -> Metric:
-    """The blocks of each class."""
-    K, width = len(objective.coordinates.contrasts), objective.shape[1]
-
-    def own(total: Array, rows: Rows, z: Array, s: Array) -> None:
-        p = at.probabilities(objective, rows, z)
-        for block, variance in zip(total, (s * at.variances(p))[-K:], strict=True):
-            block += _gram(z * np.sqrt(variance))
-
-    blocks = sum_rows(objective, at.rows, at.weights, own, (K, width, width), width)
+def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> Metric:
+    """The blocks of each class, from some rows that stand for all, or all."""
+    contrasts, width = objective.coordinates.contrasts, objective.shape[1]
+    result = len(contrasts) * width**2
+    blocks = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
-    return Metric(objective.coordinates.contrasts, _inverse_factors(objective, blocks))
+    return Metric(contrasts, _inverse_factors(objective, blocks))
 
 
-def information(objective: Objective, at: Curvature) -> Array:
+def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> Array:
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients."""
+    z, coordinates = standardisation.of(block), standardisation.coordinates
+    own = block.weights * at.variances(at.probabilities(block, coordinates, z))
+    return np.array([_gram(z * np.sqrt(variance)) for variance in own[-len(coordinates.contrasts) :]])
+
+
+def information(objective: Objective, at: Curvature, rows: Rows | None = None) -> Array:
     """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
-    return information_and_share(objective, at)[0]
+    return information_and_share(objective, at, rows)[0]
 
 
-def information_and_share(objective: Objective, at: Curvature) -> tuple[Array, float]:
+def information_and_share(
+    objective: Objective, at: Curvature, rows: Rows | None = None
+) -> tuple[Array, float]:
     """The Hessian, and the share of rows and pairs of classes that it took.
 
     The covariance of the classes ``diag(p) - p p'`` is the Laplacian of their complete graph, whose edges have
@@ -391,71 +392,68 @@ def information_and_share(objective: Objective, at: Curvature) -> tuple[Array, f
     rows tell next to nothing of, those that tell `NEGLIGIBLE` of the mean are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
-    K, counts = len(Q), list[tuple[int, int]]()
+    K = len(Q)
     first, second = np.triu_indices(K, 1)
-
-    def add(total: Array, rows: Rows, z: Array, s: Array) -> None:
-        p = at.probabilities(objective, rows, z)
-        weights = p[first] * p[second]
-        weights *= s
-        told = weights * np.einsum("ji,ji->i", z, z)
-        told = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
-        counts.append((int(np.count_nonzero(told)), told.size))
-        if counts[-1][0] < SPARSE * told.size or K == 2:
-            for block, weight, chosen in zip(total, weights, told, strict=True):
-                members = np.flatnonzero(chosen)
-                block += _gram(z[:, members] * np.sqrt(weight[members]))
-            return
-        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, -1)
-        blocks = _gram(means).reshape(K, width, K, width)
-        total += blocks[first, :, second, :]
-
-    pairs = sum_rows(objective, at.rows, at.weights, add, (len(first), width, width), width + len(first))
+    numbers, result = width + len(first), len(first) * width**2
+    pairs, share = sum_rows(objective, rows, _pairs, at, numbers=numbers, result=result)
     laplacian = np.zeros((K, K, width, width))
     laplacian[first, second], laplacian[second, first] = -pairs, -pairs
     for k, l, pair in zip(first, second, pairs, strict=True):
         laplacian[k, k] += pair
         laplacian[l, l] += pair
-    half = np.dot(Q.T, laplacian.reshape(K, -1)).reshape(n_contrasts, K, width, width)
-    hessian = np.einsum("akij,kb->aibj", half, Q, optimize=True).reshape(n_contrasts * width, -1)
+    half = np.dot(Q.T, laplacian.reshape(K, -1)).reshape(n_contrasts, K, -1)
+    hessian = np.matmul(Q.T, half).reshape(n_contrasts, n_contrasts, width, width)
+    hessian = np.ascontiguousarray(hessian.transpose(0, 2, 1, 3)).reshape(n_contrasts * width, -1)
     hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    taken, all_of_them = np.sum(counts, axis=0)
-    return np.ascontiguousarray(hessian), float(taken / all_of_them)
+    return hessian, share / (rows or objective.rows).n_samples
+
+
+def _pairs(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+    """``sum_i s_i p_ik p_il z_i z_i'`` for the pairs of classes, and how many rows that took in the mean."""
+    z = standardisation.of(block)
+    p = at.probabilities(block, standardisation.coordinates, z)
+    size = block.weights * np.einsum("ji,ji->i", z, z)
+    told = size * (p - p * p)
+    some = np.flatnonzero((told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)).any(axis=0))
+    z, p, size, s = z[:, some], p[:, some], size[some], block.weights[some]
+    first, second = np.triu_indices(len(p), 1)
+    weights = p[first] * p[second]
+    told = weights * size
+    chosen = told > NEGLIGIBLE / len(block) * told.sum(axis=1, keepdims=True)
+    weights *= s
+    pairs, n_chosen = np.empty((len(first), len(z), len(z))), np.count_nonzero(chosen)
+    if n_chosen > SPARSE * chosen.size and len(first) > 1:
+        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(len(p) * len(z), -1)
+        blocks = _gram(means).reshape(len(p), len(z), len(p), len(z))
+        pairs[:] = blocks[first, :, second, :]
+        return pairs, float(len(s))
+    for pair, weight, members in zip(pairs, weights, chosen, strict=True):
+        rows = np.flatnonzero(members)
+        pair[:] = _gram(z[:, rows] * np.sqrt(weight[rows]))
+    return pairs, n_chosen / len(first)
 
 
 def _gram(z: Array) -> Array:
-    return np.asarray(np.dot(z, z.T))  # `@` keeps other threads waiting where the result is small
+    return np.asarray(np.dot(z, z.T))  # unlike `@` it lets other threads run where the result is small
 
 
 def sum_rows(
     objective: Objective,
-    rows: NDArray[np.int64] | None,
-    weights: Array | None,
-    add: Callable[[Array, Rows, Array, Array], None],
-    shape: tuple[int, ...],
-    row_numbers: int,
+    rows: Rows | None,
+    kernel: Kernel[Array],
+    *arguments: Any,
+    numbers: int,
+    result: int,
 ) -> Array:
-    """A sum over the rows, to which ``add(total, rows, z, s)`` adds some, with features z and weights s.
+    """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
-    It makes `row_numbers` for each. The sum is made in a few parts, for threads, and each by blocks whose
-    products stay near the processor.
+    It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
+    result.
     """
-    weights = objective.sample.weights if weights is None else weights
-    n, size = len(weights), max(BLOCK_NUMBERS // row_numbers, MIN_BLOCK)
-    n_parts = max(min(n // size, PART_NUMBERS // int(np.prod(shape)), MOST_PARTS), 1)
-
-    def part(first: int, last: int) -> Array:
-        total = np.zeros(shape)
-        for start in range(first, last, size):
-            block = slice(start, min(start + size, last))
-            some = block if rows is None else rows[block]
-            add(total, some, objective.standardised(some), weights[block])
-        return total
-
-    if n_parts == 1:
-        return part(0, n)
-    ends = np.linspace(0, n, n_parts + 1).astype(int)
-    return sum_of(objective.design.map_blocks(part, ends[:-1], ends[1:]))
+    size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
+    return (rows or objective.rows).map_reduce(
+        kernel, objective.standardisation, *arguments, size=size, dense=True, result=result
+    )
 
 
 def gram(
@@ -467,22 +465,25 @@ def gram(
     for each. Where means are up to `max_ratio` spreads from zero those of sparse features are taken off
     their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
     """
-    p, design, weights = objective.design.n_features, objective.design, objective.sample.weights
-    at = objective.coordinates
+    at, rows = objective.coordinates, objective.rows.in_memory
     near = (np.abs(at.mean) / max_ratio <= at.spread) | (at.spread == 0)
-    if design.is_sparse and combinations is None and near.all():
-        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), weights > 0
-        scaled = design.X[used].astype(np.float64).multiply(unit).tocsr()
-        weighted = scaled.multiply(weights[used, np.newaxis]).tocsr()
+    if rows is not None and rows.csr is not None and combinations is None and near.all():
+        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), rows.weights > 0
+        scaled = rows.csr[used].astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(rows.weights[used, np.newaxis]).tocsr()
         mean = at.mean * unit
         return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
-
-    def block(rows: slice) -> tuple[Array, Array]:
-        z = objective.standardised(rows)[:p]
-        z = z if combinations is None else combinations.T @ z
-        return _gram(z * np.sqrt(weights[rows])), z @ weights[rows]
-
-    products, means = (sum_of(part) for part in zip(*design.map(block, p, dense=True), strict=True))
+    products, means = objective.rows.map_reduce(
+        _gram_and_sum, objective.standardisation, combinations, dense=True, result=at.n_features**2
+    )
     if at.fit_intercept:  # the rounding of means that are far from zero
         products -= np.outer(means, means)
     return products
+
+
+def _gram_and_sum(
+    block: Block, standardisation: Standardisation, combinations: Array | None
+) -> tuple[Array, Array]:
+    z = standardisation.of(block)[: standardisation.coordinates.n_features]
+    z = z if combinations is None else combinations.T @ z
+    return _gram(z * np.sqrt(block.weights)), z @ block.weights

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.targets import Targets
-from smreg.objective.cross_entropy import Sample
+from smreg.data.rows import Normalisation, Tally
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -49,9 +48,8 @@ class Layout:
     live: NDArray[np.int64]
 
     @classmethod
-    def of(cls, targets: Targets, weights: Array, fit_intercept: bool) -> "Layout":
-        """That of a sample."""
-        mass = targets.mass(weights)
+    def of(cls, mass: Array, fit_intercept: bool) -> "Layout":
+        """That of classes that weigh so much."""
         live = np.flatnonzero(mass > 0)
         return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
 
@@ -60,19 +58,13 @@ class Layout:
         """Whether there is but one class."""
         return len(self.live) == 1
 
-    def sample(self, targets: Targets, weights: Array) -> tuple[Sample, float]:
-        """Targets among the live classes, with normalised weights, and the sum of the weights."""
-        total = float(weights.sum())
-        values = targets.values
-        if len(self.live) < self.n_classes:
-            if values.ndim == 1:
-                codes = np.zeros(self.n_classes, dtype=np.int64)
-                codes[self.live] = np.arange(len(self.live))
-                values = codes[values]
-            else:
-                values = values[:, self.live]
-        priors = targets.mass(weights)[self.live] / total
-        return Sample(values, weights / total, priors), total
+    def normalisation(self, tally: Tally) -> Normalisation:
+        """Targets among the live classes, and weights that sum to one."""
+        return Normalisation(tally.largest, tally.total, self.live, self.n_classes)
+
+    def priors(self, tally: Tally) -> Array:
+        """Weighted mean of the targets among the live classes."""
+        return np.asarray(tally.mass[self.live] / tally.total)
 
     def expand(self, coef: Array, intercept: Array) -> Regression:
         """Rows for all classes, with intercepts that sum to zero, or the difference of two."""

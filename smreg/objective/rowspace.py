@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.design import ColumnStatistics, DesignMatrix, power_of_two, sum_of
+from smreg.data.matrix import MatrixRows
+from smreg.data.rows import Rows, power_of_two, sum_of
+from smreg.data.statistics import ColumnStatistics
 
 Array = NDArray[np.float64]
 
@@ -40,16 +42,16 @@ SMALLEST = 1e-200  # of the largest square, lest it underflows
 ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
 
 
-def is_wide(design: DesignMatrix, weights: Array, n_classes: int, *, penalised: bool) -> bool:
+def is_wide(rows: Rows, n_used: int, *, penalised: bool) -> bool:
     """Whether X has fewer rows with weight than columns, and not so many that decomposing it costs too much.
 
     Without a penalty the coefficients of least norm are in the row space, which then is worth more.
     """
-    n, p = int(np.count_nonzero(weights)), design.n_features
+    n, p = n_used, rows.n_features
     if not penalised and n < p and p * n**2 <= MAX_PROJECTION:
         return True
     cost = 2 * p * n**2 + 20 * n**3
-    return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * design.numbers_per_row * n_classes)
+    return bool(n < p and cost <= MAX_DECOMPOSITION * 4 * n * rows.numbers_per_row * rows.n_classes)
 
 
 def is_resolved(columns: ColumnStatistics, *, centred: bool, penalty: float) -> bool:
@@ -70,10 +72,8 @@ class RowSpace:
 
     Parameters
     ----------
-    design : DesignMatrix
-        With fewer rows than columns.
-    weights : ndarray of shape (n_samples,)
-        Non-negative.
+    rows : MatrixRows
+        Fewer than columns.
     columns : ColumnStatistics
         Of X, with these weights.
     centred : bool
@@ -84,33 +84,29 @@ class RowSpace:
 
     def __init__(
         self,
-        design: DesignMatrix,
-        weights: Array,
+        rows: MatrixRows,
         columns: ColumnStatistics,
         *,
         centred: bool,
         penalty: float,
     ) -> None:
-        self.design, self.centred, self.unit = design, centred, 1.0
-        self.used = np.flatnonzero(weights)
-        self.root = np.sqrt(weights[self.used] / weights.sum())
-        self.columns = design.X.tocsc() if design.is_sparse else design.X
-        self.mean = columns.mean if centred else np.zeros(design.n_features)
-        width = max(PANEL_NUMBERS // len(self.used), 1)
-        self.panels = [slice(j, j + width) for j in range(0, design.n_features, width)]
+        used = np.flatnonzero(rows.weights)
+        self.rows, self.used, self.centred, self.unit = rows, rows.used(), centred, 1.0
+        self.root = np.sqrt(rows.weights[used] / rows.weights.sum())
+        self.mean = columns.mean if centred else np.zeros(rows.n_features)
+        width = max(PANEL_NUMBERS // len(used), 1)
+        self.panels = [slice(j, j + width) for j in range(0, rows.n_features, width)]
         gram = self._gram()
         if not SMALLEST < gram.max(initial=0.0) < np.inf:
-            X = design.X[self.used]
-            largest = max(float(X.max()), -float(X.min()))
-            self.unit = float(power_of_two(np.array(largest)))
+            self.unit = float(power_of_two(np.array(self.used.largest())))
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
-        is_small = len(self.used) * design.n_features <= MAX_DENSE or not design.is_sparse
+        is_small = rows.stores_zeros or len(used) * rows.n_features <= MAX_DENSE
         if penalty / self.unit / self.unit < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
-            rows = self._centred(self._rows(slice(None)))
-            U, sigma, basis = linalg.svd(rows, full_matrices=False, check_finite=False)
-            basis[:, ~rows.any(axis=0)] = 0.0
+            R = self._centred(self._rows(slice(None)))
+            U, sigma, basis = linalg.svd(R, full_matrices=False, check_finite=False)
+            basis[:, ~R.any(axis=0)] = 0.0
             kept = sigma > ROUNDING * sigma[0]
             U, sigma, self.basis = U[:, kept], sigma[kept], basis[kept]
             self.left = U
@@ -118,9 +114,9 @@ class RowSpace:
             kept = variances > ROUNDING * variances[-1]
             U, sigma = U[:, kept], np.sqrt(variances[kept])
             self.left = U / sigma
-        Z = np.zeros((design.n_samples, len(sigma)))
-        Z[self.used] = U * (sigma * self.unit) / self.root[:, np.newaxis]
-        self.coordinates = DesignMatrix(Z, design.map_blocks, rounding=self._rounding(columns.rounding))
+        Z = np.zeros((rows.n_samples, len(sigma)))
+        Z[used] = U * (sigma * self.unit) / self.root[:, np.newaxis]
+        self.coordinates = rows.replaced(Z, self._rounding(columns.rounding))
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
@@ -147,11 +143,7 @@ class RowSpace:
 
     def _rows(self, panel: slice) -> Array:
         """Some columns of ``R / unit``."""
-        columns = self.columns[:, panel]
-        columns = columns.toarray() if self.design.is_sparse else columns
-        if len(self.used) < len(columns):
-            columns = columns[self.used]
-        rows: Array = np.subtract(columns, self.mean[panel], dtype=np.float64)
+        rows: Array = np.subtract(self.used[panel], self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
         return rows
 
@@ -164,7 +156,7 @@ class RowSpace:
 
         at_a_time = max(MAX_DENSE // len(self.used) ** 2, 1)  # of results of n x n, which wait to be added
         for first in range(0, len(self.panels), at_a_time):
-            yield from self.design.map_blocks(of, self.panels[first : first + at_a_time])
+            yield from self.rows.thread_map(of, self.panels[first : first + at_a_time])
 
     def _gram(self) -> Array:
         """``R R' / unit^2``, where that does not overflow."""

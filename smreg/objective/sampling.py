@@ -25,12 +25,16 @@ P. Xu, J. Yang, F. Roosta-Khorasani, C. Re and M. Mahoney, Sub-sampled Newton me
 sampling, NIPS (2016). https://doi.org/10.48550/arXiv.1607.00559
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.objective.cross_entropy import Objective
+from smreg.data.matrix import MatrixRows
+from smreg.data.rows import Block, Rows
+from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.logits import Direction, Point, softmax, variances
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
@@ -61,14 +65,9 @@ class RowSampler:
     @cached_property
     def leverage(self) -> Array:
         """``||A z_i||^2`` for every row, nearly, of shape (n_samples,)."""
-
-        def block(rows: slice) -> Array:
-            z = self.objective.standardised(rows)
-            whitened = self.factor @ z if self.factor.ndim == 2 else self.factor[:, np.newaxis] * z
-            whitened *= whitened
-            return np.asarray(whitened.sum(axis=0))
-
-        return np.concatenate(list(self.objective.design.map(block, dense=True)))
+        objective = self.objective
+        parts = objective.rows.map_blocks(_leverage, objective.standardisation, self.factor, dense=True)
+        return np.concatenate(list(parts))
 
     def __call__(
         self,
@@ -78,23 +77,47 @@ class RowSampler:
         size: int,
         damping: float = 0.0,
         metric: Metric | None = None,
-    ) -> tuple[NDArray[np.int64], Array]:
-        """Indices of at most `size` rows, and the weights with which each stands for its like.
+    ) -> Rows:
+        """At most `size` rows, with the weights with which each stands for its like.
 
         `totals` are the sums of the variances over all rows, for every class, to each of which the damping is
         still to be added. With a `metric` from a point nearby half the sample goes by the leverage in that.
         """
-        totals = totals + damping
+        objective, totals = self.objective, totals + damping
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = self.objective.map_logits(
-            lambda rows, eta: inverse @ (variances(eta, temperature) + damping), phi
+        shares = objective.rows.map_blocks(
+            _shares_of_classes, objective.point(phi), inverse, temperature, damping
         )
-        weights = self.objective.sample.weights
-        mass = weights * np.concatenate(list(shares)) * self.leverage
-        if metric is None:
-            return systematic(mass, weights, size)
-        other = weights * information_leverage(self.objective, metric, phi, temperature, damping)
-        return systematic(_shares(mass) + _shares(other), weights, size)
+        rows = indexed(objective.rows)
+        mass = rows.weights * np.concatenate(list(shares)) * self.leverage
+        if metric is not None:
+            other = information_leverage(objective, metric, phi, temperature, damping)
+            mass = _shares(mass) + _shares(rows.weights * other)
+        return drawn(rows, mass, size)
+
+
+def indexed(rows: Rows) -> MatrixRows:
+    """Rows that can be taken by their numbers: others are not sampled."""
+    assert rows.by_index is not None
+    return rows.by_index
+
+
+def drawn(rows: MatrixRows, mass: Array, size: int) -> MatrixRows:
+    """A systematic sample by mass, see `systematic`."""
+    return rows.take(*systematic(mass, rows.weights, size), thread_map=rows.thread_map)
+
+
+def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
+    z = standardisation.of(block)
+    whitened = factor @ z if factor.ndim == 2 else factor[:, np.newaxis] * z
+    whitened *= whitened
+    return np.asarray(whitened.sum(axis=0))
+
+
+def _shares_of_classes(
+    block: Block, point: Point, inverse: Array, temperature: float, damping: float
+) -> Array:
+    return np.asarray(inverse @ (variances(point.logits(block), temperature) + damping))
 
 
 def _shares(mass: Array) -> Array:
@@ -107,17 +130,24 @@ def information_leverage(
     objective: Objective, metric: Metric, phi: Array, temperature: float, damping: float = 0.0
 ) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
+    directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]
+    parts = objective.rows.map_blocks(
+        _information_leverage, objective.point(phi), directions, temperature, damping
+    )
+    return np.concatenate(list(parts))
 
-    def block(rows: slice, eta: Array, *changes: Array) -> Array:
-        p, total = probabilities(eta, temperature), np.zeros(eta.shape[1])
-        with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
-            for change in changes:
-                total += damping * np.sum(change**2, axis=0)
-                change -= np.sum(p * change, axis=0)
-                total += np.sum(p * change**2, axis=0)
-        return total / len(changes)
 
-    return np.concatenate(list(objective.map_logits(block, phi, *metric.directions(DIRECTIONS))))
+def _information_leverage(
+    block: Block, point: Point, directions: Sequence[Direction], temperature: float, damping: float
+) -> Array:
+    p, total = softmax(point.logits(block), temperature), np.zeros(len(block))
+    with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
+        for direction in directions:
+            change = direction.logits(block)
+            total += damping * np.sum(change**2, axis=0)
+            change -= np.sum(p * change, axis=0)
+            total += np.sum(p * change**2, axis=0)
+    return total / len(directions)
 
 
 def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:
@@ -129,28 +159,3 @@ def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64
     met = np.searchsorted(cumulative, (np.arange(size) + 0.5) * step)
     rows, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1]), return_counts=True)
     return rows, weights[rows] * times * (step / mass[rows])
-
-
-def variances(eta: Array, temperature: float) -> Array:
-    """``p (1 - p)`` for logits of shape (K, n_rows) divided by a temperature, not to full precision."""
-    p = probabilities(eta, temperature)
-    p -= p * p
-    return p
-
-
-def probabilities(eta: Array, temperature: float) -> Array:
-    """Softmax of logits of shape (K, n_rows) divided by a temperature."""
-    p = eta - eta.max(axis=0)
-    p /= temperature
-    np.exp(p, out=p)
-    p /= p.sum(axis=0)
-    return np.asarray(p)
-
-
-def complement(p: Array) -> Array:
-    """``1 - p`` for class probabilities (K, n_rows), to full precision where it is tiny."""
-    rest, top = 1.0 - p, (p.argmax(axis=0), np.arange(p.shape[1]))
-    others = p.copy()
-    others[top] = 0.0
-    rest[top] = others.sum(axis=0)
-    return rest

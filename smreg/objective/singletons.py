@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 
 Array = NDArray[np.float64]
 
@@ -23,27 +23,25 @@ class Singletons:
 
     Parameters
     ----------
-    design : DesignMatrix
+    rows : MatrixRows
         Sparse.
     """
 
-    def __init__(self, design: DesignMatrix) -> None:
-        columns = design.X.tocsc()
+    def __init__(self, rows: MatrixRows) -> None:
+        columns = rows.csr.tocsc()
         is_single = np.diff(columns.indptr) == 1
         self.single, self.kept = np.flatnonzero(is_single), np.flatnonzero(~is_single)
         stored = columns.indptr[self.single]
-        rows, values = columns.indices[stored], columns.data[stored].astype(np.float64)
-        found, self.group = np.unique(rows, return_inverse=True)
+        at, values = columns.indices[stored], columns.data[stored].astype(np.float64)
+        found, self.group = np.unique(at, return_inverse=True)
         largest = np.zeros(len(found))
         np.maximum.at(largest, self.group, np.abs(values))
         unit = np.where(largest > 0, largest, 1.0)
         norms = unit * np.sqrt(np.bincount(self.group, (values / unit[self.group]) ** 2))
         self.shares = values / np.where(norms > 0, norms, 1.0)[self.group]
-        merged = sparse.csr_array(
-            (norms, (found, np.arange(len(found)))), shape=(design.n_samples, len(found))
-        )
-        X = sparse.hstack([columns[:, self.kept], merged.astype(design.X.dtype)], format="csr")
-        self.coordinates = DesignMatrix(X, design.map_blocks)
+        merged = sparse.csr_array((norms, (found, np.arange(len(found)))), shape=(rows.n_samples, len(found)))
+        X = sparse.hstack([columns[:, self.kept], merged.astype(columns.dtype)], format="csr")
+        self.coordinates = rows.replaced(X)
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features from those of the merged ones."""
@@ -59,11 +57,12 @@ class Singletons:
         return np.concatenate([coef[:, self.kept], merged], axis=1), intercept
 
 
-def has_singletons(design: DesignMatrix) -> bool:
+def has_singletons(rows: MatrixRows) -> bool:
     """Whether merging features that are stored once makes X much narrower."""
-    if not design.is_sparse or design.n_features < MANY:
+    X = rows.csr
+    if X is None or rows.n_features < MANY:
         return False
-    if np.abs(design.X.data).max(initial=0.0) > np.finfo(design.X.dtype).max / 2**20:
+    if np.abs(X.data).max(initial=0.0) > np.finfo(X.dtype).max / 2**20:
         return False  # the norm of many such values might not be finite
-    once = np.count_nonzero(np.bincount(design.X.indices, minlength=design.n_features) == 1)
-    return bool(once - design.n_samples >= WORTHWHILE * design.n_features)
+    once = np.count_nonzero(np.bincount(X.indices, minlength=rows.n_features) == 1)
+    return bool(once - rows.n_samples >= WORTHWHILE * rows.n_features)

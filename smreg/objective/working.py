@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import linalg
 
-from smreg.data.design import DesignMatrix, scores, sum_of
+from smreg.data.rows import Block, Kept
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Objective
+from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.logits import Direction, Point, complement, softmax
 from smreg.objective.penalty import Penalty
-from smreg.objective.sampling import RowSampler, complement, probabilities
+from smreg.objective.sampling import RowSampler
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
 
 Array = NDArray[np.float64]
@@ -79,14 +80,15 @@ class Hessians:
             return Products(loss, theta, temperature, classes, columns, ridge, accuracy)
         at = fisher.Curvature(theta.ravel(), temperature)
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
-        if sampled and n_rows < loss.design.n_samples:
+        rows = None
+        if sampled and n_rows < loss.rows.n_samples:
             totals = fisher.class_variances(loss, at.phi)
-            rows, weights = self._sampler(at.phi, temperature, totals, n_rows)
-            at = replace(at, rows=rows, weights=weights)
-        H = _information(loss, at, classes, columns)
+            rows = self._sampler(at.phi, temperature, totals, n_rows)
+        own = _slices(loss, classes)
+        H = fisher.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge
         if loss.coordinates.is_symmetric:
-            intercepts = np.flatnonzero(columns == loss.design.n_features)
+            intercepts = np.flatnonzero(columns == loss.rows.n_features)
             H[np.ix_(intercepts, intercepts)] += H[intercepts, intercepts].sum() / max(len(intercepts), 1)
         return DenseQuadratic(H)
 
@@ -95,27 +97,29 @@ class Hessians:
         return fisher.row_sampler(self.loss, fisher.null_covariance(self.loss))
 
 
-def _information(loss: Objective, at: fisher.Curvature, classes: Indices, columns: Indices) -> Array:
+def _information(
+    block: Block,
+    standardisation: Standardisation,
+    at: fisher.Curvature,
+    classes: Indices,
+    columns: Indices,
+    own: list[slice],
+) -> Array:
     """The information of the working set.
 
     The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would drown in
     rounding where probabilities are near one.
     """
-    own = _slices(loss, classes)
-
-    def add(total: Array, rows: fisher.Rows, z: Array, s: Array) -> None:
-        p = at.probabilities(loss, rows, z)
-        own_blocks = [total[block, block].copy() for block in own]
-        if len(own) > 1:
-            means = (np.sqrt(s) * p)[classes] * z[columns]
-            total -= means @ means.T
-        roots = np.sqrt(s * p * complement(p))[-len(own) :]
-        for block, own_block, root in zip(own, own_blocks, roots, strict=True):
-            half = z[columns[block]] * root
-            total[block, block] = own_block + half @ half.T
-
-    m = len(classes)
-    return fisher.sum_rows(loss, at.rows, at.weights, add, (m, m), m)
+    z, s, m = standardisation.of(block), block.weights, len(classes)
+    p, total = at.probabilities(block, standardisation.coordinates, z), np.zeros((m, m))
+    if len(own) > 1:
+        means = (np.sqrt(s) * p)[classes] * z[columns]
+        total -= means @ means.T
+    roots = np.sqrt(s * p * complement(p))[-len(own) :]
+    for members, root in zip(own, roots, strict=True):
+        half = z[columns[members]] * root
+        total[members, members] = half @ half.T
+    return total
 
 
 def _slices(loss: Objective, classes: Indices) -> list[slice]:
@@ -141,17 +145,12 @@ class Products:
         accuracy: float,
     ) -> None:
         self.ridge, self.accuracy, self.count = ridge, accuracy, 0
-        features = np.arange(loss.design.n_features)
-        self._loss = loss
-        if loss.design.is_sparse:  # a dense X is not copied
-            features = np.unique(columns[columns < loss.design.n_features])
-            self._loss = _restricted(loss, features)
-        kept = np.append(features, loss.design.n_features) if loss.coordinates.fit_intercept else features
+        self._loss, features = _restricted(loss, np.unique(columns[columns < loss.rows.n_features]))
+        kept = np.append(features, loss.rows.n_features) if loss.coordinates.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
-        blocks = self._loss.map_logits(lambda rows, eta: (rows.start, probabilities(eta, temperature)), phi)
-        self._probabilities = dict(blocks)
-        self._intercepts = np.flatnonzero(columns == loss.design.n_features)
+        self._probabilities = self._loss.rows.keep(_probabilities, self._loss.point(phi), temperature)
+        self._intercepts = np.flatnonzero(columns == loss.rows.n_features)
         self.diagonal = self._class_diagonals()[self._at] + ridge
         self._common = 0.0
         if not loss.coordinates.has_reference and len(self._intercepts):
@@ -165,14 +164,7 @@ class Products:
         phi = np.zeros(loss.shape)
         phi[self._at] = v
 
-        def residuals(rows: slice, delta: Array) -> Array:
-            p = self._probabilities[rows.start]
-            delta -= np.sum(p * delta, axis=0)
-            delta *= p
-            delta *= loss.sample.weights[rows]
-            return delta
-
-        gradient = loss.gradient_of(residuals, phi.ravel())
+        gradient = loss.gradient_of(_curved, loss.direction(phi.ravel()), self._probabilities)
         product = gradient.reshape(loss.shape)[self._at] + self.ridge * v
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
@@ -195,25 +187,53 @@ class Products:
 
     def _class_diagonals(self) -> Array:
         """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
-        loss, n_rows, design = self._loss, self._loss.shape[0], self._loss.design
-        coordinates = loss.coordinates
-        shift = coordinates.mean - design.offset
-        squared = DesignMatrix(design.X.multiply(design.X).tocsr()) if design.is_sparse else None
-
-        def block(rows: slice) -> Array:
-            p = self._probabilities[rows.start]
-            v = (loss.sample.weights[rows] * p * complement(p))[-n_rows:]
-            if squared is None:
-                return np.asarray(v @ (loss.standardised(rows) ** 2).T)
-            squares = scores(squared.block(rows), v) - 2 * shift * scores(design.block(rows), v)
-            totals = v.sum(axis=1, keepdims=True)
-            squares = (squares + shift**2 * totals) / coordinates.scale**2
-            return np.concatenate([squares, totals], axis=1) if coordinates.fit_intercept else squares
-
-        return sum_of(design.map(block, len(loss.sample.priors)))
+        loss = self._loss
+        kernel = _squares if loss.rows.stores_zeros else _squares_of_stored
+        n_rows = loss.shape[0]
+        return loss.rows.map_reduce(kernel, loss.standardisation, self._probabilities, n_rows)
 
 
-def _restricted(loss: Objective, features: Indices) -> Objective:
-    """The loss of some features."""
-    design = DesignMatrix(loss.design.X[:, features], loss.design.map_blocks)
-    return Objective(replace(loss.loss, design=design), Penalty(), loss.coordinates.of_features(features))
+def _probabilities(block: Block, point: Point, temperature: float) -> Array:
+    return softmax(point.logits(block), temperature)
+
+
+def _curved(block: Block, direction: Direction, probabilities: Kept[Array]) -> Array:
+    """``s (diag(p) - p p') delta`` for the changes of the logits."""
+    p, delta = probabilities.of(block), direction.logits(block)
+    delta -= np.sum(p * delta, axis=0)
+    delta *= p
+    delta *= block.weights
+    return delta
+
+
+def _variances(block: Block, probabilities: Kept[Array], n_rows: int) -> Array:
+    p = probabilities.of(block)
+    return np.asarray((block.weights * p * complement(p))[-n_rows:])
+
+
+def _squares(
+    block: Block, standardisation: Standardisation, probabilities: Kept[Array], n_rows: int
+) -> Array:
+    """``sum_i s_i p_ik (1 - p_ik) z_ij^2``."""
+    return np.asarray(_variances(block, probabilities, n_rows) @ (standardisation.of(block) ** 2).T)
+
+
+def _squares_of_stored(
+    block: Block, standardisation: Standardisation, probabilities: Kept[Array], n_rows: int
+) -> Array:
+    """The same where zeros are not stored."""
+    v, coordinates = _variances(block, probabilities, n_rows), standardisation.coordinates
+    shift = coordinates.mean - standardisation.shift
+    squares = block.scores_of_squares(v) - 2 * shift * block.scores(v)
+    totals = v.sum(axis=1, keepdims=True)
+    squares = (squares + shift**2 * totals) / coordinates.scale**2
+    return np.concatenate([squares, totals], axis=1) if coordinates.fit_intercept else squares
+
+
+def _restricted(loss: Objective, features: Indices) -> tuple[Objective, Indices]:
+    """The loss of these features alone, or of more: a dense X is not copied."""
+    rows = loss.rows.in_memory
+    if rows is None or rows.stores_zeros:
+        return loss, np.arange(loss.rows.n_features)
+    few = replace(loss.loss, rows=rows.columns(features))
+    return Objective(few, Penalty(), loss.coordinates.of_features(features)), features

@@ -28,10 +28,12 @@ from environment import describe, pinned
 from numpy.typing import NDArray
 
 from smreg import SoftmaxRegression
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
+from smreg.data.statistics import statistics
+from smreg.data.targets import Targets
 from smreg.data.threads import row_threads
 from smreg.objective.coordinates import Coordinates, contrasts
-from smreg.objective.cross_entropy import CrossEntropy, Objective, Sample
+from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
@@ -47,12 +49,12 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def objective(X: Array, y: NDArray[np.int64], threads: int) -> Iterator[Callable[[], Any]]:
     """A function that evaluates smreg's objective and gradient once, near the intercept-only model."""
     n = len(y)
-    sample = Sample(y, np.full(n, 1 / n), np.bincount(y) / n)
-    with row_threads(threads) as map_blocks:
-        design = DesignMatrix(X, map_blocks)
-        columns, coding = design.statistics(sample.weights), contrasts(len(sample.priors))
+    priors = np.bincount(y) / n
+    with row_threads(threads) as thread_map:
+        rows = MatrixRows(X, Targets(np.arange(len(priors)), y), np.full(n, 1 / n), thread_map)
+        columns, coding = statistics(rows), contrasts(len(priors))
         coordinates = Coordinates.standardising(columns, coding, fit_intercept=True, ridge=1 / n)
-        function = Objective(CrossEntropy(design, sample), Penalty(1 / n), coordinates)
+        function = Objective(CrossEntropy(rows, priors), Penalty(1 / n), coordinates)
         start = function.start()
         phi = start + 0.01 * np.random.default_rng(0).normal(size=start.shape)
         yield lambda: function(phi)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
-from objectives import objective_of
+from objectives import Sample, objective_of
 from optima import symmetric_logits
 from recorder import Recorder
 from scipy import optimize, sparse, special
@@ -19,12 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 
 from smreg import SoftmaxRegression
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.fit.elastic_net import ElasticNet, Step, _Search
 from smreg.fit.regression import Problem
 from smreg.objective import fisher, working
-from smreg.objective.cross_entropy import Sample
 from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
 from smreg.optimize import quadratic
@@ -74,14 +73,14 @@ def fit(X, y, **options):
 def problem(X, y, **options):
     targets = Targets(np.unique(y), y)
     options = {"fit_intercept": True, "largest_C": 1.0, "l1": True} | options
-    return Problem(DesignMatrix(X), targets, np.ones(len(y)), **options)
+    return Problem(MatrixRows(X, targets, np.ones(len(y))), **options)
 
 
 def net(X, y, l1_ratio=1.0, C=1.0):
     sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
     strength = 1 / (C * len(y))
     penalty = Penalty(strength * (1 - l1_ratio), strength * l1_ratio)
-    return ElasticNet(Hessians(objective_of(DesignMatrix(X), sample, symmetric=True)), penalty)
+    return ElasticNet(Hessians(objective_of(X, sample, symmetric=True)), penalty)
 
 
 # The optimum

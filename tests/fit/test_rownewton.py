@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from objectives import objective_of
+from objectives import Sample, objective_of
 from optima import assert_optimal, optimum
 from problems import labels
 from scipy import sparse
 
 from smreg import SoftmaxRegression
-from smreg.data.design import DesignMatrix
 from smreg.fit import regression, rownewton
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Sample
 from smreg.optimize import solver
 
 EPS = np.finfo(np.float64).eps
@@ -43,7 +41,7 @@ def problem(rng, n_classes=3, C=10.0, *, fit_intercept=True):
     weights /= weights.sum()
     priors = np.bincount(y, weights)
     objective = objective_of(
-        DesignMatrix(sparse.csr_array(X)),
+        sparse.csr_array(X),
         Sample(y, weights, priors),
         ridge=1 / (C * len(y)),
         fit_intercept=fit_intercept,
@@ -145,7 +143,7 @@ def test_the_preconditioner_inverts_the_diagonal_and_the_dense_columns(n_classes
 
 def test_diagonal_and_dense_columns_are_those_of_the_centred_rows(rng):
     objective, rows, _ = problem(rng)
-    X = objective.design.X.toarray()[:-1]
+    X = objective.rows.csr.toarray()[:-1]
     mean = objective.coordinates.mean
     centred = X - mean
 
@@ -199,7 +197,7 @@ def test_an_optimum_of_any_penalty_is_found_again_from_its_coefficients(rng, by_
 
     # V is -R / gamma, where R is off by S e, and e by 1e-8 in the norm of S: the excess is at most the square
     # of that times kappa (1 + kappa) / 2, with the largest eigenvalue kappa of X' S X / gamma
-    largest = np.linalg.norm(objective.design.X.toarray(), 2) ** 2 * objective.sample.weights.max() / 2
+    largest = np.linalg.norm(objective.rows.csr.toarray(), 2) ** 2 * objective.rows.weights.max() / 2
     kappa = largest / objective.penalty.ridge
     assert abs(state.value - cold.point.value) <= kappa * (1 + kappa) / 2 * 1e-16 + 1e-14
     assert again.iterations == 1
@@ -268,7 +266,7 @@ def test_it_is_for_sparse_data_of_fewer_rows_than_columns_with_a_penalty(rng):
     def applies(X, penalty=1.0):
         return rownewton.applies(
             objective_of(
-                DesignMatrix(X),
+                X,
                 Sample(sample.target[: X.shape[0]], sample.weights[: X.shape[0]], sample.priors),
                 ridge=penalty,
             )
@@ -326,7 +324,7 @@ def test_a_rise_of_the_model_that_rounding_makes_is_no_norm_of_zero(rng):
     X = np.column_stack([X, 1e8 * rng.normal(size=len(X))])
     weights = np.full(len(y), 1 / len(y))
     sample = Sample(y, weights, np.bincount(y, weights))
-    objective = objective_of(DesignMatrix(sparse.csr_array(X)), sample, ridge=1 / len(y))
+    objective = objective_of(sparse.csr_array(X), sample, ridge=1 / len(y))
     rows = rownewton._Rows(objective)
     step = rownewton._Model(rows, rows.state_at(objective.start()), rows.penalty).minimised(1e-6)
 

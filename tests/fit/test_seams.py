@@ -12,10 +12,11 @@ from functools import cached_property
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from objectives import logits_at
 from problems import labels
 from scipy import optimize, sparse, special
 
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.fit import rownewton
 from smreg.fit.regression import Problem
@@ -30,9 +31,13 @@ OPTIONS = {"tol": TOL, "max_iter": 1000}
 STORES = {"dense": np.ascontiguousarray, "sparse": sparse.csr_array}
 
 
-def make_problem(X, y, kind=Problem, **options):
+def make_rows(X, y, **options):
+    return MatrixRows(X, Targets(np.unique(y), y), np.ones(len(y)), **options)
+
+
+def make_problem(X, y, kind=Problem, known=None, **options):
     options = {"fit_intercept": True, "largest_C": 1.0} | options
-    return kind(DesignMatrix(X), Targets(np.unique(y), y), np.ones(len(y)), **options)
+    return kind(make_rows(X, y, offset=known), **options)
 
 
 def with_factors(factors):
@@ -46,41 +51,32 @@ def with_factors(factors):
     return Factored
 
 
-@dataclass(frozen=True)
 class KnownLogits(CrossEntropy):
     """The cross-entropy of logits with a part (n, K) that is known."""
 
-    known: np.ndarray
-
-    def logits(self, rows, predicted):
-        """The changes from zero, and what is known."""
-        return self.changes(rows, predicted) + self.known[rows].T
-
     def null_model(self, fit_intercept):
         """Not in closed form: the mean probabilities are the priors."""
+        known, weights, target = self.rows.offset, self.rows.weights, self.rows.targets.values
 
         def residual(intercept):
-            logits = self.known + np.append(0.0, intercept)
-            p = self.sample.weights @ special.softmax(logits, axis=1)
-            return (p - self.sample.priors)[1:]
+            p = weights @ special.softmax(known + np.append(0.0, intercept), axis=1)
+            return (p - self.priors)[1:]
 
-        intercept = np.zeros(len(self.sample.priors))
+        intercept = np.zeros(len(self.priors))
         if fit_intercept:
             intercept[1:] = optimize.root(residual, intercept[1:], tol=1e-12).x
-        log_p = special.log_softmax(self.known + intercept, axis=1)
-        value = -self.sample.weights @ log_p[np.arange(len(log_p)), self.sample.target]
-        return NullModel(intercept, self.sample.weights @ np.exp(log_p), float(value))
+        log_p = special.log_softmax(known + intercept, axis=1)
+        value = -weights @ log_p[np.arange(len(log_p)), target]
+        return NullModel(intercept, weights @ np.exp(log_p), float(value))
 
 
-def with_known_logits(known):
-    """Problems whose logits have a known part."""
+class WithKnownLogits(Problem):
+    """A problem whose logits have a known part, which changes the model without features."""
 
-    class Known(Problem):
-        @cached_property
-        def loss(self):
-            return KnownLogits(self._design, self.sample, known)
-
-    return Known
+    @cached_property
+    def loss(self):
+        """The data term."""
+        return KnownLogits(super().loss.rows, self.priors)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def test_features_of_a_single_sample_are_not_merged_under_factors_of_their_own(r
     stored, factors = sparse.csr_array(X), rng.uniform(0.5, 2.0, X.shape[1])
     made = make_problem(stored, y, with_factors(factors))
 
-    assert has_singletons(DesignMatrix(stored))
+    assert has_singletons(make_rows(stored, y))
     assert not made.is_reduced(1.0)
     assert not rownewton.applies(made.objective(made.penalty(1.0)))
     Plain(X, y, made.penalty(1.0)).assert_minimal(made.solve(1.0, **OPTIONS))
@@ -228,7 +224,7 @@ def test_known_logits_are_added_to_those_of_the_coefficients(store, p, n_classes
     X, y = make_data(rng, p=p, n_classes=n_classes)
     known = rng.normal(size=(len(y), n_classes))
     for l1_ratio in (0.0, 0.5):
-        made = make_problem(store(X), y, with_known_logits(known), l1=l1_ratio > 0)
+        made = make_problem(store(X), y, WithKnownLogits, known, l1=l1_ratio > 0)
         regression, record = made.solve(1.0, l1_ratio=l1_ratio, **OPTIONS)
         plain = Plain(X, y, made.penalty(1.0, l1_ratio), known)
         regression = made.expand(regression)
@@ -242,25 +238,23 @@ def test_known_logits_are_added_in_the_row_space_of_sparse_features(n_classes, r
     """Which is searched where none is made: here, where an L1 penalty may be asked for, too."""
     X, y = make_data(rng, p=100, n_classes=n_classes)
     known = rng.normal(size=(len(y), n_classes))
-    made = make_problem(sparse.csr_array(X), y, with_known_logits(known), l1=True)
+    made = make_problem(sparse.csr_array(X), y, WithKnownLogits, known, l1=True)
 
     assert rownewton.applies(made.objective(made.penalty(1.0)))
     Plain(X, y, made.penalty(1.0), known).assert_minimal(made.solve(1.0, **OPTIONS))
 
 
 def test_a_direction_has_no_known_logits(rng):
-    """Logits change along it by what its coefficients say, to rounding, also beside those of a point."""
+    """Logits change along it by what its coefficients say, to rounding."""
     X, y = make_data(rng)
     known = 3 * rng.normal(size=(len(y), 3))
-    made = make_problem(X, y, with_known_logits(known))
+    made = make_problem(X, y, WithKnownLogits, known)
     objective = made.objective(made.penalty(1.0))
     phi, d = rng.normal(size=(2, objective.start().size))
 
-    ((at, beside),) = objective.map_logits(lambda rows, eta, delta: (eta, delta), phi, d)
-    (moved,) = objective.map_logits(lambda rows, eta: eta, phi + d)
-    (along,) = objective.map_changes(lambda rows, delta: delta, d)
-    assert_allclose(moved - at, along, rtol=0, atol=1e-13)
-    assert_array_equal(beside, along)
+    (along,) = objective.rows.map_blocks(lambda block, at: at.logits(block), objective.direction(d))
+    moved = logits_at(objective, phi + d) - logits_at(objective, phi)
+    assert_allclose(moved, along, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -268,7 +262,7 @@ def test_known_logits_agree_with_scipy(n_classes, rng):
     """Which ends at a gradient of 1e-9, over a curvature of at least the ridge of 1/80."""
     X, y = make_data(rng, n_classes=n_classes)
     known = 3 * rng.normal(size=(len(y), n_classes))
-    made = make_problem(X, y, with_known_logits(known))
+    made = make_problem(X, y, WithKnownLogits, known)
 
     regression, _ = made.solve(1.0, **OPTIONS)
     expected = Plain(X, y, made.penalty(1.0), known).by_scipy(len(regression.coef))
@@ -280,9 +274,9 @@ def test_without_a_penalty_known_logits_change_the_maximum_but_not_whether_there
     X, y = make_data(rng)
     known = rng.normal(size=(len(y), 3))
     options = {"fit_intercept": fit_intercept, "largest_C": np.inf}
-    made = make_problem(X, y, with_known_logits(known), **options)
+    made = make_problem(X, y, WithKnownLogits, known, **options)
 
     fit = made.solve(np.inf, **OPTIONS)
     Plain(X, y, Penalty(), known).assert_minimal(fit, fit_intercept=fit_intercept)
-    separated = make_problem(X, (X[:, 0] > 0).astype(int), with_known_logits(known[:, :2]), **options)
+    separated = make_problem(X, (X[:, 0] > 0).astype(int), WithKnownLogits, known[:, :2], **options)
     assert separated.solve(np.inf, **OPTIONS)[1].reason == "separation"

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from objectives import objective_of
+from objectives import Sample, objective_of
 from problems import STORAGES, labels
 from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
-from smreg.data.design import DesignMatrix
 from smreg.fit import recession, separation
-from smreg.objective.cross_entropy import Sample
 
 INF = np.inf
 
@@ -218,7 +216,7 @@ def test_linear_programs_keep_within_their_allowance(numbers, found, rng):
     X = rng.normal(size=(1000, 20))
     y = (X @ rng.normal(size=20) > 0).astype(np.int64)
     sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
-    objective = objective_of(DesignMatrix(X), sample)
+    objective = objective_of(X, sample)
 
     allowance = recession.Allowance(numbers)
     assert recession.has_recession_direction(objective, np.eye(21), allowance) is found

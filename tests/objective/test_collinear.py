@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.fit.regression import Problem
 
@@ -12,7 +12,7 @@ from smreg.fit.regression import Problem
 def number_of_columns_sought(X, y):
     """Those that are not left out of an unpenalised search as determined by others."""
     targets = Targets(np.unique(y), y)
-    problem = Problem(DesignMatrix(X), targets, np.ones(len(y)), fit_intercept=True, largest_C=np.inf)
+    problem = Problem(MatrixRows(X, targets, np.ones(len(y))), fit_intercept=True, largest_C=np.inf)
     return np.count_nonzero(problem.objective(problem.penalty(np.inf)).coordinates.spread)
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from smreg.data.design import ColumnStatistics
+from smreg.data.rows import Block
+from smreg.data.statistics import ColumnStatistics
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
+from smreg.objective.cross_entropy import Standardisation
 
 CODINGS = {"contrasts": contrasts(4), "symmetric": symmetric_coding(4), "reference": reference_coding()}
 P = 5
@@ -47,7 +49,8 @@ def test_standardised_rows_give_the_logits_of_the_coefficients(coordinates, rng)
     X[:, -1] = coordinates.mean[-1]
     coef, intercept = coordinates.coefficients(phi.ravel(), np.zeros(P))
 
-    z = coordinates.standardise(X, np.zeros(P))
+    block = Block(0, X, np.zeros(7, dtype=int), np.ones(7))
+    z = Standardisation(coordinates, np.zeros(P)).of(block)
     size = (np.abs(X) + np.abs(coordinates.mean)) @ np.abs(coef).T + 10.0
     assert (
         np.abs(z.T @ phi.T @ coordinates.contrasts.T - (X @ coef.T + intercept)) <= 100 * EPS * size

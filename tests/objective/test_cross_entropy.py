@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from objectives import objective_of
+from objectives import Sample, logits_at, objective_of, standardised
 from scipy import sparse
 
 from smreg import family
-from smreg.data.design import DesignMatrix
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Sample
 from smreg.objective.fisher import Curvature
 from smreg.optimize.metric import JITTER, inverse_factor
 
@@ -31,7 +29,7 @@ def make_objective(
     penalty=0.1,
     store=np.ascontiguousarray,
     n_samples=40,
-    map_blocks=map,
+    thread_map=map,
 ):
     """An objective on weighted random rows in mixed units, a third of the entries zero."""
     rng = np.random.default_rng(3)
@@ -45,30 +43,25 @@ def make_objective(
     weights /= weights.sum()
     one_hot = target if soft else family.sufficient_statistic(target, n_classes)
     return objective_of(
-        DesignMatrix(store(X), map_blocks),
+        store(X),
         Sample(target, weights, weights @ one_hot),
         ridge=penalty,
         fit_intercept=fit_intercept,
+        thread_map=thread_map,
     )
-
-
-def logits_at(objective, phi):
-    """Of all rows, (K, n_samples)."""
-    return np.hstack(list(objective.map_logits(lambda rows, eta: eta, phi)))
 
 
 def from_definition(objective, phi):
     """The formula in the objective's docstring, written with the family's functions."""
     coef, intercept = objective.coefficients(phi)
-    X, sample = objective.design.X, objective.sample
-    X = X.toarray() if sparse.issparse(X) else X
-    eta = X @ coef.T + intercept
+    rows = objective.rows.unshifted
+    eta = rows.dense() @ coef.T + intercept
     if objective.coordinates.has_reference:
         eta = np.column_stack([np.zeros(len(eta)), eta])
-    target = sample.target
+    target = rows.targets.values
     if target.ndim == 1:
         target = family.sufficient_statistic(target, eta.shape[1])
-    loss = sample.weights @ family.cross_entropy(target, eta)
+    loss = rows.weights @ family.cross_entropy(target, eta)
     return loss + objective.penalty.ridge / 2 * np.sum(coef**2)
 
 
@@ -138,14 +131,13 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
     """
     objective = make_objective(**case)
     phi = size * rng.normal(size=objective.start().size)
-    Q, expected = objective.coordinates.coding, 0.0
-    for rows, eta in objective.map_logits(lambda *block: block, phi):
-        z, variance = objective.standardised(rows).T, family.fisher_information(eta.T)
-        expected += np.einsum(
-            "i,ka,ikl,lb,im,in->ambn", objective.sample.weights[rows], Q, variance, Q, z, z, optimize=True
-        )
+    Q = objective.coordinates.coding
+    z, variance = standardised(objective).T, family.fisher_information(logits_at(objective, phi).T)
+    expected = np.einsum(
+        "i,ka,ikl,lb,im,in->ambn", objective.rows.weights, Q, variance, Q, z, z, optimize=True
+    )
     expected = expected.reshape(phi.size, phi.size)
-    ridge, p = np.zeros(objective.shape), objective.design.n_features
+    ridge, p = np.zeros(objective.shape), objective.rows.n_features
     ridge[:, :p] = objective.penalty.ridge / objective.coordinates.scale**2
     expected += np.diag(ridge.ravel())
 
@@ -166,10 +158,8 @@ def test_damping_adds_the_mean_square_of_the_change_of_the_logits(case, rng):
     d /= np.linalg.norm(d)
     damped, undamped = (fisher.information(objective, Curvature(phi, 1.0, of)) for of in (tau, 0.0))
 
-    at, moved = (
-        np.hstack([eta for _, eta in objective.map_logits(lambda *block: block, x)]) for x in (phi, phi + d)
-    )
-    expected = tau * objective.sample.weights @ np.square(moved - at).sum(axis=0)
+    at, moved = (logits_at(objective, x) for x in (phi, phi + d))
+    expected = tau * objective.rows.weights @ np.square(moved - at).sum(axis=0)
     assert d @ (damped - undamped) @ d == pytest.approx(expected, rel=1e4 * EPS)
 
 
@@ -186,11 +176,8 @@ def test_a_damped_step_moves_the_logits_no_further_than_it_may(n_classes, norm, 
 
     def change(metric):
         step = metric.unwhiten(metric.whiten(gradient))
-        at, moved = (
-            np.hstack([eta for _, eta in objective.map_logits(lambda *block: block, x)])
-            for x in (phi, phi - step)
-        )
-        return np.sqrt(objective.sample.weights @ np.square(moved - at).sum(axis=0))
+        at, moved = (logits_at(objective, x) for x in (phi, phi - step))
+        return np.sqrt(objective.rows.weights @ np.square(moved - at).sum(axis=0))
 
     assert change(damped) <= fisher.LONGEST
     assert change(undamped) > fisher.LONGEST
@@ -254,8 +241,8 @@ def test_an_intercept_is_a_column_of_ones_without_penalty(rng):
     X -= X.mean(axis=0)
     codes = np.arange(30) % 3
     sample = Sample(codes, np.full(30, 1 / 30), np.full(3, 1 / 3))
-    with_intercept = objective_of(DesignMatrix(X), sample)
-    ones = objective_of(DesignMatrix(np.column_stack([X, np.ones(30)])), sample, fit_intercept=False)
+    with_intercept = objective_of(X, sample)
+    ones = objective_of(np.column_stack([X, np.ones(30)]), sample, fit_intercept=False)
     coef = rng.normal(size=(3, 4))
     coef -= coef.mean(axis=0)
     phi = with_intercept.coordinates.of(coef[:, :3], coef[:, 3])
@@ -283,9 +270,9 @@ def test_blocks_of_rows_and_threads_change_nothing(rng):
     n_samples = 200_000
     with ThreadPoolExecutor(3) as pool:
         serial = make_objective(n_samples=n_samples)
-        threaded = make_objective(n_samples=n_samples, map_blocks=pool.map)
+        threaded = make_objective(n_samples=n_samples, thread_map=pool.map)
         phi = rng.normal(size=serial.start().size)
-        assert len(list(serial.map_logits(lambda *block: block, phi))) > 1
+        assert len(list(serial.rows.map_blocks(len))) > 1
         for expected, actual in zip(serial(phi), threaded(phi), strict=True):
             assert_array_equal(actual, expected)
         # n roundings of terms of order 1 / n at most
@@ -296,26 +283,9 @@ def test_units_that_are_powers_of_two_change_no_bit(rng):
     """Scaling columns by them is exact in every step from X to value and gradient."""
     X, units = rng.normal(size=(50, 3)) + 5, np.array([2.0**40, 2.0**-30, 1.0])
     sample = Sample(np.arange(50) % 3, np.full(50, 1 / 50), np.full(3, 1 / 3))
-    here = objective_of(DesignMatrix(X), sample)
-    there = objective_of(DesignMatrix(X * units), sample)
+    here = objective_of(X, sample)
+    there = objective_of(X * units, sample)
     phi = rng.normal(size=here.start().size)
 
     for expected, actual in zip(here(phi), there(phi), strict=True):
         assert_array_equal(actual, expected)
-
-
-def test_statistics_are_the_weighted_mean_and_standard_deviation(rng):
-    """As numpy computes them, to the rounding of sums of 60 terms; a constant has no spread at all."""
-    X = rng.normal(size=(60, 3)) * [1.0, 1e150, 1e-150]
-    X = np.column_stack([X, np.full(60, 0.1)])
-    weights = rng.random(60)
-    weights[::7] = 0.0
-    weights /= weights.sum()
-    expected = np.sqrt(weights @ ((X[:, 0] - weights @ X[:, 0]) ** 2)) * np.array([1.0, 1e150, 1e-150])
-    X[:, 1], X[:, 2] = X[:, 0] * 1e150, X[:, 0] * 1e-150
-
-    for store in STORED_AS.values():
-        columns = DesignMatrix(store(X)).statistics(weights)
-        assert_allclose(columns.mean, weights @ X, rtol=1e3 * EPS)
-        assert_allclose(columns.spread[:3], expected, rtol=100 * EPS)
-        assert columns.spread[3] == 0.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smreg.data.design import ColumnStatistics
+from smreg.data.statistics import ColumnStatistics
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.penalty import Penalty
 

@@ -12,7 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from smreg import SoftmaxRegression, cross_entropy
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
+from smreg.data.statistics import statistics
+from smreg.data.targets import Targets
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.rowspace import RowSpace, is_wide
 
@@ -36,15 +38,16 @@ def wide(rng, n=30, p=200, n_classes=3):
     """Numbers that float32 has, half of them zero."""
     X = rng.normal(size=(n, p)) * (rng.random((n, p)) < 0.5)
     X = X.astype(np.float32).astype(float)
-    assert is_wide(DesignMatrix(X), np.ones(n), n_classes, penalised=True)
+    targets = Targets(np.arange(n_classes), np.arange(n) % n_classes)
+    assert is_wide(MatrixRows(X, targets, np.ones(n)), n, penalised=True)
     return X, labels(X[:, :n_classes], rng)
 
 
 def row_space(X, weights=None, *, centred=True, penalty=1.0):
     weights = np.ones(X.shape[0]) if weights is None else weights
-    design = DesignMatrix(X)
-    columns = design.statistics(weights / weights.sum())
-    return RowSpace(design, weights, columns, centred=centred, penalty=penalty)
+    targets = Targets(np.arange(2), np.arange(len(weights)) % 2)
+    rows = MatrixRows(X, targets, weights / weights.sum())
+    return RowSpace(rows, statistics(rows), centred=centred, penalty=penalty)
 
 
 def centred_rows(X, weights=None):
@@ -68,7 +71,7 @@ both_ways = pytest.mark.parametrize("penalty", WAYS.values(), ids=WAYS)
 def test_the_coordinates_have_the_inner_products_of_the_rows(store, centred, penalty, rng):
     """``Z Z' = (X - mean) (X - mean)'``: sums of 200 products, whose sizes are 2**7 on the diagonal."""
     X, _ = wide(rng)
-    Z = row_space(store(X), centred=centred, penalty=penalty).coordinates.X
+    Z = row_space(store(X), centred=centred, penalty=penalty).coordinates.dense()
     rows = centred_rows(X) if centred else X
 
     assert Z.shape == (30, 30 - centred)
@@ -80,7 +83,7 @@ def test_with_weights_the_mean_is_the_weighted_one(penalty, rng):
     """As above. Rows with a weight below 1e-3 of the others are divided by its root, less than 2**5."""
     X, _ = wide(rng)
     weights = 10.0 ** rng.uniform(-3, 0, len(X))
-    Z = row_space(X, weights, penalty=penalty).coordinates.X
+    Z = row_space(X, weights, penalty=penalty).coordinates.dense()
 
     rows = centred_rows(X, weights)
     assert_allclose(Z @ Z.T, rows @ rows.T, rtol=0, atol=2**12 * 200 * EPS)
@@ -96,7 +99,7 @@ def test_expanded_coefficients_have_the_same_logits(store, penalty, rng):
     W, b = space.expand(V, c)
 
     assert W.shape == (3, X.shape[1])
-    assert_allclose(X @ W.T + b, space.coordinates.X @ V.T + c, rtol=0, atol=2**12 * EPS)
+    assert_allclose(X @ W.T + b, space.coordinates.dense() @ V.T + c, rtol=0, atol=2**12 * EPS)
     assert_allclose(linalg.norm(W, axis=1), linalg.norm(V, axis=1), rtol=2**8 * EPS)
 
 
@@ -129,7 +132,7 @@ def test_restriction_after_expansion_changes_nothing(store, penalty, rng):
 def test_equal_rows_have_equal_coordinates_and_take_no_more_of_them(penalty, rng):
     """Of ten rows, each twice, nine differences are left."""
     X = np.repeat(rng.normal(size=(10, 50)), 2, axis=0)
-    Z = row_space(X, penalty=penalty).coordinates.X
+    Z = row_space(X, penalty=penalty).coordinates.dense()
 
     assert Z.shape == (20, 9)
     assert_allclose(Z[::2], Z[1::2], rtol=0, atol=2**12 * EPS)

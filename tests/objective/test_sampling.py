@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from objectives import objective_of
+from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
-from smreg.data.design import DesignMatrix
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Sample
 from smreg.objective.fisher import ROWS_PER_COLUMN, Curvature
-from smreg.objective.sampling import (
-    DIRECTIONS,
-    SKETCH,
-    RowSampler,
-    information_leverage,
-    probabilities,
-    systematic,
-    variances,
-)
+from smreg.objective.logits import softmax, variances
+from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, information_leverage, systematic
 from smreg.optimize.metric import inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
@@ -34,13 +25,13 @@ def make_objective(X, y, weights=None, penalty=1e-4):
     weights = np.full(n, 1 / n) if weights is None else weights / weights.sum()
     priors = np.bincount(y, weights)
     sample = Sample(y, weights, priors)
-    return objective_of(DesignMatrix(X), sample, ridge=penalty)
+    return objective_of(X, sample, ridge=penalty)
 
 
 def sampler_of(objective, *, diagonal=False):
     """With the exact covariance of the standardised features."""
-    z = objective.standardised(slice(None))
-    covariance = (z * objective.sample.weights) @ z.T
+    z = standardised(objective)
+    covariance = (z * objective.rows.weights) @ z.T
     return RowSampler(
         objective, inverse_root(covariance.diagonal()) if diagonal else inverse_factor(covariance)
     )
@@ -145,7 +136,7 @@ def test_where_masses_say_nothing_the_weights_are_the_masses(mass, rng):
 def test_probabilities_and_variances_are_those_of_the_softmax_at_any_size_of_logits(rng):
     """Each is rounded a few times; logits of 1e3 carry an error of a thousand EPS into the exponential."""
     eta = rng.normal(size=(4, 100)) * 10.0 ** rng.uniform(-2, 3, 100)
-    p = probabilities(eta, 2.0)
+    p = softmax(eta, 2.0)
     exact = np.exp(eta / 2 - np.logaddexp.reduce(eta / 2, axis=0))
 
     assert_allclose(p, exact, rtol=2**13 * EPS, atol=1e-300)
@@ -158,8 +149,8 @@ def test_probabilities_and_variances_are_those_of_the_softmax_at_any_size_of_log
 def test_the_leverage_is_that_of_the_standardised_features(rng):
     """``z' Cov^-1 z`` by solving; the covariance has a condition below 2**4, the jitter is 2**-40."""
     objective = make_objective(rng.normal(size=(300, 5)), np.arange(300) % 3, rng.uniform(1, 2, 300))
-    z = objective.standardised(slice(None))
-    exact = np.sum(z * np.linalg.solve((z * objective.sample.weights) @ z.T, z), axis=0)
+    z = standardised(objective)
+    exact = np.sum(z * np.linalg.solve((z * objective.rows.weights) @ z.T, z), axis=0)
 
     assert_allclose(sampler_of(objective).leverage, exact, rtol=2.0**-36)
 
@@ -167,8 +158,8 @@ def test_the_leverage_is_that_of_the_standardised_features(rng):
 def test_a_diagonal_factor_gives_the_sum_of_squares_of_the_standardised_features(rng):
     """Six squares: some ten roundings."""
     objective = make_objective(rng.normal(size=(300, 5)), np.arange(300) % 3)
-    z = objective.standardised(slice(None))
-    variance = z**2 @ objective.sample.weights
+    z = standardised(objective)
+    variance = z**2 @ objective.rows.weights
 
     leverage = sampler_of(objective, diagonal=True).leverage
     assert_allclose(leverage, (z**2 / variance[:, np.newaxis]).sum(axis=0), rtol=2**6 * EPS)
@@ -178,8 +169,8 @@ def test_of_many_features_the_leverage_is_nearly_that_of_all(rng):
     """Of m combinations with random signs the relative error is that of chi square, sqrt(2 / m) in the mean
     square, a little more or less since all rows share the signs; of 2000 the largest is some four of it."""
     objective = make_objective(rng.normal(size=(2000, 2 * SKETCH)), np.arange(2000) % 2)
-    z = objective.standardised(slice(None))
-    exact = np.sum(z * np.linalg.solve((z * objective.sample.weights) @ z.T, z), axis=0)
+    z = standardised(objective)
+    exact = np.sum(z * np.linalg.solve((z * objective.rows.weights) @ z.T, z), axis=0)
     error = sampler_of(objective).leverage / exact - 1
     typical = np.sqrt(2 / SKETCH)
 
@@ -192,7 +183,7 @@ def test_the_mean_leverage_is_the_number_of_features_sketched_or_not(rng):
     is not on the diagonal has the size of the jitter, times a condition below 2**4 and the 129 columns."""
     for p in (5, 2 * SKETCH):
         objective = make_objective(rng.normal(size=(2000, p)), np.arange(2000) % 2)
-        mean = objective.sample.weights @ sampler_of(objective).leverage
+        mean = objective.rows.weights @ sampler_of(objective).leverage
 
         assert mean == pytest.approx(p + 1, rel=2.0**-32)
 
@@ -203,7 +194,7 @@ def test_the_mean_leverage_is_the_number_of_features_sketched_or_not(rng):
 def test_rows_without_weight_are_not_sampled(rng):
     weights = rng.integers(0, 2, 5000).astype(float)
     objective = make_objective(rng.normal(size=(5000, 3)), np.arange(5000) % 3, weights)
-    rows, _ = sampled(objective, objective.start(), 1000)
+    rows = sampled(objective, objective.start(), 1000).index
 
     assert (weights[rows] > 0).all()
 
@@ -216,7 +207,7 @@ def test_a_rare_category_is_sampled_as_a_whole(rng):
     X[:, 3] = 0.0
     X[rare, 3] = 1.0
     objective = make_objective(X, rng.permutation(np.arange(n) % 3))
-    rows, _ = sampled(objective, objective.start(), 32)
+    rows = sampled(objective, objective.start(), 32).index
 
     assert np.isin(rare, rows).all()
 
@@ -233,7 +224,7 @@ def test_a_rare_class_is_sampled_as_a_whole(rng):
     objective = make_objective(X, y)
     coef = np.array([[0.0, 0, 0], [0, 0, 0], [6, 0, 0]])
     phi = objective.coordinates.of(coef, np.array([0.0, 0.0, -72.0]))
-    rows, _ = sampled(objective, phi, 64)
+    rows = sampled(objective, phi, 64).index
 
     assert np.isin(rare, rows).all()
 
@@ -254,7 +245,7 @@ def test_the_sampled_information_is_near_the_full_one(n_classes, size, damping, 
     sample = sampled(objective, phi, ROWS_PER_COLUMN * phi.size, damping)
 
     full = fisher.information(objective, Curvature(phi, 1.0, damping))
-    estimate = fisher.information(objective, Curvature(phi, 1.0, damping, *sample))
+    estimate = fisher.information(objective, Curvature(phi, 1.0, damping), sample)
     ratios = linalg.eigvalsh(estimate, full)
     deviation = ROWS_PER_COLUMN**-0.5
     assert (1 - deviation) ** 2 / 1.1 <= ratios.min()
@@ -275,7 +266,7 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     expected = [d @ fisher.information(objective, at) @ d for d in directions]
 
     leverage = information_leverage(objective, metric, phi, 2.0, damping)
-    assert objective.sample.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
+    assert objective.rows.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
 
 
 def test_what_a_sample_has_missed_is_in_the_next(rng):
@@ -296,11 +287,11 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
     sampler, totals = sampler_of(objective), fisher.class_variances(objective, phi)
     first = sampler(phi, 1.0, totals, 32)
-    metric = fisher.hessian_metric(objective, Curvature(phi, 1.0, 0.0, *first))
+    metric = fisher.hessian_metric(objective, Curvature(phi), first)
     second = sampler(phi, 1.0, totals, 32, metric=metric)
 
-    assert not np.isin(only, first[0]).any()
-    assert np.isin(only, second[0]).all()
+    assert not np.isin(only, first.index).any()
+    assert np.isin(only, second.index).all()
 
 
 def test_more_rows_bring_the_information_nearer(rng):
@@ -311,7 +302,7 @@ def test_more_rows_bring_the_information_nearer(rng):
     full = fisher.information(objective, Curvature(phi))
 
     def deviation(size):
-        estimate = fisher.information(objective, Curvature(phi, 1.0, 0.0, *sampled(objective, phi, size)))
+        estimate = fisher.information(objective, Curvature(phi), sampled(objective, phi, size))
         return np.abs(linalg.eigvalsh(estimate, full) - 1).max()
 
     assert deviation(8000) <= deviation(500) / 2

@@ -7,13 +7,19 @@ from problems import labels
 from scipy import linalg, sparse
 
 from smreg import SoftmaxRegression
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
+from smreg.data.targets import Targets
 from smreg.objective.rowspace import is_wide
 from smreg.objective.singletons import MANY, WORTHWHILE, Singletons, has_singletons
 
 EPS = np.finfo(np.float64).eps
 INF = float("inf")
 N_SAMPLES, N_SHARED, N_SINGLE = 2000, 60, MANY + 500
+
+
+def rows_of(X):
+    n = X.shape[0]
+    return MatrixRows(X, Targets(np.arange(3), np.arange(n) % 3), np.ones(n))
 
 
 def words(rng, n_classes=3, dtype=np.float64):
@@ -43,8 +49,8 @@ def test_the_examples_are_merged_and_not_solved_by_rows(rng):
     X, y = words(rng)
     once = np.bincount(X.indices, minlength=X.shape[1]) == 1
 
-    assert has_singletons(DesignMatrix(X))
-    assert not is_wide(DesignMatrix(X), np.ones(N_SAMPLES), 3, penalised=True)
+    assert has_singletons(rows_of(X))
+    assert not is_wide(rows_of(X), N_SAMPLES, penalised=True)
     assert once.sum() >= N_SINGLE
     assert (X.data == 0).any()
     assert (X.data < 0).any()
@@ -150,21 +156,21 @@ def test_values_near_the_largest_number_are_fitted(dtype, rng):
 def test_expanded_coefficients_have_the_same_logits_and_norm(rng):
     """Sums of some 12 products of size one."""
     X, _ = words(rng)
-    merged = Singletons(DesignMatrix(X))
+    merged = Singletons(rows_of(X))
     V, c = rng.normal(size=(3, merged.coordinates.n_features)), rng.normal(size=3)
-    used = np.asarray(abs(merged.coordinates.X).sum(axis=0)).ravel() > 0
+    used = np.asarray(abs(merged.coordinates.csr).sum(axis=0)).ravel() > 0
     V[:, ~used] = 0.0
     W, b = merged.expand(V, c)
 
     assert W.shape == (3, X.shape[1])
-    assert_allclose(X @ W.T + b, merged.coordinates.X @ V.T + c, rtol=0, atol=2**8 * EPS)
+    assert_allclose(X @ W.T + b, merged.coordinates.csr @ V.T + c, rtol=0, atol=2**8 * EPS)
     assert_allclose(linalg.norm(W, axis=1), linalg.norm(V, axis=1), rtol=2**8 * EPS)
 
 
 def test_restriction_is_the_adjoint_of_expansion(rng):
     """``<expand V, W> = <V, restrict W>``: 5e4 products of size one, whose rounding adds up as a root."""
     X, _ = words(rng)
-    merged = Singletons(DesignMatrix(X))
+    merged = Singletons(rows_of(X))
     V, W = rng.normal(size=(3, merged.coordinates.n_features)), rng.normal(size=(3, X.shape[1]))
     zero = np.zeros(3)
 
@@ -174,7 +180,7 @@ def test_restriction_is_the_adjoint_of_expansion(rng):
 
 def test_expansion_after_restriction_is_a_projection_that_changes_no_logit(rng):
     X, _ = words(rng)
-    merged = Singletons(DesignMatrix(X))
+    merged = Singletons(rows_of(X))
     W, b = rng.normal(size=(3, X.shape[1])), rng.normal(size=3)
     once = merged.expand(*merged.restrict(W, b))
     twice = merged.expand(*merged.restrict(*once))
@@ -188,9 +194,9 @@ def test_expansion_after_restriction_is_a_projection_that_changes_no_logit(rng):
 def test_values_whose_squares_leave_the_floating_range_are_merged(size):
     """3 and 4 make 5, in any unit."""
     X = sparse.csr_array(np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 2.0]]) * size)
-    merged = Singletons(DesignMatrix(X))
+    merged = Singletons(rows_of(X))
 
-    assert_allclose(merged.coordinates.X.toarray() / size, [[5.0, 0.0], [0.0, 2.0]], rtol=8 * EPS)
+    assert_allclose(merged.coordinates.csr.toarray() / size, [[5.0, 0.0], [0.0, 2.0]], rtol=8 * EPS)
     assert_allclose(
         merged.expand(np.eye(2), np.zeros(2))[0], [[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], rtol=8 * EPS
     )
@@ -215,8 +221,8 @@ def test_features_are_merged_where_that_leaves_many_fewer(single, shared, expect
     rows = np.arange(len(columns)) % 100
     X = sparse.csr_array((np.ones(len(columns)), (rows, columns)), shape=(100, single + shared))
 
-    assert has_singletons(DesignMatrix(X)) is expected
+    assert has_singletons(rows_of(X)) is expected
 
 
 def test_dense_features_are_not_merged():
-    assert not has_singletons(DesignMatrix(np.eye(2, MANY)))
+    assert not has_singletons(rows_of(np.eye(2, MANY)))

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from objectives import objective_of
+from objectives import Sample, objective_of
 
-from smreg.data.design import DesignMatrix
 from smreg.objective import fisher
-from smreg.objective.cross_entropy import Sample
 from smreg.objective.fisher import Curvature
 from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, Metric, inverse_factor, inverse_root
 
@@ -23,7 +21,7 @@ def definite(rng, size=6):
 def make_objective(rng, n_classes, *, n=60, p=3, fit_intercept=True, penalty=0.01):
     codes = rng.permutation(np.arange(n) % n_classes)
     return objective_of(
-        DesignMatrix(rng.normal(size=(n, p)) + 1.0),
+        rng.normal(size=(n, p)) + 1.0,
         Sample(codes, np.full(n, 1 / n), np.bincount(codes) / n),
         ridge=penalty,
         fit_intercept=fit_intercept,

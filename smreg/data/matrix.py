@@ -1,0 +1,253 @@
+"""Rows of a matrix in memory, or in a file that is mapped to memory.
+
+X may be C- or F-ordered, float32 or float64, a memmap, read-only, or sparse CSR. It is never copied
+as a whole: products with it go block by block, in float64 whatever the storage. A dense block is small
+enough for the processor's cache; a sparse one stays sparse in the products of an evaluation. The blocks
+depend on the shape of X and the number of classes alone.
+"""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from smreg.data.rows import Block, Kernel, Normalisation, Result, Rows, sum_of
+from smreg.data.targets import Targets
+
+Array = NDArray[np.float64]
+
+# Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
+# still in the last-level cache when they are read again.
+BLOCK = 2**20
+SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
+BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
+NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
+
+
+class MatrixRows(Rows):
+    """Rows of X, minus the `shift`, with targets and weights.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        float32 or float64, finite.
+    targets : Targets
+        One for each row.
+    weights : ndarray of shape (n_samples,)
+        Non-negative.
+    thread_map : callable, default=map
+        `map`, or the `map` of a thread pool: results must come in the order of the blocks.
+    rounding : ndarray of shape (n_features,), optional
+        That of the numbers in each column, if it is not that of their type.
+    offset : ndarray of shape (n_samples, K), optional
+        A known part of the logits.
+
+    Attributes
+    ----------
+    index : ndarray of int, or None
+        The rows of a dense X that there are, in place of all.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        targets: Targets,
+        weights: Array,
+        thread_map: Callable[..., Any] = map,
+        rounding: Array | None = None,
+        offset: Array | None = None,
+    ) -> None:
+        self._X, self.targets, self.weights = X, targets, weights
+        self.index: NDArray[np.intp] | None = None
+        self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
+        self.stores_zeros = not sparse.issparse(X)
+        self.eps = float(np.finfo(X.dtype).eps)
+        self.n_samples, self.n_features = X.shape
+        self.n_classes = len(targets.classes)
+        self.shift = np.zeros(self.n_features)
+        self._sparse_blocks: dict[tuple[int, int], Any] = {}
+
+    @property
+    def by_index(self) -> "MatrixRows":
+        """These rows."""
+        return self
+
+    @property
+    def in_memory(self) -> "MatrixRows":
+        """These rows."""
+        return self
+
+    @property
+    def numbers_per_row(self) -> float:
+        """Stored numbers in a row, on average."""
+        return float(self.n_features if self.stores_zeros else self._X.nnz / self.n_samples)
+
+    def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
+        """The sum of what the kernel returns."""
+        return sum_of(self.map_blocks(kernel, *arguments, **hints))
+
+    def map_blocks(
+        self,
+        kernel: Kernel[Result],
+        *arguments: Any,
+        size: int | None = None,
+        dense: bool = False,
+        result: int = 1,
+    ) -> Iterator[Result]:
+        """What the kernel returns for every block, in their order."""
+
+        def of(block: tuple[int, slice]) -> Result:
+            return kernel(self._block(*block), *arguments)
+
+        blocks = list(enumerate(self._slices(size, dense)))
+        if len(blocks) == 1:
+            yield of(blocks[0])
+            return
+        at_a_time = max(min(BLOCKS_IN_FLIGHT, NUMBERS_IN_FLIGHT // result), 1)
+        for first in range(0, len(blocks), at_a_time):
+            some = blocks[first : first + at_a_time]
+            yield from self.thread_map(of, some)
+
+    def _slices(self, size: int | None, dense: bool) -> list[slice]:
+        """The blocks."""
+        if size is None:
+            size = -(-self.n_samples // self._n_blocks(dense))
+        starts = range(0, self.n_samples, size)
+        return [slice(start, min(start + size, self.n_samples)) for start in starts]
+
+    def _n_blocks(self, dense: bool) -> int:
+        if self.stores_zeros or dense:
+            n_blocks = -(-self.n_samples * (self.n_features + 2 * self.n_classes) // BLOCK)
+            return n_blocks + n_blocks % 2 if n_blocks > 1 else 1  # as much for each of two threads
+        worth = int(np.clip(self._X.nnz // max(4 * self.n_features, 1), 1, SPARSE_BLOCKS))
+        return int(2 ** (worth.bit_length() - 1))
+
+    def _block(self, number: int, rows: slice) -> Block:
+        X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
+        offset = None if self.offset is None else self.offset[rows]
+        return Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+
+    def _dense(self, rows: slice) -> Array:
+        """Rows of a dense X, minus the shift."""
+        if self.index is None:
+            X = self._X[rows]
+        elif self._X.flags.c_contiguous:
+            X = self._X.take(
+                self.index[rows], axis=0
+            )  # faster, but of another layout it would copy all first
+        else:
+            X = self._X[self.index[rows]]
+        if self.shift.any():
+            return np.asarray(np.subtract(X, self.shift, dtype=np.float64))
+        return np.asarray(X, dtype=np.float64)
+
+    def _sparse(self, rows: slice) -> Any:
+        """Rows of a sparse X, on the same memory."""
+        key = rows.start, rows.stop
+        if key not in self._sparse_blocks:
+            ends = self._X.indptr[rows.start : rows.stop + 1]
+            stored = slice(ends[0], ends[-1])
+            parts = self._X.data[stored], self._X.indices[stored], ends - ends[0]
+            self._sparse_blocks[key] = sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
+        return self._sparse_blocks[key]
+
+    def shifted(self, shift: Array) -> "MatrixRows":
+        """The same with this taken from each row of a dense X as it came."""
+        if not self.stores_zeros or not (shift.any() or self.shift.any()):
+            return self
+        return self._with(shift=shift)
+
+    @property
+    def unshifted(self) -> "MatrixRows":
+        """The same as they came."""
+        return self.shifted(np.zeros_like(self.shift))
+
+    def normalised(self, classes: Normalisation) -> "MatrixRows":
+        """The same with weights that sum to one, and with some of the classes."""
+        targets = Targets(self.targets.classes[classes.live], classes.targets(self.targets.values))
+        return self._with(
+            targets=targets,
+            weights=classes.weights(self.weights),
+            offset=None if self.offset is None else self.offset[:, classes.live],
+            n_classes=len(classes.live),
+        )
+
+    def take(
+        self,
+        index: NDArray[np.intp],
+        weights: Array,
+        targets: Targets | None = None,
+        thread_map: Callable[..., Any] = map,
+    ) -> "MatrixRows":
+        """Some of the rows, with other weights: of a dense X without a copy."""
+        targets = targets or self.targets.take(index)
+        offset = None if self.offset is None else self.offset[index]
+        if not self.stores_zeros:
+            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+        chosen = index if self.index is None else self.index[index]
+        return self._with(
+            index=chosen,
+            n_samples=len(chosen),
+            n_classes=len(targets.classes),
+            targets=targets,
+            weights=weights,
+            offset=offset,
+            thread_map=thread_map,
+        )
+
+    def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
+        """Some of the features, for a copy of X."""
+        return self.replaced(self._X[:, features])
+
+    def replaced(self, X: Any, rounding: Array | None = None) -> "MatrixRows":
+        """Other features of the same rows."""
+        return MatrixRows(X, self.targets, self.weights, self.thread_map, rounding, self.offset)
+
+    @property
+    def csr(self) -> Any:
+        """A sparse X as it is, or None."""
+        return None if self.stores_zeros else self._X
+
+    def dense(self) -> Array:
+        """All of X, minus the shift."""
+        return self._block(0, slice(0, self.n_samples)).dense()
+
+    def used(self) -> "Used":
+        """All features of the rows that have weight."""
+        rows = np.flatnonzero(self.weights)
+        return Used(self._X, rows if self.index is None else self.index[rows])
+
+    def _with(self, **attributes: Any) -> "MatrixRows":
+        made = copy(self)
+        vars(made).update(attributes)
+        return made
+
+
+class Used:
+    """Some rows of X, of which columns are read as dense, as they came."""
+
+    def __init__(self, X: Any, rows: NDArray[np.intp]) -> None:
+        self._X, self._rows = X if isinstance(X, np.ndarray) else X.tocsc(), rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, columns: slice) -> NDArray[Any]:
+        """Some columns, of shape (n_rows, n_columns)."""
+        X = self._X[:, columns]
+        X = X if isinstance(X, np.ndarray) else X.toarray()
+        return np.asarray(X[self._rows] if len(self._rows) < len(X) else X)
+
+    def largest(self) -> float:
+        """The largest size of a number."""
+        X = self._X[self._rows]
+        return max(float(X.max()), -float(X.min()))
+
+
+def unlabelled(X: Any, n_classes: int) -> MatrixRows:
+    """Rows to be predicted, without targets and weight."""
+    n = X.shape[0]
+    return MatrixRows(X, Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64)), np.zeros(n))

@@ -1,0 +1,378 @@
+"""Rows of samples, read in blocks: all that is known of them outside of this room is what kernels return.
+
+A *kernel* is a function of a `Block` and of arguments that are the same for all blocks. It belongs to a
+module, not to a call, so that it can be sent to another process. `Rows.map_reduce` adds up what it returns,
+in the order of the blocks, so that the number of threads changes no bit of any sum.
+
+A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
+`Rows.by_index` and `Rows.in_memory`. What needs them steps aside where they are not.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.data.targets import Targets
+
+if TYPE_CHECKING:
+    from smreg.data.matrix import MatrixRows
+
+Array = NDArray[np.float64]
+Result = TypeVar("Result")
+Kernel = Callable[..., Result]
+
+NOT_FINITE = (
+    "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps validation "
+    "from saying where."
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some of the rows.
+
+    Attributes
+    ----------
+    number : int
+        Which block it is: the same rows in every pass of one kind.
+    X : ndarray or CSR array of shape (n_rows, n_features)
+        The features, dense in float64, or sparse.
+    target : ndarray of int of shape (n_rows,), or of float of shape (n_rows, K)
+        Class codes 0, ..., K - 1, or points of the simplex.
+    weights : ndarray of shape (n_rows,)
+        Non-negative.
+    offset : ndarray of shape (n_rows, K), or None
+        A known part of the logits.
+    """
+
+    number: int
+    X: Any
+    target: NDArray[np.int64] | Array
+    weights: Array
+    offset: Array | None = None
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.weights)
+
+    def predictors(self, coef: Array) -> Array:
+        """Linear predictors, class-major: ``coef @ X'`` of shape (K, n_rows)."""
+        return predictors(self.X, coef)
+
+    def sizes(self, coef: Array) -> Array:
+        """The same of the sizes of coefficients and features."""
+        return predictors(abs(self.X), np.abs(coef))
+
+    def scores(self, residuals: Array) -> Array:
+        """The products ``residuals @ X`` of shape (K, n_features)."""
+        return _scores(self.X, residuals)
+
+    def scores_of_squares(self, residuals: Array) -> Array:
+        """The same with the squares of the features."""
+        return _scores(self.X**2 if isinstance(self.X, np.ndarray) else self.X.multiply(self.X), residuals)
+
+    def dense(self) -> Array:
+        """The features as an array of shape (n_rows, n_features)."""
+        return np.asarray(self.X if isinstance(self.X, np.ndarray) else self.X.toarray(), dtype=np.float64)
+
+    def take(self, rows: NDArray[Any]) -> "Block":
+        """Some of its rows."""
+        offset = None if self.offset is None else self.offset[rows]
+        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset)
+
+    def divide(self, scale: Array, quotients: Array) -> None:
+        """Write the features over their scale into a contiguous array of shape (n_features, n_rows)."""
+        if isinstance(self.X, np.ndarray):
+            np.divide(self.X.T, scale[:, np.newaxis], out=quotients)
+        else:
+            self.X.T.astype(np.float64, copy=False).toarray(out=quotients)
+            quotients /= scale[:, np.newaxis]
+
+    def check_finite(self) -> None:
+        """Raise a ValueError if some number of the features is none."""
+        if not np.isfinite(self.X if isinstance(self.X, np.ndarray) else self.X.data).all():
+            raise ValueError(NOT_FINITE)
+
+    def add_targets(self, q: Array, part: float) -> Array:
+        """``q + part t``, of shape (K, n_rows), in the place of q."""
+        if self.target.ndim == 1:
+            q[self.target, np.arange(len(self))] += part
+        else:
+            q += part * self.target.T
+        return q
+
+
+@dataclass(frozen=True)
+class Kept(Generic[Result]):
+    """One result for each block, to be handed to another kernel."""
+
+    results: list[Result]
+    thread_map: Callable[..., Any] = map
+
+    def map_reduce(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
+        """The sum of ``kernel(result, *arguments)``."""
+        return sum_of(self.keep(kernel, *arguments).results)
+
+    def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
+        """What another kernel makes of each."""
+        some_map = self.thread_map if len(self.results) > 1 else map
+        made = list(some_map(lambda result: kernel(result, *arguments), self.results))
+        return Kept(made, self.thread_map)
+
+    def of(self, block: Block) -> Result:
+        """That of a block."""
+        return self.results[block.number]
+
+
+class Rows(ABC):
+    """A store of rows: an implementation has `map_reduce` and the attributes without a value.
+
+    Attributes
+    ----------
+    n_samples, n_features, n_classes : int
+        Its shape.
+    shift : ndarray of shape (n_features,)
+        What has been taken from every row of X: see `shifted`.
+    numbers_per_row : float
+        Stored numbers in a row, on average: what a product with X costs.
+    stores_zeros : bool
+        Whether blocks are dense. Else to make them so takes far more than products with them.
+    eps : float
+        Relative rounding of the numbers.
+    rounding : ndarray of shape (n_features,), or None
+        Rounding of the numbers in each column, if it is not that of their type.
+    thread_map : callable
+        `map`, or that of threads that are there for other work.
+    """
+
+    n_samples: int
+    n_features: int
+    n_classes: int
+    shift: Array
+    stores_zeros = True
+    eps = float(np.finfo(np.float64).eps)
+    rounding: Array | None = None
+    thread_map: Callable[..., Any] = map
+
+    @abstractmethod
+    def map_reduce(
+        self,
+        kernel: Kernel[Result],
+        *arguments: Any,
+        size: int | None = None,
+        dense: bool = False,
+        result: int = 1,
+    ) -> Result:
+        """The sum of ``kernel(block, *arguments)`` over the blocks, in their order: see `sum_of`.
+
+        The rest are hints: `size` is how many rows a block should have, if the kernel makes more for each of
+        them than a few numbers for each class; `dense` tells that it makes the features dense, and `result`
+        how many numbers it returns.
+        """
+
+    def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
+        """What the kernel returns for every block, in their order."""
+        return iter(self.map_reduce(_listed, kernel, *arguments, **hints))
+
+    def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
+        """The same, to stay with the blocks."""
+        return Kept(list(self.map_blocks(kernel, *arguments)), self.thread_map)
+
+    @property
+    def numbers_per_row(self) -> float:
+        """Stored numbers in a row, on average."""
+        return float(self.n_features)
+
+    @property
+    def by_index(self) -> "MatrixRows | None":
+        """The same where any rows can be taken by their numbers."""
+        return None
+
+    @property
+    def in_memory(self) -> "MatrixRows | None":
+        """The same where all of X is at hand."""
+        return None
+
+    def shifted(self, shift: Array) -> "Rows":
+        """The same with this taken from each row of X as it came.
+
+        Features whose zeros are not stored stay as they are: a shift would fill them.
+        """
+        if not self.stores_zeros or not (shift.any() or self.shift.any()):
+            return self
+        return _Shifted(self.unshifted, shift) if shift.any() else self.unshifted
+
+    @property
+    def unshifted(self) -> "Rows":
+        """The same as they came."""
+        return self
+
+    def normalised(self, classes: "Normalisation") -> "Rows":
+        """The same with weights that sum to one, and with some of the classes."""
+        return _Edited(self, classes, n_classes=len(classes.live))
+
+
+def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
+    return [kernel(block, *arguments)]
+
+
+class _Edited(Rows):
+    """A store whose blocks are those of another, edited."""
+
+    def __init__(self, rows: Rows, edit: Callable[[Block], Block], **attributes: Any) -> None:
+        self._rows, self._edit = rows, edit
+        for name in ("n_samples", "n_features", "n_classes", "shift", "stores_zeros", "eps", "rounding"):
+            setattr(self, name, attributes.get(name, getattr(rows, name)))
+        self.thread_map = rows.thread_map
+
+    def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
+        made: Result = self._rows.map_reduce(_of_edited, self._edit, kernel, *arguments, **hints)
+        return made
+
+    def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
+        return self._rows.map_blocks(_of_edited, self._edit, kernel, *arguments, **hints)
+
+    def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
+        return self._rows.keep(_of_edited, self._edit, kernel, *arguments)
+
+    @property
+    def numbers_per_row(self) -> float:
+        return self._rows.numbers_per_row
+
+
+class _Shifted(_Edited):
+    """A store whose features are those of another, less a shift."""
+
+    def __init__(self, rows: Rows, shift: Array) -> None:
+        super().__init__(rows, _Shift(shift), shift=shift)
+
+    @property
+    def unshifted(self) -> Rows:
+        return self._rows
+
+
+def _of_edited(
+    block: Block, edit: Callable[[Block], Block], kernel: Kernel[Result], *arguments: Any
+) -> Result:
+    return kernel(edit(block), *arguments)
+
+
+@dataclass(frozen=True)
+class _Shift:
+    shift: Array
+
+    def __call__(self, block: Block) -> Block:
+        return replace(block, X=block.X - self.shift)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the rows weigh.
+
+    Attributes
+    ----------
+    largest : float
+        Largest weight: the others are relative to it, so that no sum overflows.
+    total : float
+        Sum of the relative weights.
+    mass : ndarray of shape (K,)
+        That of each class.
+    n_used : int
+        Rows of positive weight.
+    """
+
+    largest: float
+    total: float
+    mass: Array
+    n_used: int
+
+
+def tally(rows: Rows) -> Tally:
+    """Weigh the rows, in two passes."""
+    largest = max(rows.map_blocks(_largest_weight))
+    return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
+
+
+def _largest_weight(block: Block) -> float:
+    return float(block.weights.max(initial=0.0))
+
+
+def _weighed(block: Block, largest: float, n_classes: int) -> tuple[float, Array, int]:
+    weights, targets = block.weights / largest, Targets(np.arange(n_classes), block.target)
+    return float(weights.sum()), targets.mass(weights), int(np.count_nonzero(weights))
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Weights that sum to one, and targets among the classes that are live.
+
+    Attributes
+    ----------
+    largest, total : float
+        As in `Tally`.
+    live : ndarray of int
+        The classes that take part.
+    n_classes : int
+        Of all.
+    """
+
+    largest: float
+    total: float
+    live: NDArray[np.int64]
+    n_classes: int
+
+    def __call__(self, block: Block) -> Block:
+        """A block of rows."""
+        target = self.targets(block.target)
+        offset = None if block.offset is None else block.offset[:, self.live]
+        return replace(block, target=target, weights=self.weights(block.weights), offset=offset)
+
+    def weights(self, weights: Array) -> Array:
+        """Those that sum to one."""
+        return np.asarray(weights / self.largest / self.total)
+
+    def targets(self, target: NDArray[np.int64] | Array) -> NDArray[np.int64] | Array:
+        """Codes of the live classes, or their columns."""
+        if len(self.live) == self.n_classes:
+            return target
+        if target.ndim == 2:
+            return target[:, self.live]
+        codes = np.zeros(self.n_classes, dtype=np.int64)
+        codes[self.live] = np.arange(len(self.live))
+        return codes[target]
+
+
+def power_of_two(magnitude: Array) -> Array:
+    """The power of two just above each magnitude, one for zero: scaling by it rounds nothing."""
+    exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)  # so that the inverse is finite too
+    return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)
+
+
+def sum_of(parts: Iterable[Result]) -> Result:
+    """The sum of numbers, arrays or lists, or of each entry of tuples of them, made in the first."""
+    return reduce(_added, parts)
+
+
+def _added(total: Any, part: Any) -> Any:
+    if isinstance(total, tuple):
+        return tuple(map(_added, total, part))
+    total += part
+    return total
+
+
+def predictors(X: Any, coef: Array) -> Array:
+    """``coef @ X'`` of shape (K, n_rows), for dense or sparse rows."""
+    if isinstance(X, np.ndarray):
+        return np.asarray(coef @ X.T)
+    return np.asarray((X @ np.ascontiguousarray(coef.T)).T)
+
+
+def _scores(X: Any, residuals: Array) -> Array:
+    if isinstance(X, np.ndarray):
+        return np.asarray(np.dot(residuals, X))  # unlike `@` it lets other threads run for a small result
+    return np.asarray((X.T @ np.ascontiguousarray(residuals.T)).T)

@@ -1,0 +1,103 @@
+"""What is known of every column of X: means, spreads, and extremes by groups of rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
+# shift into the intercept would cost the logits as many bits, of the 53 that there are.
+MAX_MEAN_TO_SPREAD = 2.0**13
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Weighted mean and standard deviation of every column, each of shape (n_features,).
+
+    `rounding` is that of its numbers: what varies by less is no information.
+    """
+
+    mean: Array
+    spread: Array
+    rounding: Array
+
+    @property
+    def shift(self) -> Array:
+        """The mean of columns that lie far from zero, for their spread; zero for others."""
+        return np.where(np.abs(self.mean) / MAX_MEAN_TO_SPREAD > self.spread, self.mean, 0.0)
+
+
+def statistics(rows: Rows) -> ColumnStatistics:
+    """Mean and spread over the rows with positive weight; the weights sum to one.
+
+    The spread is exactly zero for a constant column, and nothing over- or underflows: columns
+    are brought to magnitude one by a power of two before they are squared.
+
+    Raises a ValueError where a number is none: no fit begins with it.
+    """
+    lows, highs = zip(*rows.map_blocks(_range), strict=True)
+    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if not np.isfinite(largest).all():
+        raise ValueError(NOT_FINITE)
+    unit = power_of_two(largest)
+    mean = np.clip(rows.map_reduce(_sums), low, high)
+    spread = unit * np.sqrt(np.maximum(rows.map_reduce(_squares, mean / unit, unit), 0.0))
+    rounding = rows.eps * largest if rows.rounding is None else rows.rounding
+    return ColumnStatistics(mean, np.where(low == high, 0.0, spread), rounding)
+
+
+def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
+    """Least and largest value of every column in each group of rows, of shape (n_groups, n_features).
+
+    `members`, of shape (n_groups, n_rows), tells which rows are in each group. For one without any they
+    are inf and -inf.
+    """
+    low = np.full((len(members), block.X.shape[1]), np.inf)
+    high = -low
+    for k, chosen in enumerate(members):
+        if chosen.any():
+            X = block.X if chosen.all() else block.X[chosen]
+            ends = X.min(axis=0), X.max(axis=0)
+            low[k], high[k] = ends if isinstance(X, np.ndarray) else (end.toarray().ravel() for end in ends)
+    return low, high
+
+
+def _used(block: Block) -> tuple[Any, Array]:
+    """Features and weights of the rows that have weight."""
+    used = block.weights > 0
+    return (block.X, block.weights) if used.all() else (block.X[used], block.weights[used])
+
+
+def _range(block: Block) -> tuple[Array, Array]:
+    used = block.weights > 0
+    if not used.all():  # the others take part in products, if only with zeros
+        block.check_finite()
+    low, high = extremes(block, used[np.newaxis])
+    return low[0], high[0]
+
+
+def _sums(block: Block) -> Array:
+    X, weights = _used(block)
+    return np.asarray(X.T.astype(np.float64, copy=False) @ weights)
+
+
+def _squares(block: Block, mean: Array, unit: Array) -> Array:
+    """Of the deviations from the mean, both in some unit."""
+    X, weights = _used(block)
+    if isinstance(X, np.ndarray):
+        return np.asarray(weights @ (X / unit - mean) ** 2)
+    z = X.multiply(1 / unit).tocsr()
+    stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
+    zeros = (
+        weights.sum() - stored.T @ weights
+    )  # the weight of what is not stored, whose deviation is the mean
+    z.data = (z.data - mean[z.indices]) ** 2
+    return np.asarray(z.T @ weights + np.maximum(zeros, 0.0) * mean**2)

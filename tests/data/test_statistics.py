@@ -1,0 +1,36 @@
+"""What is known of every column, whatever X is stored as."""
+
+import numpy as np
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from smreg.data.matrix import MatrixRows
+from smreg.data.statistics import statistics
+from smreg.data.targets import Targets
+
+EPS = np.finfo(np.float64).eps
+
+STORED_AS = {
+    "C order": np.ascontiguousarray,
+    "F order": np.asfortranarray,
+    "CSR": sparse.csr_array,
+    "CSR matrix": sparse.csr_matrix,
+}
+
+
+def test_statistics_are_the_weighted_mean_and_standard_deviation(rng):
+    """As numpy computes them, to the rounding of sums of 60 terms; a constant has no spread at all."""
+    X = rng.normal(size=(60, 3)) * [1.0, 1e150, 1e-150]
+    X = np.column_stack([X, np.full(60, 0.1)])
+    weights = rng.random(60)
+    weights[::7] = 0.0
+    weights /= weights.sum()
+    expected = np.sqrt(weights @ ((X[:, 0] - weights @ X[:, 0]) ** 2)) * np.array([1.0, 1e150, 1e-150])
+    X[:, 1], X[:, 2] = X[:, 0] * 1e150, X[:, 0] * 1e-150
+
+    targets = Targets(np.arange(2), np.arange(60) % 2)
+    for store in STORED_AS.values():
+        columns = statistics(MatrixRows(store(X), targets, weights))
+        assert_allclose(columns.mean, weights @ X, rtol=1e3 * EPS)
+        assert_allclose(columns.spread[:3], expected, rtol=100 * EPS)
+        assert columns.spread[3] == 0.0
