@@ -339,20 +339,22 @@ class Problem:
             return self._certain(), None
         penalty = self.penalty(C)
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(penalty, regression, allowance)
+        return (regression, solution), shared or self._shared(penalty, regression, solution.objective, allowance)
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
         solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
         return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
-    def _shared(self, penalty: Penalty, regression: Regression, allowance: float) -> "Shared | None":
-        """The most exact metric at a solution that costs no more than that."""
+    def _shared(
+        self, penalty: Penalty, regression: Regression, value: float, allowance: float
+    ) -> "Shared | None":
+        """The most exact preconditioner at a solution that costs no more than that."""
         objective = self.objective(penalty)
         phi = self._phi(objective, regression)
-        renewals = fisher.refreshes(objective, self._sampler(objective))
-        ways = [way for way in renewals if way.cost <= allowance]
-        return Shared(objective.coordinates, ways[-1](phi)) if ways else None
+        kinds = fisher.refreshes(objective, self._sampler(objective))
+        paid = [kind for kind in kinds if kind.cost(value) <= allowance]
+        return Shared(objective.coordinates, paid[-1](phi, value)) if paid else None
 
     def _solve_smooth(
         self,

@@ -51,12 +51,13 @@ from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Point, complement, logits, softmax, variances
 from smreg.objective.sampling import DIRECTIONS, RowSampler, drawn, indexed
-from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
+from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
 
+CERTAIN = 0.25  # part of the null model's cross-entropy below which many rows are certain of their class
 NEGLIGIBLE = 2.0**-8  # part of the mean of what rows tell of two classes
-SPARSE = 0.25  # share of rows and pairs of classes up to which they are taken one pair at a time
+FEW_TOLD = 0.25  # part of the rows, in the mean over the pairs of classes, up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
@@ -257,51 +258,55 @@ class Refresh:
 
     def __init__(self, objective: Objective, sampler: Callable[[], RowSampler], *, is_hessian: bool) -> None:
         self.objective, self.sampler, self.is_hessian = objective, sampler, is_hessian
-        self._share, self._last = 1.0, list[Metric]()
+        self._share, self._at, self._last = 1.0, CERTAIN * objective.null.value, list[Metric | DenseMetric]()
         n_blocks, width = objective.shape
         self._n_blocks, self._size = (1, n_blocks * width) if is_hessian else (n_blocks, width)
 
-    @property
-    def cost(self) -> float:
-        """What it costs, in evaluations of the objective."""
-        n, rows = self.objective.rows.n_samples, self._n_rows
-        operations = rows * self._per_row + 2 * self._n_blocks * self._size**3 / 3
+    def cost(self, value: float) -> float:
+        """What it costs where the objective has that value, in evaluations."""
+        n, rows = self.objective.rows.n_samples, self._n_rows(value)
+        factors = (1 if self.is_hessian else 2) * self._n_blocks * self._size**3 / 3
+        operations = rows * self._per_row(value) + factors
         if operations <= NO_COST:
             return 0.0
-        sampling = (rows < n) + self._is_few * DIRECTIONS / 2
-        return 1 + sampling + operations / (SPEED * evaluation_cost(self.objective))
+        sampling = (rows < n) + self._is_few(value) * DIRECTIONS / 2
+        return float(1 + sampling + operations / (SPEED * evaluation_cost(self.objective)))
 
-    def __call__(self, phi: Array) -> Metric:
+    def is_sampled(self, value: float) -> bool:
+        """Whether some rows stand for all."""
+        return self._n_rows(value) < self.objective.rows.n_samples
+
+    def __call__(self, phi: Array, value: float) -> Metric | DenseMetric:
         """The preconditioner at a point."""
         at, rows = Curvature(phi), None
-        if self._n_rows < self.objective.rows.n_samples:
+        if self.is_sampled(value):
             totals = class_variances(self.objective, phi)
-            nearby = self._last[-1] if self._is_few and self._last else None
-            rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
-        if self.is_hessian:
-            hessian, self._share = information_and_share(self.objective, at, rows)
-            made = Metric(np.eye(1), inverse_factor(hessian)[np.newaxis])
+            nearby = self._last[-1] if self._is_few(value) and self._last else None
+            rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
+        if not self.is_hessian:
+            made: Metric | DenseMetric = class_metric(self.objective, at, rows)
         else:
-            made = class_metric(self.objective, at, rows)
+            hessian, share = information_and_share(self.objective, at, rows)
+            made = DenseMetric(hessian)
+            if rows is None:
+                self._share, self._at = share, value
         self._last[:] = [] if rows is None else [made]
         return made
 
-    @property
-    def _per_row(self) -> float:
-        """Operations for each row; the Hessian's only for the pairs of classes of which a row tells."""
-        products = self._n_blocks * self._size**2
-        elements = len(self.objective.coordinates.contrasts) * self.objective.shape[1]
-        return self._share * (products + ELEMENTWISE * elements)
+    def _per_row(self, value: float) -> float:
+        """Operations for each row; for the Hessian fewer, the more rows are certain of their class."""
+        elements = ELEMENTWISE * len(self.objective.coordinates.contrasts) * self.objective.shape[1]
+        share = min(self._share * value / self._at, 1.0) if self.is_hessian else 1.0
+        return share * (self._n_blocks * self._size**2 + elements)
 
-    @property
-    def _n_rows(self) -> int:
-        return sample_size(self.objective, self._per_row)
+    def _n_rows(self, value: float) -> int:
+        n, rows = self.objective.rows.n_samples, sample_size(self.objective, self._per_row(value))
+        return rows if rows < n / 2 else n
 
-    @property
-    def _is_few(self) -> bool:
+    def _is_few(self, value: float) -> bool:
         """Whether the sample is so small that it matters most which rows it has."""
         size = self.objective.shape[0] * self.objective.shape[1]
-        return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
+        return self._n_rows(value) < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
 
 def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Refresh]:
@@ -385,52 +390,57 @@ def information(objective: Objective, at: Curvature, rows: Rows | None = None) -
 def information_and_share(
     objective: Objective, at: Curvature, rows: Rows | None = None
 ) -> tuple[Array, float]:
-    """The Hessian, and the share of rows and pairs of classes that it took.
-
-    The covariance of the classes ``diag(p) - p p'`` is the Laplacian of their complete graph, whose edges have
-    the weights ``p_k p_l``: a sum over the pairs of classes, in which nothing cancels. Of a pair that most
-    rows tell next to nothing of, those that tell `NEGLIGIBLE` of the mean are left out.
-    """
+    """The Hessian, and the share of the work that it took: see `_class_blocks`."""
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
-    first, second = np.triu_indices(K, 1)
-    numbers, result = width + len(first), len(first) * width**2
-    pairs, share = sum_rows(objective, rows, _pairs, at, numbers=numbers, result=result)
-    laplacian = np.zeros((K, K, width, width))
-    laplacian[first, second], laplacian[second, first] = -pairs, -pairs
-    for k, l, pair in zip(first, second, pairs, strict=True):
-        laplacian[k, k] += pair
-        laplacian[l, l] += pair
-    half = np.dot(Q.T, laplacian.reshape(K, -1)).reshape(n_contrasts, K, -1)
-    hessian = np.matmul(Q.T, half).reshape(n_contrasts, n_contrasts, width, width)
-    hessian = np.ascontiguousarray(hessian.transpose(0, 2, 1, 3)).reshape(n_contrasts * width, -1)
+    numbers, result = width + K**2 // 2, (K * width) ** 2
+    blocks, taken = sum_rows(objective, rows, _class_blocks, at, numbers=numbers, result=result)
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
+    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
     hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return hessian, share / (rows or objective.rows).n_samples
+    return np.asarray(hessian), taken / (rows or objective.rows).n_samples
 
 
-def _pairs(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
-    """``sum_i s_i p_ik p_il z_i z_i'`` for the pairs of classes, and how many rows that took in the mean."""
+def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took.
+
+    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
+    ``p_k p_l``: a sum over the pairs of classes. Rows that are all but certain of their class tell next to
+    nothing: those are left out that for each class tell less than `NEGLIGIBLE` of the mean, and of the
+    others, where most pairs have few, all pairs of which they tell as little.
+    """
     z = standardisation.of(block)
     p = at.probabilities(block, standardisation.coordinates, z)
     size = block.weights * np.einsum("ji,ji->i", z, z)
     told = size * (p - p * p)
     some = np.flatnonzero((told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)).any(axis=0))
-    z, p, size, s = z[:, some], p[:, some], size[some], block.weights[some]
-    first, second = np.triu_indices(len(p), 1)
+    if len(some) < len(block):
+        z, p, size = z[:, some], p[:, some], size[some]
+    s, (K, n_rows), width = block.weights[some], p.shape, len(z)
+    first, second = np.triu_indices(K, 1)
     weights = p[first] * p[second]
     told = weights * size
     chosen = told > NEGLIGIBLE / len(block) * told.sum(axis=1, keepdims=True)
-    weights *= s
-    pairs, n_chosen = np.empty((len(first), len(z), len(z))), np.count_nonzero(chosen)
-    if n_chosen > SPARSE * chosen.size and len(first) > 1:
-        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(len(p) * len(z), -1)
-        blocks = _gram(means).reshape(len(p), len(z), len(p), len(z))
-        pairs[:] = blocks[first, :, second, :]
-        return pairs, float(len(s))
-    for pair, weight, members in zip(pairs, weights, chosen, strict=True):
+    taken = np.count_nonzero(chosen) / len(first)
+    if K > 2 and taken > FEW_TOLD * len(block):
+        return _of_classes(z, p, s, at), float(n_rows)
+    blocks = np.zeros((K, width, K, width))
+    for k, l, weight, members in zip(first, second, weights, chosen, strict=True):
         rows = np.flatnonzero(members)
-        pair[:] = _gram(z[:, rows] * np.sqrt(weight[rows]))
-    return pairs, n_chosen / len(first)
+        pair = _gram(z[:, rows] * np.sqrt(s[rows] * weight[rows]))
+        blocks[k, :, k] += pair
+        blocks[l, :, l] += pair
+        blocks[k, :, l] = blocks[l, :, k] = -pair
+    return blocks, taken
+
+
+def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
+    """The same from one product for all pairs of classes."""
+    (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
+    means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
+    blocks = -_gram(means).reshape(K, width, K, width)
+    blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
+    return blocks
 
 
 def _gram(z: Array) -> Array:

@@ -72,6 +72,32 @@ class Metric:
         return np.array([self.unwhiten(q) for q in signs])
 
 
+class DenseMetric:
+    """A metric that is one matrix, with a factor of it.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (D, D)
+        Positive semi-definite. It is overwritten.
+    """
+
+    def __init__(self, matrix: Array) -> None:
+        self._factor, self._root = scaled_cholesky(matrix)
+
+    def whiten(self, gradient: Array) -> Array:
+        """``A g``."""
+        return np.asarray(linalg.lapack.dtrtrs(self._factor.T, gradient / self._root, trans=1)[0])
+
+    def unwhiten(self, step: Array) -> Array:
+        """``A' v``."""
+        return np.asarray(linalg.lapack.dtrtrs(self._factor.T, step)[0] / self._root)
+
+    def directions(self, count: int) -> Array:
+        """``A' q`` for vectors q of random signs: see `Metric.directions`."""
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, len(self._root)))
+        return np.array([self.unwhiten(q) for q in signs])
+
+
 def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     """L and r with ``M = diag(r) L L' diag(r)`` for a positive semi-definite M, with jitter on its diagonal.
 

@@ -54,6 +54,7 @@ https://doi.org/10.1007/978-0-387-40065-5
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -75,7 +76,8 @@ WARM_COST = 16.0  # evaluations that one may cost at a start that may be the end
 CHEAP = 2.0  # and where Newton's steps are fewer than L-BFGS's
 
 ROUNDING = 2.0**-50  # relative, of values
-POOR, POOR_COST = 0.5, 8.0
+TOO_LONG = 0.5  # part of the slope to which it may rise at the first trial in a preconditioner
+NEWTON_COST = 16.0
 PROGRESS = 0.75  # part of the norm that a step may leave where values tell nothing: Newton's leaves 0.61
 
 # Conjugate gradients for the norm.
@@ -105,12 +107,14 @@ class Refresh(Protocol):
     def is_hessian(self) -> bool:
         """Whether it is the Hessian, or near enough for its norm to be believed."""
 
-    @property
-    def cost(self) -> float:
-        """What making it costs, in evaluations."""
+    def cost(self, value: float) -> float:
+        """What making it costs where the function has that value, in evaluations."""
 
-    def __call__(self, x: Array) -> Preconditioner:
-        """The preconditioner at x."""
+    def is_sampled(self, value: float) -> bool:
+        """Whether it is then made of a part of the function."""
+
+    def __call__(self, x: Array, value: float) -> Preconditioner:
+        """The preconditioner at x, where the function has that value."""
 
 
 class Function(Protocol):
@@ -218,6 +222,10 @@ def _is_better(point: Point, before: Point) -> bool:
     return point.value < before.value - least or point.norm <= PROGRESS * before.norm
 
 
+class _TooLongError(Exception):
+    """The first step in a preconditioner leads too far."""
+
+
 class _Search:
     """One minimisation: the present preconditioner, and what has been done.
 
@@ -258,17 +266,15 @@ class _Search:
         """Whether the Hessian can be made."""
         return bool(self.kinds) and self.kinds[-1].is_hessian
 
-    @property
-    def is_cheap(self) -> bool:
+    def is_cheap(self, value: float) -> bool:
         """Whether the Hessian costs next to nothing."""
-        return self.has_hessian and self.kinds[-1].cost <= CHEAP
+        return self.has_hessian and self.kinds[-1].cost(value) <= CHEAP
 
-    @property
-    def due_at(self) -> float:
+    def due_at(self, value: float) -> float:
         """Number of evaluations at which another preconditioner has paid for itself."""
         first = max(self.level, 0)
         kinds = zip(self.made_at[first:], self.kinds[first:], strict=True)
-        return min((at + max(PATIENCE * kind.cost, REFRESH_AFTER) for at, kind in kinds), default=math.inf)
+        return min((at + max(PATIENCE * kind.cost(value), REFRESH_AFTER) for at, kind in kinds), default=math.inf)
 
     def begin(self, point: Point, preconditioner: Callable[[], Preconditioner], *, warm: bool) -> Point:
         """Choose the preconditioner at a point."""
@@ -283,11 +289,11 @@ class _Search:
         """
         kinds = range(max(self.level, 0), len(self.kinds))
         spent = [(self.evaluations - at) / PATIENCE for at in self.made_at]
-        due = [i for i in kinds if self.kinds[i].cost <= max(allowance, spent[i])]
+        due = [i for i in kinds if self.kinds[i].cost(point.value) <= max(allowance, spent[i])]
         if not due:
             return False
         self.level = due[-1]
-        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x), 1.0, True
+        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x, point.value), 1.0, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         return True
@@ -307,7 +313,7 @@ class _Search:
             return point, None
         if not self.is_exact and not 0 < point.norm * self.ratio <= self.tol:
             return point, None
-        if (self.is_cheap or self.is_exact and self.has_hessian) and self.refresh(point, math.inf):
+        if (self.is_cheap(point.value) or self.is_exact and self.has_hessian) and self.refresh(point, math.inf):
             return self.measured(point), None
         decrement, step = self.newton_step(point)
         self.ratio = decrement / point.norm if point.norm > 0 else 1.0
@@ -333,18 +339,25 @@ class _Search:
         return self.preconditioner.unwhiten(self.preconditioner.whiten(gradient))
 
     def advanced(self, point: Point, step: Array | None) -> Point:
-        """The point to which Newton's step leads, or the first one in a preconditioner, or L-BFGS."""
-        allowance = 0.0
-        if step is not None or self.is_fresh:
+        """The point to which Newton's step leads, or L-BFGS."""
+        is_newton = step is not None or self.is_exact or self.is_fresh and self.takes_newton(point)
+        reached, length = point, 0.0
+        if not is_newton:
+            reached = self.lbfgs(point)
+        if reached is point:
             reached, length = self.stepped(point, self.precondition(point.gradient) if step is None else step)
             self.is_exact = self.is_exact or length == 0
-            if self.level >= 0:
-                allowance = POOR_COST if length < POOR else CHEAP
-        else:
-            reached = self.lbfgs(point)
+        is_poor = is_newton or length > 0
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
-            self.refresh(reached, allowance)
+            self.refresh(reached, NEWTON_COST if is_poor and self.level >= 0 else 0.0)
         return self.measured(reached)
+
+    def takes_newton(self, point: Point) -> bool:
+        """Whether the preconditioner is the Hessian of all rows, which is cheap enough to be made anew."""
+        if self.level < 0 or not self.kinds[self.level].is_hessian:
+            return False
+        kind = self.kinds[self.level]
+        return kind.cost(point.value) <= NEWTON_COST and not kind.is_sampled(point.value)
 
     def stepped(self, point: Point, step: Array) -> tuple[Point, float]:
         """The point where the function is least along a step, and how far that is."""
@@ -371,7 +384,7 @@ class _Search:
         latest = accepted = start
         whitened = self.preconditioner.whiten(start.gradient)
         size = lowest_norm = start.norm
-        due_at, is_finished = self.due_at, False
+        is_finished = False
 
         def scaled(v: Array) -> tuple[float, Array]:
             nonlocal latest
@@ -381,6 +394,9 @@ class _Search:
             x = start.x + self.preconditioner.unwhiten(size * v)
             value, gradient = self.function(x)
             inside = self.preconditioner.whiten(gradient)
+            if self.is_fresh and not -float(inside @ whitened) <= TOO_LONG * size**2:
+                raise _TooLongError
+            self.is_fresh = False
             latest = Point(x, value, gradient, float(np.linalg.norm(inside)))
             if not math.isfinite(latest.norm + value):  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
@@ -393,19 +409,20 @@ class _Search:
             accepted, lowest_norm = latest, min(lowest_norm, latest.norm)
             self.accept(replace(accepted, norm=accepted.norm * self.ratio))
             done = accepted.norm * self.ratio <= self.tol
-            if done or self.is_over or self.evaluations >= due_at:
+            if done or self.is_over or self.evaluations >= self.due_at(accepted.value):
                 is_finished = True
                 raise StopIteration
 
-        optimize.minimize(
-            scaled,
-            np.zeros_like(whitened),
-            jac=True,
-            method="L-BFGS-B",
-            callback=step,
-            options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
-        )
-        self.is_exact = not is_finished
+        with suppress(_TooLongError):
+            optimize.minimize(
+                scaled,
+                np.zeros_like(whitened),
+                jac=True,
+                method="L-BFGS-B",
+                callback=step,
+                options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
+            )
+            self.is_exact = not is_finished
         return accepted
 
     def ended(self, point: Point, reason: str) -> Minimum:
