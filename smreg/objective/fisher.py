@@ -55,9 +55,9 @@ from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, i
 
 Array = NDArray[np.float64]
 
-CERTAIN = 0.25  # part of the null model's cross-entropy below which many rows are certain of their class
-NEGLIGIBLE = 2.0**-8  # part of the mean of what rows tell of two classes
-FEW_TOLD = 0.25  # part of the rows, in the mean over the pairs of classes, up to which these are summed one by one
+UNCERTAIN = 4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
+NEGLIGIBLE = 2.0**-5  # part of the mean of what rows tell of two classes
+FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
 MAX_BYTES = 2**28  # for the factors of a metric: 256 MiB
@@ -242,6 +242,30 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     return blocks
 
 
+@dataclass
+class Share:
+    """Of rows and pairs of classes, those that tell something: the fewer, the better the fit.
+
+    Attributes
+    ----------
+    known : float
+        The share where it was known last.
+    value : float
+        The objective there.
+    """
+
+    known: float
+    value: float
+
+    def at(self, value: float) -> float:
+        """The share where the objective has that value."""
+        return min(self.known * value / self.value, 1.0) if self.known < 1 else 1.0
+
+    def estimate(self, totals: Array, value: float) -> None:
+        """By the sums of the variances of all classes."""
+        self.known, self.value = min(UNCERTAIN * float(totals.sum()), 1.0), value
+
+
 class Refresh:
     """A kind of preconditioner that is made anew as the search moves on.
 
@@ -251,14 +275,18 @@ class Refresh:
         To be minimised.
     sampler : callable
         Makes the sampler of rows, where there are too many for all of them.
+    share : Share
+        That of the rows that matter, which all kinds know.
     is_hessian : bool
         Whether the preconditioner is the Hessian, but for sampling, so that the norm of the gradient in it is
         to be believed; else it has the blocks of the classes.
     """
 
-    def __init__(self, objective: Objective, sampler: Callable[[], RowSampler], *, is_hessian: bool) -> None:
-        self.objective, self.sampler, self.is_hessian = objective, sampler, is_hessian
-        self._share, self._at, self._last = 1.0, CERTAIN * objective.null.value, list[Metric | DenseMetric]()
+    def __init__(
+        self, objective: Objective, sampler: Callable[[], RowSampler], share: "Share", *, is_hessian: bool
+    ) -> None:
+        self.objective, self.sampler, self.share, self.is_hessian = objective, sampler, share, is_hessian
+        self._last = list[Metric | DenseMetric]()
         n_blocks, width = objective.shape
         self._n_blocks, self._size = (1, n_blocks * width) if is_hessian else (n_blocks, width)
 
@@ -283,21 +311,26 @@ class Refresh:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few(value) and self._last else None
             rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
+            self.share.estimate(totals, value)
         if not self.is_hessian:
             made: Metric | DenseMetric = class_metric(self.objective, at, rows)
+            if rows is None:
+                self.share.estimate(class_variances(self.objective, phi), value)
         else:
             hessian, share = information_and_share(self.objective, at, rows)
             made = DenseMetric(hessian)
             if rows is None:
-                self._share, self._at = share, value
+                self.share.known, self.share.value = share, value
         self._last[:] = [] if rows is None else [made]
         return made
 
     def _per_row(self, value: float) -> float:
         """Operations for each row; for the Hessian fewer, the more rows are certain of their class."""
-        elements = ELEMENTWISE * len(self.objective.coordinates.contrasts) * self.objective.shape[1]
-        share = min(self._share * value / self._at, 1.0) if self.is_hessian else 1.0
-        return share * (self._n_blocks * self._size**2 + elements)
+        K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
+        operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
+        if not self.is_hessian:
+            return operations
+        return self.share.at(value) * operations + ELEMENTWISE * (width + K**2 / 2)
 
     def _n_rows(self, value: float) -> int:
         n, rows = self.objective.rows.n_samples, sample_size(self.objective, self._per_row(value))
@@ -313,11 +346,11 @@ def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[R
     """The kinds of preconditioner that memory allows, from the cheapest to the most exact."""
     K, width = objective.shape
     has_one_block = objective.coordinates.has_reference
-    made: list[Refresh] = []
+    made, share = list[Refresh](), Share(1.0, objective.null.value)
     if not has_one_block and fits(objective, K * width**2):
-        made.append(Refresh(objective, sampler, is_hessian=False))
+        made.append(Refresh(objective, sampler, share, is_hessian=False))
     if fits(objective, (1 if has_one_block else 3) * (K * width) ** 2):
-        made.append(Refresh(objective, sampler, is_hessian=True))
+        made.append(Refresh(objective, sampler, share, is_hessian=True))
     return made
 
 
@@ -412,26 +445,29 @@ def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature)
     z = standardisation.of(block)
     p = at.probabilities(block, standardisation.coordinates, z)
     size = block.weights * np.einsum("ji,ji->i", z, z)
-    told = size * (p - p * p)
+    told = (1.0 - p) * p * size
     some = np.flatnonzero((told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)).any(axis=0))
     if len(some) < len(block):
-        z, p, size = z[:, some], p[:, some], size[some]
-    s, (K, n_rows), width = block.weights[some], p.shape, len(z)
-    first, second = np.triu_indices(K, 1)
-    weights = p[first] * p[second]
-    told = weights * size
-    chosen = told > NEGLIGIBLE / len(block) * told.sum(axis=1, keepdims=True)
-    taken = np.count_nonzero(chosen) / len(first)
-    if K > 2 and taken > FEW_TOLD * len(block):
-        return _of_classes(z, p, s, at), float(n_rows)
+        z, p, size = np.take(z, some, axis=1), np.take(p, some, axis=1), size[some]
+    s, K, width = block.weights[some], len(p), len(z)
+    chosen = [_telling(p[k] * p[k + 1 :] * size, len(block)) for k in range(K - 1)]
+    share = 2 * sum(np.count_nonzero(members) for members in chosen) / (K * (K - 1) * len(block))
+    if K > 2 and share > FEW:
+        return _of_classes(z, p, s, at), share * len(block)
     blocks = np.zeros((K, width, K, width))
-    for k, l, weight, members in zip(first, second, weights, chosen, strict=True):
-        rows = np.flatnonzero(members)
-        pair = _gram(z[:, rows] * np.sqrt(s[rows] * weight[rows]))
-        blocks[k, :, k] += pair
-        blocks[l, :, l] += pair
-        blocks[k, :, l] = blocks[l, :, k] = -pair
-    return blocks, taken
+    for k in range(K - 1):
+        for l, mask in enumerate(chosen[k], k + 1):
+            members = np.flatnonzero(mask)
+            pair = _gram(np.take(z, members, axis=1) * np.sqrt(s[members] * p[k, members] * p[l, members]))
+            blocks[k, :, k] += pair
+            blocks[l, :, l] += pair
+            blocks[k, :, l] = blocks[l, :, k] = -pair
+    return blocks, share * len(block)
+
+
+def _telling(told: Array, n_rows: int) -> NDArray[np.bool_]:
+    """Which rows tell more than a part of the mean of pairs of classes, of shape (n_pairs, n_rows)."""
+    return np.asarray(told > NEGLIGIBLE / n_rows * told.sum(axis=1, keepdims=True))
 
 
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:

@@ -46,12 +46,12 @@ class EvaluatedLine:
         return *self._last[1], None
 
 
-def lowest(line: Line, slope: float) -> float:
+def lowest(line: Line, slope: float, first: float = 1.0) -> float:
     """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
 
-    From a whole step on the length is bracketed, and interpolated in the bracket by the slopes at its ends.
+    From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.
     """
-    (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), 1.0
+    (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), first
     for _ in range(MAX_TRIALS):
         at = line.slope(length)
         if abs(at) <= -LEVEL * slope:

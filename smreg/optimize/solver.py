@@ -78,6 +78,8 @@ CHEAP = 2.0  # and where Newton's steps are fewer than L-BFGS's
 ROUNDING = 2.0**-50  # relative, of values
 TOO_LONG = 0.5  # part of the slope to which it may rise at the first trial in a preconditioner
 NEWTON_COST = 16.0
+TRUSTED = 0.5
+LONGER = 8.0
 PROGRESS = 0.75  # part of the norm that a step may leave where values tell nothing: Newton's leaves 0.61
 
 # Conjugate gradients for the norm.
@@ -251,6 +253,7 @@ class _Search:
     ) -> None:
         self.function, self.on_iteration = function, on_iteration
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
+        self.length, self.is_trusted = 1.0, True
         self.ratio, self.is_fresh, self.is_exact, self.interrupted = 1.0, True, False, False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
@@ -340,39 +343,38 @@ class _Search:
 
     def advanced(self, point: Point, step: Array | None) -> Point:
         """The point to which Newton's step leads, or L-BFGS."""
-        is_newton = step is not None or self.is_exact or self.is_fresh and self.takes_newton(point)
-        reached, length = point, 0.0
-        if not is_newton:
+        promised, reached = point.norm**2 / 2, point
+        if step is None and not self.is_exact and not (self.is_fresh and self.takes_newton(point.value)):
             reached = self.lbfgs(point)
         if reached is point:
-            reached, length = self.stepped(point, self.precondition(point.gradient) if step is None else step)
-            self.is_exact = self.is_exact or length == 0
-        is_poor = is_newton or length > 0
+            reached = self.stepped(point, self.precondition(point.gradient) if step is None else step)
+            self.is_exact = self.is_exact or reached is point
+        self.is_trusted = point.value - reached.value >= TRUSTED * promised
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
-            self.refresh(reached, NEWTON_COST if is_poor and self.level >= 0 else 0.0)
+            self.refresh(reached, CHEAP if self.is_trusted or self.level < 0 else NEWTON_COST)
         return self.measured(reached)
 
-    def takes_newton(self, point: Point) -> bool:
-        """Whether the preconditioner is the Hessian of all rows, which is cheap enough to be made anew."""
+    def takes_newton(self, value: float) -> bool:
+        """Whether a Hessian, made anew after each step, is worth more than L-BFGS in it."""
         if self.level < 0 or not self.kinds[self.level].is_hessian:
             return False
-        kind = self.kinds[self.level]
-        return kind.cost(point.value) <= NEWTON_COST and not kind.is_sampled(point.value)
+        return self.kinds[self.level].cost(value) <= (CHEAP if self.is_trusted else NEWTON_COST)
 
-    def stepped(self, point: Point, step: Array) -> tuple[Point, float]:
-        """The point where the function is least along a step, and how far that is."""
+    def stepped(self, point: Point, step: Array) -> Point:
+        """The point where the function is least along a step, or the same."""
         self.is_fresh = False
         line = self.function.along(point.x, -step, point.known)
-        length = lowest(line, -float(point.gradient @ step))
+        length = lowest(line, -float(point.gradient @ step), min(LONGER * self.length, 1.0))
         if length == 0:
-            return point, 0.0
+            return point
+        self.length = length
         self.evaluations += 1
         value, gradient, known = line.point(length)
         trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
         if not trial.norm < math.inf:
-            return point, 0.0
+            return point
         self.accept(trial)
-        return trial, length
+        return trial
 
     def accept(self, point: Point) -> None:
         """Count a step and tell the user."""
