@@ -346,12 +346,12 @@ class _Search:
         promised, reached = point.norm**2 / 2, point
         if step is None and not self.is_exact and not (self.is_fresh and self.takes_newton(point.value)):
             reached = self.lbfgs(point)
-        if reached is point:
+        if stepped := reached is point:
             reached = self.stepped(point, self.precondition(point.gradient) if step is None else step)
             self.is_exact = self.is_exact or reached is point
         self.is_trusted = point.value - reached.value >= TRUSTED * promised
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
-            self.refresh(reached, CHEAP if self.is_trusted or self.level < 0 else NEWTON_COST)
+            self.refresh(reached, NEWTON_COST if stepped and self.level >= 0 else CHEAP)
         return self.measured(reached)
 
     def takes_newton(self, value: float) -> bool:
