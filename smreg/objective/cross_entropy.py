@@ -34,6 +34,7 @@ from smreg.optimize.line_search import EvaluatedLine, Line
 Array = NDArray[np.float64]
 
 MAX_NUMBERS = 2**25  # logits that are kept, and their changes: 512 MiB
+FIRST_CHANGE = 100.0  # nats, of the logit that changes most, at the first trial of a length
 MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
 
 
@@ -267,6 +268,13 @@ class LogitLine:
         self.moving = objective.rows.keep(_moving, point, objective.direction(step))
         curved = (objective.curvature * step.reshape(objective.shape)).ravel()
         self.linear, self.quadratic = float(phi @ curved), float(step @ curved)
+        self.linear -= self.moving.map_reduce(_change_of_targets)
+        self.largest = max(self.moving.keep(_largest_change).results)
+
+    @property
+    def first(self) -> float:
+        """A length to begin with: a whole step, or what changes no logit by more than is of use."""
+        return min(1.0, FIRST_CHANGE / self.largest) if self.largest > 0 else 1.0
 
     def slope(self, length: float) -> float:
         """The derivative in the length, ``sum_i s_i <softmax(eta_i + t d_i) - t_i, d_i>`` and the penalty's."""
@@ -281,7 +289,7 @@ class LogitLine:
         at, logits = objective.point(phi), self.moving.keep(_moved, length)
         loss, scores, totals = objective.rows.map_reduce(_value_and_gradients, logits, len(at.coef))
         gradient = objective.pull_back(objective.penalty.gradient(at.coef) + scores, totals)
-        is_exact = length * max(self.moving.keep(_largest_change).results) <= MAX_CHANGE
+        is_exact = length * self.largest <= MAX_CHANGE
         return objective.penalty.value(at.coef) + loss, gradient, logits if is_exact else None
 
 
@@ -298,9 +306,19 @@ def _largest_change(at: _Moving) -> float:
     return float(np.abs(at.changes).max(initial=0.0))
 
 
+def _change_of_targets(at: _Moving) -> float:
+    """``sum_i s_i <t_i, d_i>``."""
+    rows = at.rows
+    if rows.target.ndim == 1:
+        along = at.changes[rows.target, np.arange(len(rows))]
+    else:
+        along = np.einsum("ki,ik->i", at.changes, rows.target)
+    return float(along @ rows.weights)
+
+
 def _slope(at: _Moving, length: float) -> float:
-    residuals = below_largest(_moved(at, length))
-    residuals /= exponentials(residuals)
-    at.rows.add_targets(residuals, -1.0)
-    residuals *= at.changes
-    return float(residuals.sum(axis=0) @ at.rows.weights)
+    """``sum_i s_i <softmax(eta_i + t d_i), d_i>``."""
+    p = length * at.changes
+    p += at.logits
+    total = exponentials(below_largest(p))
+    return float((np.einsum("ki,ki->i", p, at.changes) / total) @ at.rows.weights)

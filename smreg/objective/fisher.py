@@ -330,7 +330,7 @@ class Refresh:
         operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
         if not self.is_hessian:
             return operations
-        return self.share.at(value) * operations + ELEMENTWISE * (width + K**2 / 2)
+        return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
 
     def _n_rows(self, value: float) -> int:
         n, rows = self.objective.rows.n_samples, sample_size(self.objective, self._per_row(value))

@@ -21,6 +21,10 @@ MAX_TRIALS = 60
 class Line(Protocol):
     """A function along a direction from a point."""
 
+    @property
+    def first(self) -> float:
+        """A length to begin with, at most one."""
+
     def slope(self, length: float) -> float:
         """Its derivative in the length."""
 
@@ -30,6 +34,8 @@ class Line(Protocol):
 
 class EvaluatedLine:
     """The same by evaluations of the function."""
+
+    first = 1.0
 
     def __init__(self, function: Callable[[Array], tuple[float, Array]], x: Array, step: Array) -> None:
         self._function, self._x, self._step = function, x, step
@@ -46,17 +52,19 @@ class EvaluatedLine:
         return *self._last[1], None
 
 
-def lowest(line: Line, slope: float, first: float = 1.0) -> float:
+def lowest(line: Line, slope: float) -> float:
     """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
 
     From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.
     """
-    (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), first
-    for _ in range(MAX_TRIALS):
+    (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), line.first
+    was_low = False
+    for trial in range(MAX_TRIALS):
         at = line.slope(length)
         if abs(at) <= -LEVEL * slope:
             return length
-        if at < 0:
+        is_low, is_again = at < 0, trial > 0 and (at < 0) == was_low
+        if is_low:
             before, low, slope_low = (low, slope_low), length, at
         else:
             high, slope_high = length, at if math.isfinite(at) else math.inf
@@ -66,9 +74,12 @@ def lowest(line: Line, slope: float, first: float = 1.0) -> float:
             length = min(secant, FAR / 2 * low)
         elif slope_high > -FAR * slope_low:  # too far for interpolation
             length = math.sqrt(low * high) if low > 0 else high / FAR
+        elif is_again:
+            length = (low + high) / 2
         else:
             part = -slope_low / (slope_high - slope_low)
             length = low + (high - low) * min(max(part, 1 / FAR), 1 - 1 / FAR)
+        was_low = is_low
         if not low < length < high:
             break
     return low

@@ -79,11 +79,10 @@ ROUNDING = 2.0**-50  # relative, of values
 TOO_LONG = 0.5  # part of the slope to which it may rise at the first trial in a preconditioner
 NEWTON_COST = 16.0
 TRUSTED = 0.5
-LONGER = 8.0
 PROGRESS = 0.75  # part of the norm that a step may leave where values tell nothing: Newton's leaves 0.61
 
 # Conjugate gradients for the norm.
-NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
+NEGLIGIBLE = 2.0**-3  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
 MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MANY = 2**20  # coordinates from which L-BFGS's own work outweighs the function's
@@ -253,7 +252,7 @@ class _Search:
     ) -> None:
         self.function, self.on_iteration = function, on_iteration
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
-        self.length, self.is_trusted = 1.0, True
+        self.is_trusted = True
         self.ratio, self.is_fresh, self.is_exact, self.interrupted = 1.0, True, False, False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
@@ -273,11 +272,19 @@ class _Search:
         """Whether the Hessian costs next to nothing."""
         return self.has_hessian and self.kinds[-1].cost(value) <= CHEAP
 
-    def due_at(self, value: float) -> float:
-        """Number of evaluations at which another preconditioner has paid for itself."""
+    def is_due(self, point: Point, begun: float, evaluations: int) -> bool:
+        """Whether another preconditioner has paid for itself, and promises more than going on in this one.
+
+        At the rate at which the norm has fallen from `begun`, in so many evaluations, it would take more to
+        the end than a refresh costs.
+        """
+        rate = math.log(begun / point.norm) / evaluations if 0 < point.norm < begun else 0.0
         first = max(self.level, 0)
-        kinds = zip(self.made_at[first:], self.kinds[first:], strict=True)
-        return min((at + max(PATIENCE * kind.cost(value), REFRESH_AFTER) for at, kind in kinds), default=math.inf)
+        for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
+            cost = kind.cost(point.value)
+            if self.evaluations - made_at >= max(PATIENCE * cost, REFRESH_AFTER):
+                return rate * PATIENCE * cost < math.log(point.norm / self.tol)
+        return False
 
     def begin(self, point: Point, preconditioner: Callable[[], Preconditioner], *, warm: bool) -> Point:
         """Choose the preconditioner at a point."""
@@ -364,10 +371,9 @@ class _Search:
         """The point where the function is least along a step, or the same."""
         self.is_fresh = False
         line = self.function.along(point.x, -step, point.known)
-        length = lowest(line, -float(point.gradient @ step), min(LONGER * self.length, 1.0))
+        length = lowest(line, -float(point.gradient @ step))
         if length == 0:
             return point
-        self.length = length
         self.evaluations += 1
         value, gradient, known = line.point(length)
         trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
@@ -386,7 +392,7 @@ class _Search:
         latest = accepted = start
         whitened = self.preconditioner.whiten(start.gradient)
         size = lowest_norm = start.norm
-        is_finished = False
+        is_finished, before = False, self.evaluations
 
         def scaled(v: Array) -> tuple[float, Array]:
             nonlocal latest
@@ -411,7 +417,7 @@ class _Search:
             accepted, lowest_norm = latest, min(lowest_norm, latest.norm)
             self.accept(replace(accepted, norm=accepted.norm * self.ratio))
             done = accepted.norm * self.ratio <= self.tol
-            if done or self.is_over or self.evaluations >= self.due_at(accepted.value):
+            if done or self.is_over or self.is_due(accepted, start.norm, self.evaluations - before):
                 is_finished = True
                 raise StopIteration
 
