@@ -82,8 +82,8 @@ TRUSTED = 0.5
 PROGRESS = 0.75  # part of the norm that a step may leave where values tell nothing: Newton's leaves 0.61
 
 # Conjugate gradients for the norm.
-NEGLIGIBLE = 2.0**-3  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
-MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
+NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
+LEAST_CONJUGATE, MAX_CONJUGATE = 2, 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MANY = 2**20  # coordinates from which L-BFGS's own work outweighs the function's
 MEMORY, LITTLE_MEMORY = 10, 5  # pairs that it keeps of fewer or more
@@ -241,6 +241,7 @@ class _Search:
     """
 
     preconditioner: Preconditioner
+    inverse: Callable[[Array], Array] | None = None
 
     def __init__(
         self,
@@ -303,6 +304,7 @@ class _Search:
         if not due:
             return False
         self.level = due[-1]
+        self.inverse = None
         self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x, point.value), 1.0, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
@@ -335,18 +337,21 @@ class _Search:
         What is missing of its square is at most that of the residual by the least curvature, here of the
         directions so far.
         """
+        least = self.evaluations + LEAST_CONJUGATE
         precondition = self.precondition
         product, iterate = self.function.hessian_at(point.x), None
         for iterate in islice(conjugate_gradients(product, point.gradient, precondition), MAX_CONJUGATE):
-            if iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy:
+            enough = self.evaluations >= least and iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy
+            if enough:
                 break
             self.evaluations += 1
         assert iterate is not None
         return math.sqrt(iterate.energy), iterate.solution
 
     def precondition(self, gradient: Array) -> Array:
-        """``M^-1 g``."""
-        return self.preconditioner.unwhiten(self.preconditioner.whiten(gradient))
+        """``M^-1 g``, where L-BFGS has run corrected by what it has learnt."""
+        whitened = self.preconditioner.whiten(gradient)
+        return self.preconditioner.unwhiten(whitened if self.inverse is None else self.inverse(whitened))
 
     def advanced(self, point: Point, step: Array | None) -> Point:
         """The point to which Newton's step leads, or L-BFGS."""
@@ -422,7 +427,7 @@ class _Search:
                 raise StopIteration
 
         with suppress(_TooLongError):
-            optimize.minimize(
+            result = optimize.minimize(
                 scaled,
                 np.zeros_like(whitened),
                 jac=True,
@@ -431,6 +436,8 @@ class _Search:
                 options=OPTIONS | {"maxcor": MEMORY if start.x.size < MANY else LITTLE_MEMORY},
             )
             self.is_exact = not is_finished
+            pairs: Any = result.hess_inv  # in steps of `size`
+            self.inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size).matvec
         return accepted
 
     def ended(self, point: Point, reason: str) -> Minimum:
