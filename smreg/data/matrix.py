@@ -102,21 +102,16 @@ class MatrixRows(Rows):
         def of(block: tuple[int, slice]) -> Result:
             return kernel(self._block(*block), *arguments)
 
-        blocks = list(enumerate(self._slices(size, dense)))
-        if len(blocks) == 1:
-            yield of(blocks[0])
+        size = size or -(-self.n_samples // self._n_blocks(dense))
+        if size >= self.n_samples:
+            yield of((0, slice(0, self.n_samples)))
             return
+        starts = range(0, self.n_samples, size)
+        blocks = [(k, slice(start, min(start + size, self.n_samples))) for k, start in enumerate(starts)]
         at_a_time = max(min(BLOCKS_IN_FLIGHT, NUMBERS_IN_FLIGHT // result), 1)
         for first in range(0, len(blocks), at_a_time):
             some = blocks[first : first + at_a_time]
             yield from self.thread_map(of, some)
-
-    def _slices(self, size: int | None, dense: bool) -> list[slice]:
-        """The blocks."""
-        if size is None:
-            size = -(-self.n_samples // self._n_blocks(dense))
-        starts = range(0, self.n_samples, size)
-        return [slice(start, min(start + size, self.n_samples)) for start in starts]
 
     def _n_blocks(self, dense: bool) -> int:
         if self.stores_zeros or dense:

@@ -60,14 +60,16 @@ def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
     `members`, of shape (n_groups, n_rows), tells which rows are in each group. For one without any they
     are inf and -inf.
     """
-    low = np.full((len(members), block.X.shape[1]), np.inf)
-    high = -low
-    for k, chosen in enumerate(members):
-        if chosen.any():
-            X = block.X if chosen.all() else block.X[chosen]
-            ends = X.min(axis=0), X.max(axis=0)
-            low[k], high[k] = ends if isinstance(X, np.ndarray) else (end.toarray().ravel() for end in ends)
-    return low, high
+    lows, highs = zip(*(_ends(block.X[chosen]) for chosen in members), strict=True)
+    return np.array(lows), np.array(highs)
+
+
+def _ends(X: Any) -> tuple[Array, Array]:
+    """Least and largest value of every column."""
+    if X.shape[0] == 0:
+        return np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    low, high = X.min(axis=0), X.max(axis=0)
+    return (low, high) if isinstance(X, np.ndarray) else (low.toarray().ravel(), high.toarray().ravel())
 
 
 def _used(block: Block) -> tuple[Any, Array]:
@@ -77,11 +79,10 @@ def _used(block: Block) -> tuple[Any, Array]:
 
 
 def _range(block: Block) -> tuple[Array, Array]:
-    used = block.weights > 0
-    if not used.all():  # the others take part in products, if only with zeros
+    X, weights = _used(block)
+    if len(weights) < len(block):  # the others take part in products, if only with zeros
         block.check_finite()
-    low, high = extremes(block, used[np.newaxis])
-    return low[0], high[0]
+    return _ends(X)
 
 
 def _sums(block: Block) -> Array:
