@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, Kernel, Normalisation, Result, Rows, sum_of
+from smreg.data.rows import Block, Kernel, Result, Rows, sum_of
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
@@ -66,6 +66,7 @@ class MatrixRows(Rows):
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
+        self.numbers_per_row = float(self.n_features if self.stores_zeros else X.nnz / self.n_samples)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
         self._sparse_blocks: dict[tuple[int, int], Any] = {}
@@ -79,11 +80,6 @@ class MatrixRows(Rows):
     def in_memory(self) -> "MatrixRows":
         """These rows."""
         return self
-
-    @property
-    def numbers_per_row(self) -> float:
-        """Stored numbers in a row, on average."""
-        return float(self.n_features if self.stores_zeros else self._X.nnz / self.n_samples)
 
     def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
         """The sum of what the kernel returns."""
@@ -160,15 +156,11 @@ class MatrixRows(Rows):
         """The same as they came."""
         return self.shifted(np.zeros_like(self.shift))
 
-    def normalised(self, classes: Normalisation) -> "MatrixRows":
-        """The same with weights that sum to one, and with some of the classes."""
-        targets = Targets(self.targets.classes[classes.live], classes.targets(self.targets.values))
-        return self._with(
-            targets=targets,
-            weights=classes.weights(self.weights),
-            offset=None if self.offset is None else self.offset[:, classes.live],
-            n_classes=len(classes.live),
-        )
+    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "MatrixRows":
+        """The same with other targets and weights."""
+        made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
+        targets = Targets(np.arange(n_classes), made.target)
+        return self._with(targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes)
 
     def take(
         self,

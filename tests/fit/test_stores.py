@@ -26,6 +26,7 @@ class Generated(Rows):
 
     def __init__(self, X, targets, weights):
         self.n_samples, self.n_features = X.shape
+        self.numbers_per_row = float(self.n_features)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
         self._sample = X, targets.values, weights
@@ -97,15 +98,16 @@ def test_a_store_without_abilities_fits_like_a_matrix(n_classes, soft, C, l1_rat
     assert distance(X, weights, ours, theirs) <= 2 * TOL + rounding(X, theirs)
 
 
-def test_a_class_without_weight_is_left_out_of_any_store(rng):
+@pytest.mark.parametrize("without", [0, 2, 3])
+def test_a_class_without_weight_is_left_out_of_any_store(without, rng):
     X, targets, weights = make_sample(4, soft=False, rng=rng)
-    weights[targets.values == 2] = 0.0
+    weights[targets.values == without] = 0.0
     fits = [
         Problem(rows, fit_intercept=True, largest_C=1.0).solve(1.0, tol=TOL, max_iter=100)[0]
         for rows in (Generated(X, targets, weights), MatrixRows(X, targets, weights))
     ]
 
-    assert not fits[0].coef[2].any()
+    assert not fits[0].coef[without].any()
     assert distance(X, weights, *fits) <= 2 * TOL + rounding(X, fits[1])
 
 
