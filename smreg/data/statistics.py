@@ -94,11 +94,11 @@ def _squares(block: Block, mean: Array, unit: Array) -> Array:
     """Of the deviations from the mean, both in some unit."""
     X, weights = _used(block)
     if isinstance(X, np.ndarray):
-        return np.asarray(weights @ (X / unit - mean) ** 2)
+        z = X / unit
+        z -= mean
+        return np.asarray(weights @ np.square(z, out=z))
     z = X.multiply(1 / unit).tocsr()
     stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
-    zeros = (
-        weights.sum() - stored.T @ weights
-    )  # the weight of what is not stored, whose deviation is the mean
+    zeros = weights.sum() - stored.T @ weights  # of what is not stored, whose deviation is the mean
     z.data = (z.data - mean[z.indices]) ** 2
     return np.asarray(z.T @ weights + np.maximum(zeros, 0.0) * mean**2)

@@ -108,8 +108,11 @@ def drawn(rows: MatrixRows, mass: Array, size: int) -> MatrixRows:
 
 
 def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
-    z = standardisation.of(block)
-    whitened = factor @ z if factor.ndim == 2 else factor[:, np.newaxis] * z
+    whitened = standardisation.of(block)
+    if factor.ndim == 2:
+        whitened = factor @ whitened
+    else:
+        whitened *= factor[:, np.newaxis]
     whitened *= whitened
     return np.asarray(whitened.sum(axis=0))
 
