@@ -1,6 +1,5 @@
 """The project keeps its promises to a stranger: names, README, quickstart, tables."""
 
-import ast
 import re
 import runpy
 import sys
@@ -15,10 +14,6 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 README = (ROOT / "README.md").read_text()
 INDEX = (EXAMPLES / "README.md").read_text()
-MATHEMATICS = sorted(
-    path for room in ("fit", "objective", "optimize") for path in (ROOT / "smreg" / room).glob("*.py")
-)
-KERNEL_AT = {"map_reduce": 0, "map_blocks": 0, "keep": 0, "gradient_of": 0, "sum_rows": 2}
 SCRIPTS = [EXAMPLES / "quickstart.py", *sorted(EXAMPLES.glob("plot_*.py"))]
 
 
@@ -62,35 +57,6 @@ def test_whoever_contributes_finds_each_name_where_the_page_says():
     assert len(named) > 5
     for path, name in named:
         assert re.search(rf"(def|class) {name.split('.')[-1]}\b", (ROOT / path).read_text()), (path, name)
-
-
-@pytest.mark.parametrize("path", MATHEMATICS, ids=lambda path: path.stem)
-def test_only_the_room_of_data_knows_how_x_is_stored(path):
-    """Others see blocks of rows, but for estimators, which are given X."""
-    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
-
-    assert not {node.attr for node in found} & {"X", "_X", "is_sparse", "issparse"}
-
-
-@pytest.mark.parametrize("path", MATHEMATICS, ids=lambda path: path.stem)
-def test_what_is_done_to_blocks_is_a_function_of_a_module(path):
-    """Or one that came as an argument: no closure, which could not be sent to another process."""
-    tree = ast.parse(path.read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    names = [getattr(call.func, "attr", getattr(call.func, "id", None)) for call in calls]
-    kernels = [
-        call.args[KERNEL_AT[name]] for call, name in zip(calls, names, strict=True) if name in KERNEL_AT
-    ]
-    nested = {
-        inner.name
-        for outer in ast.walk(tree)
-        if isinstance(outer, ast.FunctionDef)
-        for inner in ast.walk(outer)
-        if isinstance(inner, ast.FunctionDef) and inner is not outer
-    }
-
-    assert all(isinstance(kernel, ast.Name) for kernel in kernels)
-    assert not {kernel.id for kernel in kernels} & nested
 
 
 @pytest.mark.slow

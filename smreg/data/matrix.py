@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, Kernel, Result, Rows, sum_of
+from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of th
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
 
 
-class MatrixRows(Rows):
+class MatrixRows(IndexedRows):
     """Rows of X, minus the `shift`, with targets and weights.
 
     Parameters
@@ -126,9 +126,7 @@ class MatrixRows(Rows):
         if self.index is None:
             X = self._X[rows]
         elif self._X.flags.c_contiguous:
-            X = self._X.take(
-                self.index[rows], axis=0
-            )  # faster, but of another layout it would copy all first
+            X = self._X.take(self.index[rows], axis=0)  # faster; of another layout it would copy all
         else:
             X = self._X[self.index[rows]]
         if self.shift.any():

@@ -174,7 +174,7 @@ class Rows(ABC):
         return Kept(list(self.map_blocks(kernel, *arguments)))
 
     @property
-    def by_index(self) -> "MatrixRows | None":
+    def by_index(self) -> "IndexedRows | None":
         """The same where any rows can be taken by their numbers."""
         return None
 
@@ -200,6 +200,28 @@ class Rows(ABC):
     def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "Rows":
         """The same with other targets and weights."""
         return _Edited(self, edit, n_classes=n_classes)
+
+
+class IndexedRows(Rows):
+    """A store of which any rows can be taken.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_samples,)
+        Of all rows.
+    """
+
+    weights: Array
+
+    @abstractmethod
+    def take(
+        self,
+        index: NDArray[np.intp],
+        weights: Array,
+        targets: Targets | None = None,
+        thread_map: Callable[..., Any] = map,
+    ) -> Rows:
+        """Some of the rows, with other weights, and other targets if any are given."""
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
