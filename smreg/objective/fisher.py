@@ -118,7 +118,9 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    return _gram(standardisation.of(block) * np.sqrt(block.weights))
+    z = standardisation.of(block)
+    z *= np.sqrt(block.weights)
+    return _gram(z)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -541,4 +543,6 @@ def _gram_and_sum(
 ) -> tuple[Array, Array]:
     z = standardisation.of(block)[: standardisation.coordinates.n_features]
     z = z if combinations is None else combinations.T @ z
-    return _gram(z * np.sqrt(block.weights)), z @ block.weights
+    total = z @ block.weights
+    z *= np.sqrt(block.weights)
+    return _gram(z), total
