@@ -48,7 +48,7 @@ from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.metric import JITTER, inverse_factor
-from smreg.optimize.solver import Minimum, Point
+from smreg.optimize.protocol import Minimum, Point
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
@@ -143,7 +143,7 @@ def minimize(
         reason, norm = "max_iter", _Model(rows, state, rows.penalty).minimised(0.0).norm
     phi = rows.coordinates(state)
     value, gradient = objective(phi)
-    point = Point(phi, value, gradient, gradient, norm)
+    point = Point(phi, value, gradient, norm)
     return Minimum(point, reason, iterations, rows.products + 1, refreshes=0)
 
 

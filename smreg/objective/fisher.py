@@ -46,7 +46,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Kernel, Rows
+from smreg.data.rows import Block, Kernel, Result, Rows
 from smreg.data.statistics import MAX_MEAN_TO_SPREAD
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective, Standardisation
@@ -56,7 +56,9 @@ from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, i
 
 Array = NDArray[np.float64]
 
-UNCERTAIN = 4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
+UNCERTAIN = (
+    4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
+)
 NEGLIGIBLE = 2.0**-5  # part of the mean of what rows tell of two classes
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
@@ -421,7 +423,9 @@ def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -
     columns needs no more than single precision.
     """
     z, coordinates = standardisation.of(block), standardisation.coordinates
-    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[-len(coordinates.contrasts) :]
+    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[
+        -len(coordinates.contrasts) :
+    ]
     told = variances * np.einsum("ji,ji->i", z, z)
     chosen = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
     z = z.astype(np.float32) if len(z) > WIDE else z
@@ -516,11 +520,11 @@ def _gram(z: Array) -> Array:
 def sum_rows(
     objective: Objective,
     rows: Rows | None,
-    kernel: Kernel[Array],
+    kernel: Kernel[Result],
     *arguments: Any,
     numbers: int,
     result: int,
-) -> Array:
+) -> Result:
     """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
