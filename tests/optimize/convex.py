@@ -118,11 +118,12 @@ def quadratic(units=1.0, offset=0.0):
 
 
 def separable(value, slope, curvature):
-    """The sum of one function of each coordinate."""
+    """The sum of one function of each coordinate; where it is not finite its gradient is unknown."""
 
     def value_and_gradient(x):
         with np.errstate(all="ignore"):
-            return float(np.sum(value(x))), slope(x)
+            total = float(np.sum(value(x)))
+            return total, slope(x) if np.isfinite(total) else np.full_like(x, np.nan)
 
     def hessian(x):
         with np.errstate(all="ignore"):
