@@ -93,21 +93,22 @@ class Problem:
 
     def _normalised(self, rows: Rows) -> Rows:
         """The same with weights that sum to one."""
-        self._tally = tally(rows)
-        self.layout = Layout.of(self._tally.mass, self._fit_intercept)
-        self.priors = self.layout.priors(self._tally)
-        return rows.normalised(self.layout.normalisation(self._tally))
+        self.layout = Layout.of(tally(rows), self._fit_intercept)
+        self.priors = self.layout.priors
+        return rows.edited(self.layout, len(self.priors))
 
     @property
     def total_weight(self) -> float:
         """S, the sum of the weights."""
         with np.errstate(over="ignore"):
-            return float(self._tally.total * self._tally.largest)
+            return float(self.layout.tally.total * self.layout.tally.largest)
 
     def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
         """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            strength = float(min(np.divide(1.0, C * self._tally.largest * self._tally.total), MAX_PENALTY))
+            strength = float(
+                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), MAX_PENALTY)
+            )
         l1 = strength * l1_ratio
         if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
             l1 = math.ulp(0.0)
@@ -116,7 +117,7 @@ class Problem:
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            return np.asarray(np.divide(1.0, penalty) / self._tally.total / self._tally.largest)
+            return np.asarray(np.divide(1.0, penalty) / self.layout.tally.total / self.layout.tally.largest)
 
     def part(
         self, rows: NDArray[np.intp], targets: Targets, weights: Array, thread_map: Callable[..., Any] = map
@@ -132,7 +133,7 @@ class Problem:
         )
         if self._space is not None:
             given = indexed(self._given).take(rows, weights, targets, thread_map)
-            part._given = given.normalised(part.layout.normalisation(part._tally))
+            part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
 
@@ -491,7 +492,7 @@ class Problem:
         if given is None or not weakest.is_uniform:
             return None
         penalty, centred = float(weakest.ridge), self._fit_intercept
-        if is_wide(rows, self._tally.n_used, penalised=penalty > 0):
+        if is_wide(rows, self.layout.tally.n_used, penalised=penalty > 0):
             columns = statistics(given)
             if is_resolved(columns, centred=centred, penalty=penalty):
                 return RowSpace(given, columns, centred=centred, penalty=penalty)

@@ -82,7 +82,7 @@ DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from 
 
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
 
-THREADED_WIDTH = 128  # of blocks that are factorised in threads
+WIDE = 128  # columns of blocks that are factorised in threads
 
 BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
 
@@ -118,7 +118,9 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    return _gram(standardisation.of(block) * np.sqrt(block.weights))
+    z = standardisation.of(block)
+    z *= np.sqrt(block.weights)
+    return _gram(z)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -237,7 +239,7 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     def invert(block: Array) -> None:
         block[:] = inverse_factor(block)
 
-    some_map = objective.rows.thread_map if blocks.shape[-1] >= THREADED_WIDTH else map
+    some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
     list(some_map(invert, blocks))
     return blocks
 
@@ -259,7 +261,7 @@ class Share:
 
     def at(self, value: float) -> float:
         """The share where the objective has that value."""
-        return min(self.known * value / self.value, 1.0) if self.known < 1 else 1.0
+        return self.known * value / self.value if value < self.value else self.known
 
     def estimate(self, totals: Array, value: float) -> None:
         """By the sums of the variances of all classes."""
@@ -312,15 +314,14 @@ class Refresh:
             nearby = self._last[-1] if self._is_few(value) and self._last else None
             rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
             self.share.estimate(totals, value)
-        if not self.is_hessian:
-            made: Metric | DenseMetric = class_metric(self.objective, at, rows)
-            if rows is None:
-                self.share.estimate(class_variances(self.objective, phi), value)
-        else:
+        made: Metric | DenseMetric
+        if self.is_hessian:
             hessian, share = information_and_share(self.objective, at, rows)
             made = DenseMetric(hessian)
-            if rows is None:
-                self.share.known, self.share.value = share, value
+        else:
+            made, share = class_metric(self.objective, at, rows)
+        if rows is None:
+            self.share.known, self.share.value = share, value
         self._last[:] = [] if rows is None else [made]
         return made
 
@@ -328,8 +329,6 @@ class Refresh:
         """Operations for each row; for the Hessian fewer, the more rows are certain of their class."""
         K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
         operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
-        if not self.is_hessian:
-            return operations
         return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
 
     def _n_rows(self, value: float) -> int:
@@ -399,20 +398,32 @@ class Curvature:
         return p * complement(p) + self.damping
 
 
-def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> Metric:
-    """The blocks of each class, from some rows that stand for all, or all."""
+def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> tuple[Metric, float]:
+    """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
     contrasts, width = objective.coordinates.contrasts, objective.shape[1]
     result = len(contrasts) * width**2
-    blocks = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
+    blocks, taken = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
-    return Metric(contrasts, _inverse_factors(objective, blocks))
+    metric = Metric(contrasts, _inverse_factors(objective, blocks))
+    return metric, taken / (rows or objective.rows).n_samples
 
 
-def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> Array:
-    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients."""
+def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients, and how many rows it took.
+
+    Rows that tell of a class less than `NEGLIGIBLE` of the mean are left out. A preconditioner of many
+    columns needs no more than single precision.
+    """
     z, coordinates = standardisation.of(block), standardisation.coordinates
-    own = block.weights * at.variances(at.probabilities(block, coordinates, z))
-    return np.array([_gram(z * np.sqrt(variance)) for variance in own[-len(coordinates.contrasts) :]])
+    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[-len(coordinates.contrasts) :]
+    told = variances * np.einsum("ji,ji->i", z, z)
+    chosen = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
+    z = z.astype(np.float32) if len(z) > WIDE else z
+    blocks = np.empty((len(variances), len(z), len(z)))
+    for own, variance, mask in zip(blocks, variances, chosen, strict=True):
+        members = np.flatnonzero(mask)
+        own[:] = _gram(np.take(z, members, axis=1) * np.sqrt(variance[members]).astype(z.dtype))
+    return blocks, float(np.count_nonzero(chosen)) / len(chosen)
 
 
 def information(objective: Objective, at: Curvature, rows: Rows | None = None) -> Array:
@@ -532,4 +543,6 @@ def _gram_and_sum(
 ) -> tuple[Array, Array]:
     z = standardisation.of(block)[: standardisation.coordinates.n_features]
     z = z if combinations is None else combinations.T @ z
-    return _gram(z * np.sqrt(block.weights)), z @ block.weights
+    total = z @ block.weights
+    z *= np.sqrt(block.weights)
+    return _gram(z), total

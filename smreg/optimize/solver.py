@@ -82,6 +82,7 @@ TRUSTED = 0.5
 PROGRESS = 0.75  # part of the norm that a step may leave where values tell nothing: Newton's leaves 0.61
 
 # Conjugate gradients for the norm.
+UNMEASURED = 1.5  # its ratio to the norm at hand, before it is measured: where it is less, nothing is lost
 NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
 LEAST_CONJUGATE, MAX_CONJUGATE = 2, 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
@@ -254,7 +255,7 @@ class _Search:
         self.function, self.on_iteration = function, on_iteration
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
         self.is_trusted = True
-        self.ratio, self.is_fresh, self.is_exact, self.interrupted = 1.0, True, False, False
+        self.ratio, self.is_fresh, self.is_exact, self.interrupted = UNMEASURED, True, False, False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
@@ -284,7 +285,7 @@ class _Search:
         for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
             cost = kind.cost(point.value)
             if self.evaluations - made_at >= max(PATIENCE * cost, REFRESH_AFTER):
-                return rate * PATIENCE * cost < math.log(point.norm / self.tol)
+                return self.tol == 0 or rate * PATIENCE * cost < math.log(point.norm / self.tol)
         return False
 
     def begin(self, point: Point, preconditioner: Callable[[], Preconditioner], *, warm: bool) -> Point:
@@ -305,7 +306,7 @@ class _Search:
             return False
         self.level = due[-1]
         self.inverse = None
-        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x, point.value), 1.0, True
+        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x, point.value), UNMEASURED, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         return True
@@ -337,15 +338,16 @@ class _Search:
         What is missing of its square is at most that of the residual by the least curvature, here of the
         directions so far.
         """
-        least = self.evaluations + LEAST_CONJUGATE
-        precondition = self.precondition
         product, iterate = self.function.hessian_at(point.x), None
-        for iterate in islice(conjugate_gradients(product, point.gradient, precondition), MAX_CONJUGATE):
-            enough = self.evaluations >= least and iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy
-            if enough:
+        iterates = conjugate_gradients(product, point.gradient, self.precondition)
+        for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
+            self.evaluations += count > 0
+            enough = iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy
+            if count >= LEAST_CONJUGATE and enough:
                 break
-            self.evaluations += 1
         assert iterate is not None
+        if iterate.energy == 0 < iterate.squared:  # the curvature is lost in rounding
+            return math.inf, self.precondition(point.gradient)
         return math.sqrt(iterate.energy), iterate.solution
 
     def precondition(self, gradient: Array) -> Array:
@@ -379,8 +381,8 @@ class _Search:
         length = lowest(line, -float(point.gradient @ step))
         if length == 0:
             return point
-        self.evaluations += 1
         value, gradient, known = line.point(length)
+        self.evaluations += line.evaluations
         trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
         if not trial.norm < math.inf:
             return point
