@@ -123,7 +123,9 @@ def separable(value, slope, curvature):
     def value_and_gradient(x):
         with np.errstate(all="ignore"):
             total = float(np.sum(value(x)))
-            return total, slope(x) if np.isfinite(total) else np.full_like(x, np.nan)
+            if not total < 1e150:  # whose square is finite
+                return np.inf, np.full_like(x, np.nan)
+            return total, slope(x)
 
     def hessian(x):
         with np.errstate(all="ignore"):
