@@ -38,6 +38,7 @@ D. W. Marquardt, An algorithm for least-squares estimation of nonlinear paramete
 for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/0111030
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -306,18 +307,19 @@ class Refresh:
         """Whether some rows stand for all."""
         return self._n_rows(value) < self.objective.rows.n_samples
 
-    def __call__(self, phi: Array, value: float) -> Metric | DenseMetric:
-        """The preconditioner at a point."""
+    def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
+        """The preconditioner at a point; an exact one leaves nothing out."""
         at, rows = Curvature(phi), None
-        if self.is_sampled(value):
+        if self.is_sampled(value) and not exact:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few(value) and self._last else None
             rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
         if self.is_hessian:
-            hessian, share = information_and_share(self.objective, at, rows)
-            made = DenseMetric(hessian)
+            negligible = 0.0 if exact or self._is_small() else NEGLIGIBLE
+            matrix, share = hessian(self.objective, at, rows, negligible)
+            made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
             made, share = class_metric(self.objective, at, rows)
         if rows is None:
@@ -325,8 +327,12 @@ class Refresh:
         self._last[:] = [] if rows is None else [made]
         return made
 
+    def _is_small(self) -> bool:
+        """Whether all products cost next to nothing."""
+        return self._per_row(math.inf) * self.objective.rows.n_samples <= NO_COST
+
     def _per_row(self, value: float) -> float:
-        """Operations for each row; for the Hessian fewer, the more rows are certain of their class."""
+        """Operations for each row; the fewer, the more rows are certain of their class."""
         K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
         operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
         return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
@@ -426,42 +432,51 @@ def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -
     return blocks, float(np.count_nonzero(chosen)) / len(chosen)
 
 
-def information(objective: Objective, at: Curvature, rows: Rows | None = None) -> Array:
+def information(objective: Objective, at: Curvature) -> Array:
     """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
-    return information_and_share(objective, at, rows)[0]
+    return hessian(objective, at)[0]
 
 
-def information_and_share(
-    objective: Objective, at: Curvature, rows: Rows | None = None
+def hessian(
+    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
 ) -> tuple[Array, float]:
-    """The Hessian, and the share of the work that it took: see `_class_blocks`."""
+    """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
+
+    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
+    ``p_k p_l``: a sum over the pairs of classes. Where rows are all but certain of their class, few tell of
+    most pairs: products of those that tell less than a part `negligible` of the mean are left out.
+    """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
     numbers, result = width + K**2 // 2, (K * width) ** 2
-    blocks, taken = sum_rows(objective, rows, _class_blocks, at, numbers=numbers, result=result)
+    blocks, taken = sum_rows(objective, rows, _class_blocks, at, negligible, numbers=numbers, result=result)
     half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
-    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
-    hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return np.asarray(hessian), taken / (rows or objective.rows).n_samples
+    made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    made[np.diag_indices(len(made))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    return np.asarray(made), taken / (rows or objective.rows).n_samples
 
 
-def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+def _class_blocks(
+    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+) -> tuple[Array, float]:
     """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took.
 
-    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
-    ``p_k p_l``: a sum over the pairs of classes. Rows that are all but certain of their class tell next to
-    nothing: those are left out that for each class tell less than `NEGLIGIBLE` of the mean, and of the
-    others, where most pairs have few, all pairs of which they tell as little.
+    What a row tells is measured by its part in the information of each feature, lest a feature have nothing.
     """
     z = standardisation.of(block)
     p = at.probabilities(block, standardisation.coordinates, z)
-    size = block.weights * np.einsum("ji,ji->i", z, z)
-    told = (1.0 - p) * p * size
-    some = np.flatnonzero((told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)).any(axis=0))
+    if negligible == 0:
+        return _of_classes(z, p, block.weights, at), float(len(block))
+    squares, variances = z * z, (1.0 - p) * p * block.weights
+    totals = squares @ variances.sum(axis=0)
+    size = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares
+    told = variances * size
+    some = np.flatnonzero((told > negligible * told.mean(axis=1, keepdims=True)).any(axis=0))
     if len(some) < len(block):
         z, p, size = np.take(z, some, axis=1), np.take(p, some, axis=1), size[some]
     s, K, width = block.weights[some], len(p), len(z)
-    chosen = [_telling(p[k] * p[k + 1 :] * size, len(block)) for k in range(K - 1)]
+    size *= s
+    chosen = [_telling(p[k] * p[k + 1 :] * size, negligible / len(block)) for k in range(K - 1)]
     share = 2 * sum(np.count_nonzero(members) for members in chosen) / (K * (K - 1) * len(block))
     if K > 2 and share > FEW:
         return _of_classes(z, p, s, at), share * len(block)
@@ -476,13 +491,17 @@ def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature)
     return blocks, share * len(block)
 
 
-def _telling(told: Array, n_rows: int) -> NDArray[np.bool_]:
-    """Which rows tell more than a part of the mean of pairs of classes, of shape (n_pairs, n_rows)."""
-    return np.asarray(told > NEGLIGIBLE / n_rows * told.sum(axis=1, keepdims=True))
+def _telling(told: Array, negligible: float) -> NDArray[np.bool_]:
+    """Which rows tell more than a part of the sum, for pairs of classes: (n_pairs, n_rows)."""
+    return np.asarray(told > negligible * told.sum(axis=1, keepdims=True))
 
 
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
-    """The same from one product for all pairs of classes."""
+    """The same from one product for all pairs of classes.
+
+    Blocks of one class are computed with ``p_k (1 - p_k)``: as a difference of sums they would drown in
+    rounding where probabilities are near one.
+    """
     (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
     means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
     blocks = -_gram(means).reshape(K, width, K, width)

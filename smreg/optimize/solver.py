@@ -84,7 +84,7 @@ PROGRESS = 0.75  # part of the norm that a step may leave where values tell noth
 # Conjugate gradients for the norm.
 UNMEASURED = 1.5  # its ratio to the norm at hand, before it is measured: where it is less, nothing is lost
 NEGLIGIBLE = 2.0**-4  # part of ``g' H^-1 g`` that may be missing: a thirtieth of the norm
-LEAST_CONJUGATE, MAX_CONJUGATE = 2, 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
+MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MANY = 2**20  # coordinates from which L-BFGS's own work outweighs the function's
 MEMORY, LITTLE_MEMORY = 10, 5  # pairs that it keeps of fewer or more
@@ -93,7 +93,15 @@ OPTIONS: Any = {"ftol": 0, "gtol": 0, "maxls": 50, "maxfun": UNLIMITED, "maxiter
 
 
 class Preconditioner(Protocol):
-    """A positive definite matrix M, known by a factor of its inverse ``M^-1 = A' A``."""
+    """A positive definite matrix M, known by a factor of its inverse ``M^-1 = A' A``.
+
+    Attributes
+    ----------
+    is_hessian : bool
+        Whether M is the Hessian at the point where it was made.
+    """
+
+    is_hessian: bool
 
     def whiten(self, gradient: Array) -> Array:
         """``A g``."""
@@ -115,7 +123,7 @@ class Refresh(Protocol):
     def is_sampled(self, value: float) -> bool:
         """Whether it is then made of a part of the function."""
 
-    def __call__(self, x: Array, value: float) -> Preconditioner:
+    def __call__(self, x: Array, value: float, *, exact: bool) -> Preconditioner:
         """The preconditioner at x, where the function has that value."""
 
 
@@ -306,7 +314,9 @@ class _Search:
             return False
         self.level = due[-1]
         self.inverse = None
-        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](point.x, point.value), UNMEASURED, True
+        self.preconditioner, self.ratio, self.is_fresh = self.kinds[self.level](
+            point.x, point.value, exact=self.is_exact
+        ), UNMEASURED, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         return True
@@ -322,12 +332,15 @@ class _Search:
         It is measured where the norm at hand, times the last known ratio of the two, lets the search seem to
         have converged.
         """
-        if self.is_fresh and self.level >= 0 and self.kinds[self.level].is_hessian:
+        if self.is_fresh and self.preconditioner.is_hessian and self.level >= 0:
             return point, None
         if not self.is_exact and not 0 < point.norm * self.ratio <= self.tol:
             return point, None
-        if (self.is_cheap(point.value) or self.is_exact and self.has_hessian) and self.refresh(point, math.inf):
-            return self.measured(point), None
+        if not self.is_fresh and (self.is_exact or self.is_cheap(point.value)) and self.has_hessian:
+            self.refresh(point, math.inf)
+            point = self.measured(point)
+            if self.preconditioner.is_hessian:
+                return point, None
         decrement, step = self.newton_step(point)
         self.ratio = decrement / point.norm if point.norm > 0 else 1.0
         return replace(point, norm=decrement), step
@@ -343,7 +356,7 @@ class _Search:
         for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
             self.evaluations += count > 0
             enough = iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy
-            if count >= LEAST_CONJUGATE and enough:
+            if count >= 2 - self.is_fresh and enough:
                 break
         assert iterate is not None
         if iterate.energy == 0 < iterate.squared:  # the curvature is lost in rounding
