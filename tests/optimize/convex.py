@@ -7,7 +7,7 @@ import numpy as np
 
 from smreg.optimize import solver
 from smreg.optimize.line_search import EvaluatedLine
-from smreg.optimize.metric import Metric, inverse_factor
+from smreg.optimize.metric import DenseMetric
 
 
 @dataclass
@@ -63,16 +63,16 @@ class Kind:
         """Of all."""
         return False
 
-    def __call__(self, x, value):
+    def __call__(self, x, value, *, exact):
         """The preconditioner."""
         self.asked.append(x)
-        self.made.append(metric_of(self.at(x)))
+        self.made.append(DenseMetric(np.array(self.at(x), dtype=float), is_hessian=self.is_hessian))
         return self.made[-1]
 
 
 def metric_of(matrix):
     """The metric that is a matrix."""
-    return Metric(np.eye(1), inverse_factor(np.array(matrix, dtype=float))[np.newaxis])
+    return DenseMetric(np.array(matrix, dtype=float))
 
 
 def hessian_kind(function, price=0.0):
