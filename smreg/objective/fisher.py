@@ -305,14 +305,14 @@ class Refresh:
         sampling = (rows < n) + self._is_few(value) * DIRECTIONS / 2
         return float(1 + sampling + operations / (SPEED * evaluation_cost(self.objective)))
 
-    def is_sampled(self, value: float) -> bool:
+    def _is_sampled(self, value: float) -> bool:
         """Whether some rows stand for all."""
         return self._n_rows(value) < self.objective.rows.n_samples
 
     def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
         """The preconditioner at a point; an exact one leaves nothing out."""
         at, rows = Curvature(phi), None
-        if self.is_sampled(value) and not exact:
+        if self._is_sampled(value) and not exact:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few(value) and self._last else None
             rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)

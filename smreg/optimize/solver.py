@@ -1,45 +1,46 @@
 r"""L-BFGS and Newton's method in the metric of a preconditioner.
 
-The function ``F`` is smooth and convex, of a flat vector, and nothing else is known of it here. What makes the
-search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a factor
-of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
+The function ``F`` is smooth and convex, of a flat vector, and nothing else is known of it here. What makes
+the search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a
+factor of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
 
-**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the Hessian
-the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses nothing to
-a badly conditioned map back to the parameters. Every cold search begins with it, in the preconditioner of the
-start.
+**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the
+Hessian the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses
+nothing to a badly conditioned map back to the parameters. Every cold search begins with it, in the
+preconditioner of the start.
 
-**Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the cheapest to
-the most exact, each with its cost in evaluations of F. Another one is made where the evaluations in the
-present one have cost about as much as it does, the most exact of those that have paid for themselves, unless
-at the rate at which the norm falls fewer are left to the end.
+**Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the
+cheapest to the most exact, each with its cost in evaluations of F. Another one is made where the
+evaluations in the present one have cost about as much as it does, the most exact of those that have paid
+for themselves, unless at the rate at which the norm falls fewer are left to the end.
 
 **Newton's method.** A Hessian that costs next to nothing is made anew after each step. So is one that costs
 less than `WORTH` evaluations where F falls by less than half of what its quadratic model promises: where
 classes are rare or nearly separated it says little of F a few nats away, and L-BFGS learns nothing there.
 
 **Steps that are too long** have one remedy: a line search that brings the slope to nearly zero, see
-`smreg.optimize.line_search`. It costs a fraction of an evaluation, since along a line the logits are linear.
-It is made for each of Newton's steps, and for the first one of L-BFGS where F still rises at its end.
+`smreg.optimize.line_search`. It costs a fraction of an evaluation, since along a line the logits are
+linear. It is made for each of Newton's steps, and for the first one of L-BFGS where F still rises at its
+end.
 
-**Stopping.** The Newton decrement ``||g||_{H^-1}`` has no units, and ``F - F* ~ decrement**2 / 2``. The norm
-in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor. Before the
-search is called converged the decrement is therefore computed at that very point: from the Hessian, or by
-conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has learnt. They give
-Newton's step besides, which is taken if the decrement is not small enough. SciPy's own ``ftol`` and ``gtol``,
-which depend on the units, are zero.
+**Stopping.** The Newton decrement ``||g||_{H^-1}`` has no units, and ``F - F* ~ decrement**2 / 2``. The
+norm in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor.
+Before the search is called converged the decrement is therefore computed at that very point: from the
+Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
+learnt. They give Newton's step besides, which is taken if the decrement is not small enough. SciPy's own
+``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
-``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or any
-other reason, all further steps are Newton's, along which slopes still tell where values no longer do, for as
-long as the value falls or the decrement does.
+``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
+any other reason, all further steps are Newton's, along which slopes still tell where values no longer do,
+for as long as the value falls or the decrement does.
 
 =============== ======================================================================================
 what            set by
 =============== ======================================================================================
 `REFRESH_AFTER` 5 takes 1 to 8 % more evaluations on ten tables, 6 up to 20 %
 `PATIENCE`      where refreshes must promise as many evaluations as they cost (1), tables take 0.92 of the
-                seconds, but up to 1.6 times the evaluations; below 0.25 nothing changes
+                seconds, but up to 1.6 times the evaluations
 `WORTH`         digits at C = 1e4 takes 45 evaluations, without it 140, in two thirds of the seconds
 `TRUSTED`       from 0.25 to 0.75 counts change by their noise
 `UNMEASURED`    with 1 every fifth search is verified twice
