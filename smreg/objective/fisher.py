@@ -41,6 +41,7 @@ for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/011103
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ NO_COST = 2**22  # operations: some tenths of a millisecond
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
 SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
+ROWS_PER_COORDINATE = 64  # of a preconditioner, at most
 FEW_ROWS = 4  # for each coordinate, and part of all: with fewer it matters most which they are
 MIN_ROWS = 1024
 
@@ -297,29 +299,57 @@ class Refresh:
 
     def cost(self, value: float) -> float:
         """What it costs where the objective has that value, in evaluations."""
-        n, rows = self.objective.rows.n_samples, self._n_rows(value)
         factors = (1 if self.is_hessian else 2) * self._n_blocks * self._size**3 / 3
-        operations = rows * self._per_row(value) + factors
-        if operations <= NO_COST:
-            return 0.0
-        sampling = (rows < n) + self._is_few(value) * DIRECTIONS / 2
-        return float(1 + sampling + operations / (SPEED * evaluation_cost(self.objective)))
+        operations = min(self._of_all(value), self._of_sample) + factors
+        return float(1 + operations / self._evaluation) if operations > NO_COST else 0.0
 
-    def _is_sampled(self, value: float) -> bool:
-        """Whether some rows stand for all."""
-        return self._n_rows(value) < self.objective.rows.n_samples
+    @cached_property
+    def _evaluation(self) -> float:
+        """Operations that take as long as an evaluation."""
+        return SPEED * evaluation_cost(self.objective)
+
+    @cached_property
+    def _per_row(self) -> float:
+        """Operations for a row that tells of all pairs of classes."""
+        elements = ELEMENTWISE * len(self.objective.coordinates.contrasts) * self.objective.shape[1]
+        return float(self._n_blocks * self._size**2 + elements)
+
+    def _of_all(self, value: float) -> float:
+        """Operations for all rows: the fewer, the more rows are certain of their class."""
+        pairs = ELEMENTWISE * len(self.objective.coordinates.contrasts) ** 2 / 2
+        return self.objective.rows.n_samples * (self.share.at(value) * self._per_row + pairs)
+
+    @cached_property
+    def _n_rows(self) -> int:
+        """Rows in a sample."""
+        enough = ROWS_PER_COORDINATE * self.objective.shape[0] * self.objective.shape[1]
+        return min(sample_size(self.objective, self._per_row), max(enough, MIN_ROWS))
+
+    @cached_property
+    def _of_sample(self) -> float:
+        """Operations for a sample."""
+        if self._n_rows == self.objective.rows.n_samples:
+            return math.inf
+        return self._n_rows * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
+
+    @cached_property
+    def _is_few(self) -> bool:
+        """Whether the sample is so small that it matters most which rows it has."""
+        size = self.objective.shape[0] * self.objective.shape[1]
+        return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
     def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
         """The preconditioner at a point; an exact one leaves nothing out."""
         at, rows = Curvature(phi), None
-        if self._is_sampled(value) and not exact:
+        if self._of_sample < self._of_all(value) and not exact:
             totals = class_variances(self.objective, phi)
-            nearby = self._last[-1] if self._is_few(value) and self._last else None
-            rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
+            nearby = self._last[-1] if self._is_few and self._last else None
+            rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
         if self.is_hessian:
-            negligible = 0.0 if exact or self._is_small() else NEGLIGIBLE
+            is_small = self._of_all(math.inf) <= NO_COST
+            negligible = 0.0 if exact or is_small else NEGLIGIBLE
             matrix, share = hessian(self.objective, at, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
@@ -329,31 +359,12 @@ class Refresh:
         self._last[:] = [] if rows is None else [made]
         return made
 
-    def _is_small(self) -> bool:
-        """Whether all products cost next to nothing."""
-        return self._per_row(math.inf) * self.objective.rows.n_samples <= NO_COST
-
-    def _per_row(self, value: float) -> float:
-        """Operations for each row; the fewer, the more rows are certain of their class."""
-        K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
-        operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
-        return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
-
-    def _n_rows(self, value: float) -> int:
-        n, rows = self.objective.rows.n_samples, sample_size(self.objective, self._per_row(value))
-        return rows if rows < n / 2 else n
-
-    def _is_few(self, value: float) -> bool:
-        """Whether the sample is so small that it matters most which rows it has."""
-        size = self.objective.shape[0] * self.objective.shape[1]
-        return self._n_rows(value) < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
-
 
 def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Refresh]:
     """The kinds of preconditioner that memory allows, from the cheapest to the most exact."""
     K, width = objective.shape
     has_one_block = objective.coordinates.has_reference
-    made, share = list[Refresh](), Share(1.0, objective.null.value)
+    made, share = list[Refresh](), Share(1.0, 0.0)
     if not has_one_block and fits(objective, K * width**2):
         made.append(Refresh(objective, sampler, share, is_hessian=False))
     if fits(objective, (1 if has_one_block else 3) * (K * width) ** 2):
