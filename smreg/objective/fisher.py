@@ -433,18 +433,37 @@ def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -
     Rows that tell of a class less than `NEGLIGIBLE` of the mean are left out. A preconditioner of many
     columns needs no more than single precision.
     """
-    z, coordinates = standardisation.of(block), standardisation.coordinates
-    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[
-        -len(coordinates.contrasts) :
-    ]
-    told = variances * np.einsum("ji,ji->i", z, z)
-    chosen = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
+    z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
+    p = at.probabilities(block, standardisation.coordinates, z)
+    variances = p * (1.0 - p)
+    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, NEGLIGIBLE, s.sum())
     z = z.astype(np.float32) if len(z) > WIDE else z
-    blocks = np.empty((len(variances), len(z), len(z)))
-    for own, variance, mask in zip(blocks, variances, chosen, strict=True):
+    roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
+    blocks = np.empty((len(contrasts), len(z), len(z)))
+    for own, root, mask in zip(blocks, roots, chosen, strict=True):
         members = np.flatnonzero(mask)
-        own[:] = _gram(np.take(z, members, axis=1) * np.sqrt(variance[members]).astype(z.dtype))
-    return blocks, float(np.count_nonzero(chosen)) / len(chosen)
+        own[:] = _gram(np.take(z, members, axis=1) * root[members])
+    return blocks, _share(chosen, s, s.sum()) * len(block)
+
+
+def _sizes(z: Array, variances: Array, s: Array) -> Array:
+    """Squared length of each row, in units of the information of each feature, lest one have nothing."""
+    squares = z * z
+    totals = squares @ (s * variances.sum(axis=0))
+    return np.asarray(np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares)
+
+
+def _informative(information: Array, s: Array, negligible: float, weight: float) -> NDArray[np.bool_]:
+    """Rows with more than a part of the mean of some kinds of information, of shape (n_kinds, n_rows).
+
+    Only what a row of weight one has counts, so that a weight is as good as its repetitions.
+    """
+    return np.asarray(information * weight > negligible * (information @ s)[:, np.newaxis])
+
+
+def _share(chosen: NDArray[np.bool_], s: Array, weight: float) -> float:
+    """Mean part of the weight that is chosen."""
+    return float(np.mean(chosen @ s) / weight) if weight > 0 else 1.0
 
 
 def information(objective: Objective, at: Curvature) -> Array:
@@ -474,41 +493,31 @@ def hessian(
 def _class_blocks(
     block: Block, standardisation: Standardisation, at: Curvature, negligible: float
 ) -> tuple[Array, float]:
-    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took.
-
-    What a row tells is measured by its part in the information of each feature, lest a feature have nothing.
-    """
-    z = standardisation.of(block)
+    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took."""
+    z, s = standardisation.of(block), block.weights
     p = at.probabilities(block, standardisation.coordinates, z)
     if negligible == 0:
-        return _of_classes(z, p, block.weights, at), float(len(block))
-    squares, variances = z * z, (1.0 - p) * p * block.weights
-    totals = squares @ variances.sum(axis=0)
-    size = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares
-    told = variances * size
-    some = np.flatnonzero((told > negligible * told.mean(axis=1, keepdims=True)).any(axis=0))
+        return _of_classes(z, p, s, at), float(len(block))
+    weight, variances = s.sum(), p * (1.0 - p)
+    sizes = _sizes(z, variances, s)
+    some = np.flatnonzero(_informative(variances * sizes, s, negligible, weight).any(axis=0))
     if len(some) < len(block):
-        z, p, size = np.take(z, some, axis=1), np.take(p, some, axis=1), size[some]
-    s, K, width = block.weights[some], len(p), len(z)
-    size *= s
-    chosen = [_telling(p[k] * p[k + 1 :] * size, negligible / len(block)) for k in range(K - 1)]
-    share = 2 * sum(np.count_nonzero(members) for members in chosen) / (K * (K - 1) * len(block))
+        z, p, sizes, s = np.take(z, some, axis=1), np.take(p, some, axis=1), sizes[some], s[some]
+    K, width = len(p), len(z)
+    chosen = [_informative(p[k] * p[k + 1 :] * sizes, s, negligible, weight) for k in range(K - 1)]
+    share = _share(np.concatenate(chosen), s, weight)
     if K > 2 and share > FEW:
         return _of_classes(z, p, s, at), share * len(block)
     blocks = np.zeros((K, width, K, width))
     for k in range(K - 1):
-        for l, mask in enumerate(chosen[k], k + 1):
+        for other, mask in enumerate(chosen[k], k + 1):
             members = np.flatnonzero(mask)
-            pair = _gram(np.take(z, members, axis=1) * np.sqrt(s[members] * p[k, members] * p[l, members]))
+            weights = s[members] * p[k, members] * p[other, members]
+            pair = _gram(np.take(z, members, axis=1) * np.sqrt(weights))
             blocks[k, :, k] += pair
-            blocks[l, :, l] += pair
-            blocks[k, :, l] = blocks[l, :, k] = -pair
+            blocks[other, :, other] += pair
+            blocks[k, :, other] = blocks[other, :, k] = -pair
     return blocks, share * len(block)
-
-
-def _telling(told: Array, negligible: float) -> NDArray[np.bool_]:
-    """Which rows tell more than a part of the sum, for pairs of classes: (n_pairs, n_rows)."""
-    return np.asarray(told > negligible * told.sum(axis=1, keepdims=True))
 
 
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
