@@ -79,7 +79,7 @@ NO_COST = 2**22  # operations: some tenths of a millisecond
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
 SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
-ROWS_PER_COORDINATE = 64  # of a preconditioner, at most
+ROWS_PER_COORDINATE = 256  # of a preconditioner, at most
 FEW_ROWS = 4  # for each coordinate, and part of all: with fewer it matters most which they are
 MIN_ROWS = 1024
 
