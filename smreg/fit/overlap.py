@@ -31,8 +31,8 @@ from smreg.data.rows import Block, Kept
 from smreg.fit.recession import ROUNDING, TIGHT, labels, largest_margin, margins, tight
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, softmax
-from smreg.optimize import solver
 from smreg.optimize.metric import Metric
+from smreg.optimize.protocol import Preconditioner
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -51,7 +51,7 @@ def has_overlap(
     objective: Objective,
     phi: Array,
     null: Metric,
-    preconditioner: solver.Preconditioner | None,
+    preconditioner: Preconditioner | None,
     smoothing: float,
     most: int,
 ) -> bool:
@@ -188,7 +188,7 @@ def _held_margins(block: Block, at: Direction, held: Kept[Bools], n_samples: int
 def _conjugate_gradients(
     product: Callable[[Array], Array],
     gradient: Array,
-    preconditioner: solver.Preconditioner,
+    preconditioner: Preconditioner,
     is_small: Callable[[Array], bool],
     most: int,
 ) -> tuple[Array, bool]:

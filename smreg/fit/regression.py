@@ -31,6 +31,7 @@ from smreg.objective.singletons import Singletons, has_singletons
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
 from smreg.optimize.metric import Metric
+from smreg.optimize.protocol import Minimum, Point, Preconditioner
 
 Array = NDArray[np.float64]
 
@@ -340,7 +341,9 @@ class Problem:
             return self._certain(), None
         penalty = self.penalty(C)
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(penalty, regression, solution.objective, allowance)
+        return (regression, solution), shared or self._shared(
+            penalty, regression, solution.objective, allowance
+        )
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
@@ -394,18 +397,20 @@ class Problem:
         counts = evaluations, minimum.iterations, minimum.refreshes
         value, norm = minimum.point.value, minimum.point.norm
         solution = self._solution(value, norm, bound, counts, reason, began)
-        last = None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
+        last = (
+            None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
+        )
         return self._regression(objective, phi), solution, last
 
     def _settled(
         self,
         objective: Objective,
         watch: Watch,
-        minimum: solver.Minimum,
+        minimum: Minimum,
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, str, int]:
+    ) -> tuple[Minimum, str, int]:
         """Where an unpenalised search ended, and why, going on where it is open whether there is an end.
 
         The third number is that of further evaluations.
@@ -506,7 +511,7 @@ class Problem:
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, int]:
+    ) -> tuple[Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
         A metric that is shared is better than any other way. The second number is that of the evaluations.
@@ -530,18 +535,18 @@ class Problem:
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, int]:
+    ) -> tuple[Minimum, int]:
         """The search by L-BFGS in a metric, from the coordinates that are given."""
         start, more, warm = None, 0, False
         if given is not None:  # a start worse than none, as after a change of units, is not taken
-            start = solver.Point(given, *objective(given))
+            start = Point(given, *objective(given))
             warm = start.value <= objective.null.value
             more = int(not warm)
         if start is None or not warm:
             phi = objective.start()
-            start = solver.Point(phi, *objective(phi))
+            start = Point(phi, *objective(phi))
 
-        def preconditioner() -> solver.Preconditioner:
+        def preconditioner() -> Preconditioner:
             if warm and shared is not None:
                 return shared.metric
             return self._null_metric(objective)
@@ -594,7 +599,7 @@ class Shared:
     """A metric, and the coordinates that it is in."""
 
     coordinates: Coordinates
-    metric: solver.Preconditioner
+    metric: Preconditioner
 
 
 def _entropy(block: Block) -> float:

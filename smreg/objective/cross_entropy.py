@@ -71,9 +71,7 @@ def _n_used(block: Block) -> int:
     return int(np.count_nonzero(block.weights))
 
 
-def _value_and_gradients(
-    block: Block, point: Point | Kept[Array], n_rows: int
-) -> tuple[float, Array, Array]:
+def _value_and_gradients(block: Block, point: Point | Kept[Array], n_rows: int) -> tuple[float, Array, Array]:
     logits = point.of(block).copy() if isinstance(point, Kept) else point.logits(block)
     loss, residuals = _loss_and_residuals(block, logits)
     residuals = residuals[-n_rows:]

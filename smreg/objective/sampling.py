@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, IndexedRows, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
-from smreg.optimize.metric import Metric
+from smreg.optimize.metric import DenseMetric, Metric
 
 Array = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ class RowSampler:
         totals: Array,
         size: int,
         damping: float = 0.0,
-        metric: Metric | None = None,
+        metric: Metric | DenseMetric | None = None,
     ) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
@@ -129,7 +129,7 @@ def _shares(mass: Array) -> Array:
 
 
 def information_leverage(
-    objective: Objective, metric: Metric, phi: Array, temperature: float, damping: float = 0.0
+    objective: Objective, metric: Metric | DenseMetric, phi: Array, temperature: float, damping: float = 0.0
 ) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
     directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]
