@@ -120,7 +120,7 @@ def test_what_is_known_of_a_point_are_its_logits_and_lines_from_there_are_the_sa
     _, _, known = LogitLine(objective, phi, step, None).point(0.5)
     there = phi + 0.5 * step
 
-    used = objective.rows.map_reduce(lambda block: [block.weights > 0])[0]
+    used = np.concatenate(list(objective.rows.map_blocks(lambda block: block.weights > 0)))
     own, expected = np.hstack(known.results), logits_at(objective, there)
     assert_allclose(own[:, used], expected[:, used], rtol=0, atol=2.0**-40)
     fresh, kept = (objective.along(there, -step, logits) for logits in (None, known))
