@@ -60,7 +60,7 @@ Array = NDArray[np.float64]
 UNCERTAIN = (
     4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
 )
-NEGLIGIBLE = 2.0**-5  # part of the mean of what rows tell of two classes
+NEGLIGIBLE = 2.0**-5  # part of the mean information of the rows: from 2**-8 to 2**-3 steps are as many
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
@@ -251,7 +251,7 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
 
 @dataclass
 class Share:
-    """Of rows and pairs of classes, those that tell something: the fewer, the better the fit.
+    """Share of the rows and pairs of classes that are informative: the smaller, the better the fit.
 
     Attributes
     ----------
@@ -310,7 +310,7 @@ class Refresh:
 
     @cached_property
     def _per_row(self) -> float:
-        """Operations for a row that tells of all pairs of classes."""
+        """Operations for a row that is informative on all pairs of classes."""
         elements = ELEMENTWISE * len(self.objective.coordinates.contrasts) * self.objective.shape[1]
         return float(self._n_blocks * self._size**2 + elements)
 
@@ -428,9 +428,9 @@ def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) 
 
 
 def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
-    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients, and how many rows it took.
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for classes that have coefficients, and how many rows it took.
 
-    Rows that tell of a class less than `NEGLIGIBLE` of the mean are left out. A preconditioner of many
+    Rows with less than `NEGLIGIBLE` of the mean information on a class are left out. A preconditioner of many
     columns needs no more than single precision.
     """
     z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
@@ -477,8 +477,8 @@ def hessian(
     """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
 
     The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
-    ``p_k p_l``: a sum over the pairs of classes. Where rows are all but certain of their class, few tell of
-    most pairs: products of those that tell less than a part `negligible` of the mean are left out.
+    ``p_k p_l``: a sum over the pairs of classes. Rows with less than a part `negligible` of the mean information
+    on a pair are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
