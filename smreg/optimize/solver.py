@@ -76,9 +76,9 @@ PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise
 CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
 TRUSTED = 0.5  # part of what the quadratic model promises
 
-# Where values tell nothing: their rounding, and the part of the decrement that a step may leave, where
-# Newton's leaves 0.61 if F is an exponential.
-ROUNDING, PROGRESS = 2.0**-50, 0.75
+# The rounding of values and of norms; and where values do not resolve a step, the part of the decrement that
+# it may leave: Newton's leaves 0.61 if F is an exponential.
+ROUNDING, PROGRESS = 2.0**-48, 0.75
 MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
@@ -277,8 +277,10 @@ class _Search:
         """
         if self.is_at_hessian:
             return point, None, True
-        if not self.is_exact and not 0 < point.norm * self.ratio <= self.tol:
-            return point, None, point.norm == 0
+        if not self.is_exact and not point.norm * self.ratio <= self.tol:
+            return point, None, False
+        if point.norm <= ROUNDING:
+            return point, None, True
         if not self.is_fresh and self.has_hessian and (self.is_exact or self.is_cheap(point.value)):
             self.refresh(point, max(WORTH, self.evaluations))
             point = self.measured(point)
