@@ -133,8 +133,8 @@ bends = st.lists(st.tuples(magnitudes, magnitudes, magnitudes), min_size=1, max_
 
 @st.composite
 def convex(draw):
-    """``-t + a t**2 / 2`` and bends at lengths m, with widths w, by rises r of the slope; its derivative, and the size of
-    their rounding.
+    """``-t + a t**2 / 2`` and bends at lengths m, with widths w, by rises r of the slope; its derivative, and
+    the size of its rounding.
 
     It is least somewhere: the slope rises above zero in the end.
     """
@@ -157,7 +157,7 @@ def convex(draw):
 
 @given(convex(), magnitudes.filter(lambda x: x <= 1))
 def test_the_length_is_finite_and_its_slope_not_above_the_level(function, first):
-    """Where it is not positive the function, zero at the start, has fallen: but for the rounding of its terms."""
+    """Where it is not positive the function, zero at the start, has fallen, but for rounding."""
     value, slope, rounding = function
     length, part = found(slope, first)
 
