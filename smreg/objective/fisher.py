@@ -57,9 +57,7 @@ from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, i
 
 Array = NDArray[np.float64]
 
-UNCERTAIN = (
-    4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
-)
+UNCERTAIN = 4.0  # times the sum of the classes' variances: about the share of informative rows and pairs
 NEGLIGIBLE = 2.0**-5  # part of the mean information of the rows: from 2**-8 to 2**-3 steps are as many
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
@@ -477,8 +475,8 @@ def hessian(
     """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
 
     The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
-    ``p_k p_l``: a sum over the pairs of classes. Rows with less than a part `negligible` of the mean information
-    on a pair are left out.
+    ``p_k p_l``: a sum over the pairs of classes. Rows with less than a part `negligible` of the mean
+    information on a pair are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
@@ -527,6 +525,9 @@ def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
     rounding where probabilities are near one.
     """
     (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
+    if K == 2:
+        own = _gram(z * np.sqrt(s * at.variances(p)[0]))
+        return np.array([[own, -own], [-own, own]]).transpose(0, 2, 1, 3)
     means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
     blocks = -_gram(means).reshape(K, width, K, width)
     blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]

@@ -71,7 +71,7 @@ from smreg.optimize.protocol import Function, Minimum, Point, Preconditioner, Re
 
 Array = NDArray[np.float64]
 
-REFRESH_AFTER = 4  # fewest evaluations in one preconditioner
+REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another costs less
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
 CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
 TRUSTED = 0.5  # part of what the quadratic model promises
@@ -236,7 +236,7 @@ class _Search:
         first = max(self.level, 0)
         for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
             cost = kind.cost(point.value)
-            if self.evaluations - made_at >= max(PATIENCE * cost, REFRESH_AFTER):
+            if self.evaluations - made_at >= max(PATIENCE * cost, min(REFRESH_AFTER, 1 + cost)):
                 return self.tol == 0 or rate * PATIENCE * cost < math.log(point.norm / self.tol)
         return False
 
