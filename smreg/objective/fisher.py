@@ -345,13 +345,12 @@ class Refresh:
             rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
+        negligible = 0.0 if exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE
         if self.is_hessian:
-            is_small = self._of_all(math.inf) <= NO_COST
-            negligible = 0.0 if exact or is_small else NEGLIGIBLE
             matrix, share = hessian(self.objective, at, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
-            made, share = class_metric(self.objective, at, rows)
+            made, share = class_metric(self.objective, at, rows, negligible)
         if rows is None:
             self.share.known, self.share.value = share, value
         self._last[:] = [] if rows is None else [made]
@@ -415,26 +414,30 @@ class Curvature:
         return p * complement(p) + self.damping
 
 
-def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> tuple[Metric, float]:
+def class_metric(
+    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
+) -> tuple[Metric, float]:
     """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
     contrasts, width = objective.coordinates.contrasts, objective.shape[1]
     result = len(contrasts) * width**2
-    blocks, taken = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
+    blocks, taken = sum_rows(objective, rows, _own_blocks, at, negligible, numbers=width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
     metric = Metric(contrasts, _inverse_factors(objective, blocks))
     return metric, taken / (rows or objective.rows).n_samples
 
 
-def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+def _own_blocks(
+    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+) -> tuple[Array, float]:
     """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for classes that have coefficients, and how many rows it took.
 
-    Rows with less than `NEGLIGIBLE` of the mean information on a class are left out. A preconditioner of many
-    columns needs no more than single precision.
+    Rows with less than a part `negligible` of the mean information on a class are left out. A preconditioner
+    of many columns needs no more than single precision.
     """
     z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
     p = at.probabilities(block, standardisation.coordinates, z)
     variances = p * (1.0 - p)
-    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, NEGLIGIBLE, s.sum())
+    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, negligible, s.sum())
     z = z.astype(np.float32) if len(z) > WIDE else z
     roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
     blocks = np.empty((len(contrasts), len(z), len(z)))
@@ -456,7 +459,7 @@ def _informative(information: Array, s: Array, negligible: float, weight: float)
 
     Only what a row of weight one has counts, so that a weight is as good as its repetitions.
     """
-    return np.asarray(information * weight > negligible * (information @ s)[:, np.newaxis])
+    return np.asarray(information * weight >= negligible * (information @ s)[:, np.newaxis])
 
 
 def _share(chosen: NDArray[np.bool_], s: Array, weight: float) -> float:

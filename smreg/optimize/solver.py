@@ -161,6 +161,11 @@ def _highest(point: Point) -> float:
     return point.value + ROUNDING * max(1.0, abs(point.value))
 
 
+def _finite(norm: float, value: float) -> float:
+    """The norm, infinite where it or the value is not finite."""
+    return norm if math.isfinite(norm + value) else math.inf
+
+
 class _TooLongError(Exception):
     """The first step in a preconditioner leads too far."""
 
@@ -236,9 +241,14 @@ class _Search:
         first = max(self.level, 0)
         for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
             cost = kind.cost(point.value)
-            if self.evaluations - made_at >= max(PATIENCE * cost, min(REFRESH_AFTER, 1 + cost)):
+            if self._is_paid(kind, cost, made_at):
                 return self.tol == 0 or rate * PATIENCE * cost < math.log(point.norm / self.tol)
         return False
+
+    def _is_paid(self, kind: Refresh, cost: float, made_at: int) -> bool:
+        """Whether the evaluations since then have cost about as much as a preconditioner of that kind."""
+        fewest = min(REFRESH_AFTER, 1 + cost) if kind.is_hessian else REFRESH_AFTER
+        return self.evaluations - made_at >= max(PATIENCE * cost, fewest)
 
     def begin(self, point: Point, preconditioner: Callable[[], Preconditioner], *, warm: bool) -> Point:
         """Choose the preconditioner at a point."""
@@ -249,11 +259,13 @@ class _Search:
     def refresh(self, point: Point, allowance: float = 0.0) -> bool:
         """Make the preconditioner anew, the most exact that is paid for; whether there was one.
 
-        What it may cost is `allowance`, or else as many evaluations as were made in the present one.
+        A Hessian, or the first one, may cost an allowance, others the evaluations in the present one.
         """
         kinds = range(max(self.level, 0), len(self.kinds))
-        spent = [(self.evaluations - at) / PATIENCE for at in self.made_at]
-        due = [i for i in kinds if self.kinds[i].cost(point.value) <= max(allowance, spent[i])]
+        allowed = [allowance if self.level < 0 or kind.is_hessian else -math.inf for kind in self.kinds]
+        costs = [kind.cost(point.value) for kind in self.kinds]
+        paid = map(self._is_paid, self.kinds, costs, self.made_at)
+        due = [i for i, is_paid in enumerate(paid) if i in kinds and (is_paid or costs[i] <= allowed[i])]
         if not due:
             return False
         self.level = due[-1]
@@ -267,7 +279,7 @@ class _Search:
         """The same point with its norm in the preconditioner, infinite where anything is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = float(np.linalg.norm(self.preconditioner.whiten(point.gradient)))
-        return replace(point, norm=norm if math.isfinite(norm + point.value) else math.inf)
+        return replace(point, norm=_finite(norm, point.value))
 
     def verified(self, point: Point) -> tuple[Point, Array | None, bool]:
         """The point with its decrement, Newton's step if known, and whether the decrement is.
@@ -373,8 +385,8 @@ class _Search:
             if self.is_fresh and not -float(inside @ whitened) <= TRUSTED * size**2:
                 raise _TooLongError
             self.is_fresh = False
-            latest = Point(x, value, gradient, float(np.linalg.norm(inside)))
-            if not math.isfinite(latest.norm + value):  # high enough for the line search to cut the step
+            latest = Point(x, value, gradient, _finite(float(np.linalg.norm(inside)), value))
+            if latest.norm == math.inf:  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
             return value, size * inside
 
