@@ -336,8 +336,10 @@ class Refresh:
         size = self.objective.shape[0] * self.objective.shape[1]
         return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
-    def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
-        """The preconditioner at a point; an exact one leaves nothing out."""
+    def __call__(
+        self, phi: Array, value: float, *, complete: bool = False, exact: bool = False
+    ) -> Metric | DenseMetric:
+        """The preconditioner at a point; an exact one is of all rows."""
         at, rows = Curvature(phi), None
         if self._of_sample < self._of_all(value) and not exact:
             totals = class_variances(self.objective, phi)
@@ -345,7 +347,7 @@ class Refresh:
             rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
-        negligible = 0.0 if exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE
+        negligible = 0.0 if complete or exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE
         if self.is_hessian:
             matrix, share = hessian(self.objective, at, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)

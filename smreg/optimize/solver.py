@@ -75,6 +75,7 @@ REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
 CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
 TRUSTED = 0.5  # part of what the quadratic model promises
+LOST = 2.0**-20  # part below which the model lacks the curvature in some direction
 
 # The rounding of values and of norms; and where values do not resolve a step, the part of the decrement that
 # it may leave: Newton's leaves 0.61 if F is an exponential.
@@ -185,8 +186,10 @@ class _Search:
         Whether no step has been taken in it.
     is_trusted : bool
         Whether the last ones have lowered the function as the quadratic model promised.
+    is_complete : bool
+        Whether nothing is left out of preconditioners any more, since one has lost a direction.
     is_exact : bool
-        Whether all steps are Newton's, since others have led no further.
+        Whether all steps are Newton's, with the Hessian of the whole function, since others led no further.
     level : int
         The kind of the preconditioner, -1 for that of the start.
     made_at : list of int
@@ -207,7 +210,7 @@ class _Search:
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
         self.inverse: Callable[[Array], Array] | None = None
         self.ratio, self.is_fresh, self.is_trusted = UNMEASURED, True, True
-        self.is_exact = self.interrupted = False
+        self.is_exact = self.is_complete = self.interrupted = False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
@@ -269,7 +272,9 @@ class _Search:
         if not due:
             return False
         self.level = due[-1]
-        self.preconditioner = self.kinds[self.level](point.x, point.value, exact=self.is_exact)
+        self.preconditioner = self.kinds[self.level](
+            point.x, point.value, complete=self.is_complete, exact=self.is_exact
+        )
         self.inverse, self.ratio, self.is_fresh = None, UNMEASURED, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
@@ -333,7 +338,9 @@ class _Search:
         if stepped := reached is point:
             reached = self.stepped(point, self.precondition(point.gradient) if step is None else step)
             self.is_exact = self.is_exact or reached is point
-        self.is_trusted = point.value - reached.value >= TRUSTED * promised
+        fall = point.value - reached.value
+        self.is_trusted = fall >= TRUSTED * promised
+        self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
             self.refresh(reached, WORTH if stepped and self.level >= 0 else CHEAP)
         return self.measured(reached)
