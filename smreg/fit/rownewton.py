@@ -143,7 +143,7 @@ def minimize(
         reason, norm = "max_iter", _Model(rows, state, rows.penalty).minimised(0.0).norm
     phi = rows.coordinates(state)
     value, gradient = objective(phi)
-    point = Point(phi, value, gradient, gradient, norm)
+    point = Point(phi, value, gradient, norm)
     return Minimum(point, reason, iterations, rows.products + 1, refreshes=0)
 
 
