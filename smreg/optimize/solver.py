@@ -211,13 +211,13 @@ def minimize(
             return search.ended(point, "converged")
         if search.is_over:
             return search.ended(point, "callback" if search.interrupted else "max_iter")
-        if search.is_exact and before is not None and not _is_better(point, before):
+        if search.is_exact and before is not None and not is_better(point, before):
             return search.ended(min(point, before, key=lambda at: at.norm), "rounding")
         before = point if search.is_exact else None
         point = search.advanced(point, step)
 
 
-def _is_better(point: Point, before: Point) -> bool:
+def is_better(point: Point, before: Point) -> bool:
     """Whether the value falls by more than rounding, or the norm as Newton's steps lower it."""
     least = ROUNDING * max(1.0, abs(point.value))
     return point.value < before.value - least or point.norm <= PROGRESS * before.norm
