@@ -22,8 +22,6 @@ from sklearn.linear_model import LogisticRegression
 
 from smreg import SoftmaxRegression, cross_entropy
 from smreg.family import fisher_information, gradient
-from smreg.optimize import solver
-from smreg.optimize.metric import Metric, inverse_factor
 from smreg.plots import class_colours
 
 HERE = Path(__file__).parent
@@ -60,10 +58,10 @@ def loss_of(X: np.ndarray) -> Function:
     return loss
 
 
-def fisher_metric(X: np.ndarray) -> Metric:
-    """The Fisher information where all coefficients are zero, as a metric for the search."""
+def fisher_coordinates(X: np.ndarray) -> np.ndarray:
+    """A with ``A' A`` the inverse of the Fisher information where all coefficients are zero."""
     variance = fisher_information([0.0, 0.0])[1, 1]  # p (1 - p): a quarter
-    return Metric(np.eye(1), inverse_factor(variance * X.T @ X / len(X))[np.newaxis])
+    return np.linalg.inv(np.linalg.cholesky(variance * X.T @ X / len(X)))
 
 
 # %%
@@ -87,13 +85,14 @@ def plain(function: Function, accept: Accept, X: np.ndarray) -> None:
 
 
 def in_metric(function: Function, accept: Accept, X: np.ndarray) -> None:
-    """L-BFGS in the Fisher metric."""
+    """L-BFGS in the Fisher metric: on v, with the coefficients ``A' v``."""
+    A = fisher_coordinates(X)
 
-    def step(point: solver.Point) -> bool:
-        return accept(point.x, point.value)
+    def of_coordinates(v: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = function(A.T @ v)
+        return value, A @ gradient
 
-    start = np.zeros(2)
-    solver.minimize(function, start, lambda: fisher_metric(X), tol=0.0, max_iter=1000, on_iteration=step)
+    plain(of_coordinates, lambda v, value: accept(A.T @ v, value), X)
 
 
 def path_of(search: Callable[..., None], X: np.ndarray, enough: float) -> tuple[np.ndarray, int]:
@@ -136,7 +135,7 @@ for name, (points, evaluations) in paths.items():
 # metric: nearly a round bowl, where straight down is nearly the way to the minimum. It looks the same in
 # all units.
 
-factor = fisher_metric(stretched).factors[0]  # A with A' A the inverse of the metric
+factor = fisher_coordinates(stretched)
 root = np.linalg.inv(factor).T  # coordinates v of coefficients w = A' v
 best = exact.coef_[0] / [1.0, STRETCH]
 blue, orange = class_colours([0, 1]).values()

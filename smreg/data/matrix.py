@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, Kernel, Normalisation, Result, Rows, sum_of
+from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of th
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
 
 
-class MatrixRows(Rows):
+class MatrixRows(IndexedRows):
     """Rows of X, minus the `shift`, with targets and weights.
 
     Parameters
@@ -66,6 +66,7 @@ class MatrixRows(Rows):
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
+        self.numbers_per_row = float(self.n_features if self.stores_zeros else X.nnz / self.n_samples)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
         self._sparse_blocks: dict[tuple[int, int], Any] = {}
@@ -79,11 +80,6 @@ class MatrixRows(Rows):
     def in_memory(self) -> "MatrixRows":
         """These rows."""
         return self
-
-    @property
-    def numbers_per_row(self) -> float:
-        """Stored numbers in a row, on average."""
-        return float(self.n_features if self.stores_zeros else self._X.nnz / self.n_samples)
 
     def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
         """The sum of what the kernel returns."""
@@ -102,21 +98,16 @@ class MatrixRows(Rows):
         def of(block: tuple[int, slice]) -> Result:
             return kernel(self._block(*block), *arguments)
 
-        blocks = list(enumerate(self._slices(size, dense)))
-        if len(blocks) == 1:
-            yield of(blocks[0])
+        size = size or -(-self.n_samples // self._n_blocks(dense))
+        if size >= self.n_samples:
+            yield of((0, slice(0, self.n_samples)))
             return
+        starts = range(0, self.n_samples, size)
+        blocks = [(k, slice(start, min(start + size, self.n_samples))) for k, start in enumerate(starts)]
         at_a_time = max(min(BLOCKS_IN_FLIGHT, NUMBERS_IN_FLIGHT // result), 1)
         for first in range(0, len(blocks), at_a_time):
             some = blocks[first : first + at_a_time]
             yield from self.thread_map(of, some)
-
-    def _slices(self, size: int | None, dense: bool) -> list[slice]:
-        """The blocks."""
-        if size is None:
-            size = -(-self.n_samples // self._n_blocks(dense))
-        starts = range(0, self.n_samples, size)
-        return [slice(start, min(start + size, self.n_samples)) for start in starts]
 
     def _n_blocks(self, dense: bool) -> int:
         if self.stores_zeros or dense:
@@ -135,9 +126,7 @@ class MatrixRows(Rows):
         if self.index is None:
             X = self._X[rows]
         elif self._X.flags.c_contiguous:
-            X = self._X.take(
-                self.index[rows], axis=0
-            )  # faster, but of another layout it would copy all first
+            X = self._X.take(self.index[rows], axis=0)  # faster; of another layout it would copy all
         else:
             X = self._X[self.index[rows]]
         if self.shift.any():
@@ -165,15 +154,11 @@ class MatrixRows(Rows):
         """The same as they came."""
         return self.shifted(np.zeros_like(self.shift))
 
-    def normalised(self, classes: Normalisation) -> "MatrixRows":
-        """The same with weights that sum to one, and with some of the classes."""
-        targets = Targets(self.targets.classes[classes.live], classes.targets(self.targets.values))
-        return self._with(
-            targets=targets,
-            weights=classes.weights(self.weights),
-            offset=None if self.offset is None else self.offset[:, classes.live],
-            n_classes=len(classes.live),
-        )
+    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "MatrixRows":
+        """The same with other targets and weights."""
+        made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
+        targets = Targets(np.arange(n_classes), made.target)
+        return self._with(targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes)
 
     def take(
         self,

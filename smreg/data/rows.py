@@ -11,7 +11,7 @@ A store of rows need have no more than `Rows.map_reduce`. Abilities that not eve
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -153,9 +153,10 @@ class Rows(ABC):
     n_samples: int
     n_features: int
     n_classes: int
+    numbers_per_row: float
     shift: Array
-    stores_zeros = True
-    eps = float(np.finfo(np.float64).eps)
+    stores_zeros: bool = True
+    eps: float = float(np.finfo(np.float64).eps)
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
 
@@ -184,12 +185,7 @@ class Rows(ABC):
         return Kept(list(self.map_blocks(kernel, *arguments)), self.thread_map)
 
     @property
-    def numbers_per_row(self) -> float:
-        """Stored numbers in a row, on average."""
-        return float(self.n_features)
-
-    @property
-    def by_index(self) -> "MatrixRows | None":
+    def by_index(self) -> "IndexedRows | None":
         """The same where any rows can be taken by their numbers."""
         return None
 
@@ -205,16 +201,38 @@ class Rows(ABC):
         """
         if not self.stores_zeros or not (shift.any() or self.shift.any()):
             return self
-        return _Shifted(self.unshifted, shift) if shift.any() else self.unshifted
+        return _Edited(self.unshifted, partial(_less, shift=shift), shift=shift)
 
     @property
     def unshifted(self) -> "Rows":
         """The same as they came."""
         return self
 
-    def normalised(self, classes: "Normalisation") -> "Rows":
-        """The same with weights that sum to one, and with some of the classes."""
-        return _Edited(self, classes, n_classes=len(classes.live))
+    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "Rows":
+        """The same with other targets and weights."""
+        return _Edited(self, edit, n_classes=n_classes)
+
+
+class IndexedRows(Rows):
+    """A store of which any rows can be taken.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_samples,)
+        Of all rows.
+    """
+
+    weights: Array
+
+    @abstractmethod
+    def take(
+        self,
+        index: NDArray[np.intp],
+        weights: Array,
+        targets: Targets | None = None,
+        thread_map: Callable[..., Any] = map,
+    ) -> Rows:
+        """Some of the rows, with other weights, and other targets if any are given."""
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
@@ -226,34 +244,16 @@ class _Edited(Rows):
 
     def __init__(self, rows: Rows, edit: Callable[[Block], Block], **attributes: Any) -> None:
         self._rows, self._edit = rows, edit
-        for name in ("n_samples", "n_features", "n_classes", "shift", "stores_zeros", "eps", "rounding"):
+        for name in Rows.__annotations__:
             setattr(self, name, attributes.get(name, getattr(rows, name)))
-        self.thread_map = rows.thread_map
 
     def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
         made: Result = self._rows.map_reduce(_of_edited, self._edit, kernel, *arguments, **hints)
         return made
 
-    def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
-        return self._rows.map_blocks(_of_edited, self._edit, kernel, *arguments, **hints)
-
-    def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
-        return self._rows.keep(_of_edited, self._edit, kernel, *arguments)
-
-    @property
-    def numbers_per_row(self) -> float:
-        return self._rows.numbers_per_row
-
-
-class _Shifted(_Edited):
-    """A store whose features are those of another, less a shift."""
-
-    def __init__(self, rows: Rows, shift: Array) -> None:
-        super().__init__(rows, _Shift(shift), shift=shift)
-
     @property
     def unshifted(self) -> Rows:
-        return self._rows
+        return self if self.shift is self._rows.shift else self._rows
 
 
 def _of_edited(
@@ -262,12 +262,8 @@ def _of_edited(
     return kernel(edit(block), *arguments)
 
 
-@dataclass(frozen=True)
-class _Shift:
-    shift: Array
-
-    def __call__(self, block: Block) -> Block:
-        return replace(block, X=block.X - self.shift)
+def _less(block: Block, shift: Array) -> Block:
+    return replace(block, X=block.X - shift)
 
 
 @dataclass(frozen=True)
@@ -305,46 +301,6 @@ def _largest_weight(block: Block) -> float:
 def _weighed(block: Block, largest: float, n_classes: int) -> tuple[float, Array, int]:
     weights, targets = block.weights / largest, Targets(np.arange(n_classes), block.target)
     return float(weights.sum()), targets.mass(weights), int(np.count_nonzero(weights))
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Weights that sum to one, and targets among the classes that are live.
-
-    Attributes
-    ----------
-    largest, total : float
-        As in `Tally`.
-    live : ndarray of int
-        The classes that take part.
-    n_classes : int
-        Of all.
-    """
-
-    largest: float
-    total: float
-    live: NDArray[np.int64]
-    n_classes: int
-
-    def __call__(self, block: Block) -> Block:
-        """A block of rows."""
-        target = self.targets(block.target)
-        offset = None if block.offset is None else block.offset[:, self.live]
-        return replace(block, target=target, weights=self.weights(block.weights), offset=offset)
-
-    def weights(self, weights: Array) -> Array:
-        """Those that sum to one."""
-        return np.asarray(weights / self.largest / self.total)
-
-    def targets(self, target: NDArray[np.int64] | Array) -> NDArray[np.int64] | Array:
-        """Codes of the live classes, or their columns."""
-        if len(self.live) == self.n_classes:
-            return target
-        if target.ndim == 2:
-            return target[:, self.live]
-        codes = np.zeros(self.n_classes, dtype=np.int64)
-        codes[self.live] = np.arange(len(self.live))
-        return codes[target]
 
 
 def power_of_two(magnitude: Array) -> Array:

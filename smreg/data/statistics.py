@@ -60,14 +60,16 @@ def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
     `members`, of shape (n_groups, n_rows), tells which rows are in each group. For one without any they
     are inf and -inf.
     """
-    low = np.full((len(members), block.X.shape[1]), np.inf)
-    high = -low
-    for k, chosen in enumerate(members):
-        if chosen.any():
-            X = block.X if chosen.all() else block.X[chosen]
-            ends = X.min(axis=0), X.max(axis=0)
-            low[k], high[k] = ends if isinstance(X, np.ndarray) else (end.toarray().ravel() for end in ends)
-    return low, high
+    lows, highs = zip(*(_ends(block.X[chosen]) for chosen in members), strict=True)
+    return np.array(lows), np.array(highs)
+
+
+def _ends(X: Any) -> tuple[Array, Array]:
+    """Least and largest value of every column."""
+    if X.shape[0] == 0:
+        return np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    low, high = X.min(axis=0), X.max(axis=0)
+    return (low, high) if isinstance(X, np.ndarray) else (low.toarray().ravel(), high.toarray().ravel())
 
 
 def _used(block: Block) -> tuple[Any, Array]:
@@ -77,11 +79,10 @@ def _used(block: Block) -> tuple[Any, Array]:
 
 
 def _range(block: Block) -> tuple[Array, Array]:
-    used = block.weights > 0
-    if not used.all():  # the others take part in products, if only with zeros
+    X, weights = _used(block)
+    if len(weights) < len(block):  # the others take part in products, if only with zeros
         block.check_finite()
-    low, high = extremes(block, used[np.newaxis])
-    return low[0], high[0]
+    return _ends(X)
 
 
 def _sums(block: Block) -> Array:
@@ -93,11 +94,11 @@ def _squares(block: Block, mean: Array, unit: Array) -> Array:
     """Of the deviations from the mean, both in some unit."""
     X, weights = _used(block)
     if isinstance(X, np.ndarray):
-        return np.asarray(weights @ (X / unit - mean) ** 2)
+        z = X / unit
+        z -= mean
+        return np.asarray(weights @ np.square(z, out=z))
     z = X.multiply(1 / unit).tocsr()
     stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
-    zeros = (
-        weights.sum() - stored.T @ weights
-    )  # the weight of what is not stored, whose deviation is the mean
+    zeros = weights.sum() - stored.T @ weights  # of what is not stored, whose deviation is the mean
     z.data = (z.data - mean[z.indices]) ** 2
     return np.asarray(z.T @ weights + np.maximum(zeros, 0.0) * mean**2)

@@ -620,6 +620,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             last = first + len(logits)
             result[first:last] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
             first = last
+            del logits  # before those of the next block are made
         return result
 
 

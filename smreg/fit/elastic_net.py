@@ -49,9 +49,10 @@ from numpy.typing import NDArray
 from smreg.objective.duality import duality_gap
 from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
-from smreg.optimize.line_search import Line, lowest
+from smreg.optimize.line_search import LEVEL, Line, lowest
+from smreg.optimize.protocol import Point
 from smreg.optimize.quadratic import Model
-from smreg.optimize.solver import ROUNDING, Point, is_better
+from smreg.optimize.solver import ROUNDING, is_better
 
 Array = NDArray[np.float64]
 
@@ -131,6 +132,11 @@ class ElasticLine:
     def __init__(self, net: ElasticNet, line: Line, theta: Array, step: Step) -> None:
         self.net, self.line, self.theta, self.step = net, line, theta, step
         self.first = line.first
+
+    @property
+    def evaluations(self) -> int:
+        """How often the loss was computed."""
+        return self.line.evaluations
 
     def theta_at(self, length: float) -> Array:
         """The coefficients at a length."""
@@ -282,7 +288,7 @@ class _Search:
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
-        H = net.hessians.at(theta, 1.0, members, net.ridge[members], accuracy, sampled=sampled)
+        H = net.hessians.at(theta, members, net.ridge[members], accuracy, sampled=sampled)
         self.refreshes += 1
         groups = columns if net.has_shifts else None
         model = Model(H, slope[members], theta[members], net.l1[members], groups, net.shape[0])
@@ -294,12 +300,19 @@ class _Search:
         return Step(reached, direction, minimum.norm)
 
     def follow(self, point: Point, step: Step) -> Point | None:
-        """The point near the minimum along a step; None if F does not fall along it."""
+        """The point near the minimum along a step; None if F does not fall along it.
+
+        The whole step is taken wherever F is about as low there, for its coefficients that are exactly zero.
+        """
         line = self.net.along(point, step)
         slope = line.with_penalty(float(np.vdot(point.gradient, step.direction)), 0.0)
-        length = lowest(line, slope) if slope < 0 else 0.0
-        if not length:
+        if not slope < 0:
             return None
-        self.evaluations += 1
-        reached = line.point(length)
-        return reached if math.isfinite(reached.value) else None
+        reached, highest = None, point.value + ROUNDING * max(1.0, abs(point.value))
+        if line.first == 1 and abs(line.slope(1.0)) <= -LEVEL * slope:
+            reached = line.point(1.0)
+        if reached is None or reached.value > highest:
+            length = lowest(line, slope)
+            reached = line.point(length) if length else None
+        self.evaluations += line.evaluations
+        return reached if reached and math.isfinite(reached.value) else None

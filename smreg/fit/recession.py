@@ -87,11 +87,7 @@ def labels(block: Block) -> NDArray[np.int64]:
 
 def largest_margin(objective: Objective, direction: Array) -> float:
     """The largest change of a margin along a direction."""
-    return float(max(objective.rows.map_blocks(_largest, objective.direction(direction))))
-
-
-def _largest(block: Block, at: Direction) -> float:
-    return float(np.abs(margins(block, at).value).max(initial=0.0))
+    return max(size for _, size in objective.rows.map_blocks(_extremes, objective.direction(direction)))
 
 
 def is_complete(objective: Objective, phi: Array) -> bool:
@@ -102,7 +98,7 @@ def is_complete(objective: Objective, phi: Array) -> bool:
 def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bool:
     """Whether no margin falls short, to a part of the largest."""
     worst, largest = -np.inf, 0.0
-    for shortfall, size in objective.rows.map_blocks(_worst, objective.direction(direction)):
+    for shortfall, size in objective.rows.map_blocks(_extremes, objective.direction(direction)):
         # NumPy's maximum keeps what is no number
         largest = float(np.maximum(largest, size))
         worst = float(np.maximum(worst, shortfall))
@@ -111,7 +107,8 @@ def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bo
     return worst <= slack * largest
 
 
-def _worst(block: Block, at: Direction) -> tuple[float, float]:
+def _extremes(block: Block, at: Direction) -> tuple[float, float]:
+    """The largest shortfall, and the largest size of a margin."""
     m = margins(block, at)
     return float(m.shortfall.max(initial=-np.inf)), float(np.abs(m.value).max(initial=0.0))
 

@@ -31,6 +31,7 @@ from smreg.objective.singletons import Singletons, has_singletons
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
 from smreg.optimize.metric import Metric
+from smreg.optimize.protocol import Minimum, Point, Preconditioner
 
 Array = NDArray[np.float64]
 
@@ -93,21 +94,22 @@ class Problem:
 
     def _normalised(self, rows: Rows) -> Rows:
         """The same with weights that sum to one."""
-        self._tally = tally(rows)
-        self.layout = Layout.of(self._tally.mass, self._fit_intercept)
-        self.priors = self.layout.priors(self._tally)
-        return rows.normalised(self.layout.normalisation(self._tally))
+        self.layout = Layout.of(tally(rows), self._fit_intercept)
+        self.priors = self.layout.priors
+        return rows.edited(self.layout, len(self.priors))
 
     @property
     def total_weight(self) -> float:
         """S, the sum of the weights."""
         with np.errstate(over="ignore"):
-            return float(self._tally.total * self._tally.largest)
+            return float(self.layout.tally.total * self.layout.tally.largest)
 
     def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
         """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            strength = float(min(np.divide(1.0, C * self._tally.largest * self._tally.total), MAX_PENALTY))
+            strength = float(
+                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), MAX_PENALTY)
+            )
         l1 = strength * l1_ratio
         if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
             l1 = math.ulp(0.0)
@@ -116,7 +118,7 @@ class Problem:
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            return np.asarray(np.divide(1.0, penalty) / self._tally.total / self._tally.largest)
+            return np.asarray(np.divide(1.0, penalty) / self.layout.tally.total / self.layout.tally.largest)
 
     def part(
         self, rows: NDArray[np.intp], targets: Targets, weights: Array, thread_map: Callable[..., Any] = map
@@ -132,7 +134,7 @@ class Problem:
         )
         if self._space is not None:
             given = indexed(self._given).take(rows, weights, targets, thread_map)
-            part._given = given.normalised(part.layout.normalisation(part._tally))
+            part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
 
@@ -339,7 +341,9 @@ class Problem:
             return self._certain(), None
         penalty = self.penalty(C)
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(penalty, regression, solution.objective, allowance)
+        return (regression, solution), shared or self._shared(
+            penalty, regression, solution.objective, allowance
+        )
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
@@ -393,18 +397,20 @@ class Problem:
         counts = evaluations, minimum.iterations, minimum.refreshes
         value, norm = minimum.point.value, minimum.point.norm
         solution = self._solution(value, norm, bound, counts, reason, began)
-        last = None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
+        last = (
+            None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
+        )
         return self._regression(objective, phi), solution, last
 
     def _settled(
         self,
         objective: Objective,
         watch: Watch,
-        minimum: solver.Minimum,
+        minimum: Minimum,
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, str, int]:
+    ) -> tuple[Minimum, str, int]:
         """Where an unpenalised search ended, and why, going on where it is open whether there is an end.
 
         The third number is that of further evaluations.
@@ -451,7 +457,7 @@ class Problem:
         """Those of the loss, in symmetric coding."""
         return Hessians(self._unpenalised(symmetric=True))
 
-    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[solver.Point, int]:
+    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
 
         A start worse than none, as after a change of units, is not taken.
@@ -491,7 +497,7 @@ class Problem:
         if given is None or not weakest.is_uniform:
             return None
         penalty, centred = float(weakest.ridge), self._fit_intercept
-        if is_wide(rows, self._tally.n_used, penalised=penalty > 0):
+        if is_wide(rows, self.layout.tally.n_used, penalised=penalty > 0):
             columns = statistics(given)
             if is_resolved(columns, centred=centred, penalty=penalty):
                 return RowSpace(given, columns, centred=centred, penalty=penalty)
@@ -505,7 +511,7 @@ class Problem:
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, int]:
+    ) -> tuple[Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
         A metric that is shared is better than any other way. The second number is that of the evaluations.
@@ -529,18 +535,18 @@ class Problem:
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
-    ) -> tuple[solver.Minimum, int]:
+    ) -> tuple[Minimum, int]:
         """The search by L-BFGS in a metric, from the coordinates that are given."""
         start, more, warm = None, 0, False
         if given is not None:  # a start worse than none, as after a change of units, is not taken
-            start = solver.Point(given, *objective(given))
+            start = Point(given, *objective(given))
             warm = start.value <= objective.null.value
             more = int(not warm)
         if start is None or not warm:
             phi = objective.start()
-            start = solver.Point(phi, *objective(phi))
+            start = Point(phi, *objective(phi))
 
-        def preconditioner() -> solver.Preconditioner:
+        def preconditioner() -> Preconditioner:
             if warm and shared is not None:
                 return shared.metric
             return self._null_metric(objective)
@@ -593,7 +599,7 @@ class Shared:
     """A metric, and the coordinates that it is in."""
 
     coordinates: Coordinates
-    metric: solver.Preconditioner
+    metric: Preconditioner
 
 
 def _entropy(block: Block) -> float:

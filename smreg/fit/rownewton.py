@@ -48,7 +48,7 @@ from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.metric import JITTER, inverse_factor
-from smreg.optimize.solver import Minimum, Point
+from smreg.optimize.protocol import Minimum, Point
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]

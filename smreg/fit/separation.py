@@ -60,7 +60,7 @@ from smreg.fit.recession import Allowance, has_recession_direction, is_complete,
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.fisher import evaluation_cost
 from smreg.optimize.metric import Metric
-from smreg.optimize.solver import Minimum
+from smreg.optimize.protocol import Minimum
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -71,9 +71,7 @@ def _n_used(block: Block) -> int:
     return int(np.count_nonzero(block.weights))
 
 
-def _value_and_gradients(
-    block: Block, point: Point | Kept[Array], n_rows: int
-) -> tuple[float, Array, Array]:
+def _value_and_gradients(block: Block, point: Point | Kept[Array], n_rows: int) -> tuple[float, Array, Array]:
     logits = point.of(block).copy() if isinstance(point, Kept) else point.logits(block)
     loss, residuals = _loss_and_residuals(block, logits)
     residuals = residuals[-n_rows:]
@@ -263,7 +261,7 @@ class LogitLine:
     """
 
     def __init__(self, objective: Objective, phi: Array, step: Array, logits: Kept[Array] | None) -> None:
-        self.objective, self.phi, self.step = objective, phi, step
+        self.objective, self.phi, self.step, self.evaluations = objective, phi, step, 0
         point = objective.point(phi) if logits is None else logits
         self.moving = objective.rows.keep(_moving, point, objective.direction(step))
         curved = (objective.curvature * step.reshape(objective.shape)).ravel()
@@ -286,6 +284,7 @@ class LogitLine:
         """Value, gradient and logits at a length."""
         objective, phi = self.objective, self.phi + length * self.step
         objective.evaluations += 1
+        self.evaluations += 1
         at, logits = objective.point(phi), self.moving.keep(_moved, length)
         loss, scores, totals = objective.rows.map_reduce(_value_and_gradients, logits, len(at.coef))
         gradient = objective.pull_back(objective.penalty.gradient(at.coef) + scores, totals)

@@ -38,6 +38,7 @@ D. W. Marquardt, An algorithm for least-squares estimation of nonlinear paramete
 for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/0111030
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Kernel, Rows
+from smreg.data.rows import Block, Kernel, Result, Rows
 from smreg.data.statistics import MAX_MEAN_TO_SPREAD
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective, Standardisation
@@ -55,7 +56,9 @@ from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, i
 
 Array = NDArray[np.float64]
 
-UNCERTAIN = 4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
+UNCERTAIN = (
+    4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
+)
 NEGLIGIBLE = 2.0**-5  # part of the mean of what rows tell of two classes
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
@@ -82,7 +85,7 @@ DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from 
 
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
 
-THREADED_WIDTH = 128  # of blocks that are factorised in threads
+WIDE = 128  # columns of blocks that are factorised in threads
 
 BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
 
@@ -118,7 +121,9 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    return _gram(standardisation.of(block) * np.sqrt(block.weights))
+    z = standardisation.of(block)
+    z *= np.sqrt(block.weights)
+    return _gram(z)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -237,7 +242,7 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     def invert(block: Array) -> None:
         block[:] = inverse_factor(block)
 
-    some_map = objective.rows.thread_map if blocks.shape[-1] >= THREADED_WIDTH else map
+    some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
     list(some_map(invert, blocks))
     return blocks
 
@@ -259,7 +264,7 @@ class Share:
 
     def at(self, value: float) -> float:
         """The share where the objective has that value."""
-        return min(self.known * value / self.value, 1.0) if self.known < 1 else 1.0
+        return self.known * value / self.value if value < self.value else self.known
 
     def estimate(self, totals: Array, value: float) -> None:
         """By the sums of the variances of all classes."""
@@ -304,32 +309,34 @@ class Refresh:
         """Whether some rows stand for all."""
         return self._n_rows(value) < self.objective.rows.n_samples
 
-    def __call__(self, phi: Array, value: float) -> Metric | DenseMetric:
-        """The preconditioner at a point."""
+    def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
+        """The preconditioner at a point; an exact one leaves nothing out."""
         at, rows = Curvature(phi), None
-        if self.is_sampled(value):
+        if self.is_sampled(value) and not exact:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few(value) and self._last else None
             rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
             self.share.estimate(totals, value)
-        if not self.is_hessian:
-            made: Metric | DenseMetric = class_metric(self.objective, at, rows)
-            if rows is None:
-                self.share.estimate(class_variances(self.objective, phi), value)
+        made: Metric | DenseMetric
+        if self.is_hessian:
+            negligible = 0.0 if exact or self._is_small() else NEGLIGIBLE
+            matrix, share = hessian(self.objective, at, rows, negligible)
+            made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
-            hessian, share = information_and_share(self.objective, at, rows)
-            made = DenseMetric(hessian)
-            if rows is None:
-                self.share.known, self.share.value = share, value
+            made, share = class_metric(self.objective, at, rows)
+        if rows is None:
+            self.share.known, self.share.value = share, value
         self._last[:] = [] if rows is None else [made]
         return made
 
+    def _is_small(self) -> bool:
+        """Whether all products cost next to nothing."""
+        return self._per_row(math.inf) * self.objective.rows.n_samples <= NO_COST
+
     def _per_row(self, value: float) -> float:
-        """Operations for each row; for the Hessian fewer, the more rows are certain of their class."""
+        """Operations for each row; the fewer, the more rows are certain of their class."""
         K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
         operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
-        if not self.is_hessian:
-            return operations
         return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
 
     def _n_rows(self, value: float) -> int:
@@ -399,58 +406,81 @@ class Curvature:
         return p * complement(p) + self.damping
 
 
-def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> Metric:
-    """The blocks of each class, from some rows that stand for all, or all."""
+def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) -> tuple[Metric, float]:
+    """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
     contrasts, width = objective.coordinates.contrasts, objective.shape[1]
     result = len(contrasts) * width**2
-    blocks = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
+    blocks, taken = sum_rows(objective, rows, _own_blocks, at, numbers=width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
-    return Metric(contrasts, _inverse_factors(objective, blocks))
+    metric = Metric(contrasts, _inverse_factors(objective, blocks))
+    return metric, taken / (rows or objective.rows).n_samples
 
 
-def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> Array:
-    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients."""
+def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients, and how many rows it took.
+
+    Rows that tell of a class less than `NEGLIGIBLE` of the mean are left out. A preconditioner of many
+    columns needs no more than single precision.
+    """
     z, coordinates = standardisation.of(block), standardisation.coordinates
-    own = block.weights * at.variances(at.probabilities(block, coordinates, z))
-    return np.array([_gram(z * np.sqrt(variance)) for variance in own[-len(coordinates.contrasts) :]])
+    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[
+        -len(coordinates.contrasts) :
+    ]
+    told = variances * np.einsum("ji,ji->i", z, z)
+    chosen = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
+    z = z.astype(np.float32) if len(z) > WIDE else z
+    blocks = np.empty((len(variances), len(z), len(z)))
+    for own, variance, mask in zip(blocks, variances, chosen, strict=True):
+        members = np.flatnonzero(mask)
+        own[:] = _gram(np.take(z, members, axis=1) * np.sqrt(variance[members]).astype(z.dtype))
+    return blocks, float(np.count_nonzero(chosen)) / len(chosen)
 
 
-def information(objective: Objective, at: Curvature, rows: Rows | None = None) -> Array:
+def information(objective: Objective, at: Curvature) -> Array:
     """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
-    return information_and_share(objective, at, rows)[0]
+    return hessian(objective, at)[0]
 
 
-def information_and_share(
-    objective: Objective, at: Curvature, rows: Rows | None = None
+def hessian(
+    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
 ) -> tuple[Array, float]:
-    """The Hessian, and the share of the work that it took: see `_class_blocks`."""
+    """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
+
+    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
+    ``p_k p_l``: a sum over the pairs of classes. Where rows are all but certain of their class, few tell of
+    most pairs: products of those that tell less than a part `negligible` of the mean are left out.
+    """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
     numbers, result = width + K**2 // 2, (K * width) ** 2
-    blocks, taken = sum_rows(objective, rows, _class_blocks, at, numbers=numbers, result=result)
+    blocks, taken = sum_rows(objective, rows, _class_blocks, at, negligible, numbers=numbers, result=result)
     half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
-    hessian = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
-    hessian[np.diag_indices(len(hessian))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return np.asarray(hessian), taken / (rows or objective.rows).n_samples
+    made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    made[np.diag_indices(len(made))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    return np.asarray(made), taken / (rows or objective.rows).n_samples
 
 
-def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
+def _class_blocks(
+    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+) -> tuple[Array, float]:
     """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took.
 
-    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
-    ``p_k p_l``: a sum over the pairs of classes. Rows that are all but certain of their class tell next to
-    nothing: those are left out that for each class tell less than `NEGLIGIBLE` of the mean, and of the
-    others, where most pairs have few, all pairs of which they tell as little.
+    What a row tells is measured by its part in the information of each feature, lest a feature have nothing.
     """
     z = standardisation.of(block)
     p = at.probabilities(block, standardisation.coordinates, z)
-    size = block.weights * np.einsum("ji,ji->i", z, z)
-    told = (1.0 - p) * p * size
-    some = np.flatnonzero((told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)).any(axis=0))
+    if negligible == 0:
+        return _of_classes(z, p, block.weights, at), float(len(block))
+    squares, variances = z * z, (1.0 - p) * p * block.weights
+    totals = squares @ variances.sum(axis=0)
+    size = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares
+    told = variances * size
+    some = np.flatnonzero((told > negligible * told.mean(axis=1, keepdims=True)).any(axis=0))
     if len(some) < len(block):
         z, p, size = np.take(z, some, axis=1), np.take(p, some, axis=1), size[some]
     s, K, width = block.weights[some], len(p), len(z)
-    chosen = [_telling(p[k] * p[k + 1 :] * size, len(block)) for k in range(K - 1)]
+    size *= s
+    chosen = [_telling(p[k] * p[k + 1 :] * size, negligible / len(block)) for k in range(K - 1)]
     share = 2 * sum(np.count_nonzero(members) for members in chosen) / (K * (K - 1) * len(block))
     if K > 2 and share > FEW:
         return _of_classes(z, p, s, at), share * len(block)
@@ -465,13 +495,17 @@ def _class_blocks(block: Block, standardisation: Standardisation, at: Curvature)
     return blocks, share * len(block)
 
 
-def _telling(told: Array, n_rows: int) -> NDArray[np.bool_]:
-    """Which rows tell more than a part of the mean of pairs of classes, of shape (n_pairs, n_rows)."""
-    return np.asarray(told > NEGLIGIBLE / n_rows * told.sum(axis=1, keepdims=True))
+def _telling(told: Array, negligible: float) -> NDArray[np.bool_]:
+    """Which rows tell more than a part of the sum, for pairs of classes: (n_pairs, n_rows)."""
+    return np.asarray(told > negligible * told.sum(axis=1, keepdims=True))
 
 
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
-    """The same from one product for all pairs of classes."""
+    """The same from one product for all pairs of classes.
+
+    Blocks of one class are computed with ``p_k (1 - p_k)``: as a difference of sums they would drown in
+    rounding where probabilities are near one.
+    """
     (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
     means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
     blocks = -_gram(means).reshape(K, width, K, width)
@@ -486,11 +520,11 @@ def _gram(z: Array) -> Array:
 def sum_rows(
     objective: Objective,
     rows: Rows | None,
-    kernel: Kernel[Array],
+    kernel: Kernel[Result],
     *arguments: Any,
     numbers: int,
     result: int,
-) -> Array:
+) -> Result:
     """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
@@ -532,4 +566,6 @@ def _gram_and_sum(
 ) -> tuple[Array, Array]:
     z = standardisation.of(block)[: standardisation.coordinates.n_features]
     z = z if combinations is None else combinations.T @ z
-    return _gram(z * np.sqrt(block.weights)), z @ block.weights
+    total = z @ block.weights
+    z *= np.sqrt(block.weights)
+    return _gram(z), total

@@ -1,12 +1,12 @@
 """Coefficients of all classes, and which classes take part in a fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Normalisation, Tally
+from smreg.data.rows import Block, Tally
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -42,29 +42,48 @@ class Layout:
     The intercept of a class without weight would go to minus infinity, and its coefficients to zero,
     without any effect on the others: it is left out, and put back with the logit `ABSENT`. Of two classes
     that leaves one, and nothing to be fitted.
+
+    Attributes
+    ----------
+    tally : Tally
+        What the rows weigh.
+    live : ndarray of int
+        The classes that take part.
     """
 
-    n_classes: int
+    tally: Tally
     live: NDArray[np.int64]
 
     @classmethod
-    def of(cls, mass: Array, fit_intercept: bool) -> "Layout":
-        """That of classes that weigh so much."""
-        live = np.flatnonzero(mass > 0)
-        return cls(len(mass), live if fit_intercept else np.arange(len(mass)))
+    def of(cls, tally: Tally, fit_intercept: bool) -> "Layout":
+        """That of rows that weigh so much."""
+        return cls(tally, np.flatnonzero((tally.mass > 0) | (not fit_intercept)))
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that there are."""
+        return len(self.tally.mass)
 
     @property
     def is_certain(self) -> bool:
         """Whether there is but one class."""
         return len(self.live) == 1
 
-    def normalisation(self, tally: Tally) -> Normalisation:
-        """Targets among the live classes, and weights that sum to one."""
-        return Normalisation(tally.largest, tally.total, self.live, self.n_classes)
-
-    def priors(self, tally: Tally) -> Array:
+    @property
+    def priors(self) -> Array:
         """Weighted mean of the targets among the live classes."""
-        return np.asarray(tally.mass[self.live] / tally.total)
+        return np.asarray(self.tally.mass[self.live] / self.tally.total)
+
+    def __call__(self, block: Block) -> Block:
+        """A block with weights that sum to one over all rows, and targets among the live classes."""
+        weights = block.weights / self.tally.largest / self.tally.total
+        if len(self.live) == self.n_classes:
+            return replace(block, weights=weights)
+        codes = np.zeros(self.n_classes, dtype=np.int64)  # of classes without weight it is any
+        codes[self.live] = np.arange(len(self.live))
+        target = codes[block.target] if block.target.ndim == 1 else block.target[:, self.live]
+        offset = None if block.offset is None else block.offset[:, self.live]
+        return replace(block, target=target, weights=weights, offset=offset)
 
     def expand(self, coef: Array, intercept: Array) -> Regression:
         """Rows for all classes, with intercepts that sum to zero, or the difference of two."""

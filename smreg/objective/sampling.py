@@ -31,11 +31,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Block, Rows
+from smreg.data.rows import Block, IndexedRows, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
-from smreg.optimize.metric import Metric
+from smreg.optimize.metric import DenseMetric, Metric
 
 Array = NDArray[np.float64]
 
@@ -76,7 +75,7 @@ class RowSampler:
         totals: Array,
         size: int,
         damping: float = 0.0,
-        metric: Metric | None = None,
+        metric: Metric | DenseMetric | None = None,
     ) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
@@ -96,20 +95,23 @@ class RowSampler:
         return drawn(rows, mass, size)
 
 
-def indexed(rows: Rows) -> MatrixRows:
+def indexed(rows: Rows) -> IndexedRows:
     """Rows that can be taken by their numbers: others are not sampled."""
     assert rows.by_index is not None
     return rows.by_index
 
 
-def drawn(rows: MatrixRows, mass: Array, size: int) -> MatrixRows:
+def drawn(rows: IndexedRows, mass: Array, size: int) -> Rows:
     """A systematic sample by mass, see `systematic`."""
     return rows.take(*systematic(mass, rows.weights, size), thread_map=rows.thread_map)
 
 
 def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
-    z = standardisation.of(block)
-    whitened = factor @ z if factor.ndim == 2 else factor[:, np.newaxis] * z
+    whitened = standardisation.of(block)
+    if factor.ndim == 2:
+        whitened = factor @ whitened
+    else:
+        whitened *= factor[:, np.newaxis]
     whitened *= whitened
     return np.asarray(whitened.sum(axis=0))
 
@@ -127,7 +129,7 @@ def _shares(mass: Array) -> Array:
 
 
 def information_leverage(
-    objective: Objective, metric: Metric, phi: Array, temperature: float, damping: float = 0.0
+    objective: Objective, metric: Metric | DenseMetric, phi: Array, temperature: float, damping: float = 0.0
 ) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
     directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]

@@ -9,6 +9,7 @@ https://doi.org/10.1007/978-0-387-40065-5
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ class Iterate:
 
     Attributes
     ----------
-    solution, residual : ndarray
-        v and ``b - H v``.
+    solution, image, residual : ndarray
+        v, ``H v`` and ``b - H v``.
     squared : float
         ``r' M^-1 r`` for the residual r and the preconditioner M.
     energy : float
@@ -34,6 +35,7 @@ class Iterate:
     """
 
     solution: Array
+    image: Array
     residual: Array
     squared: float
     energy: float
@@ -59,13 +61,13 @@ def conjugate_gradients(
     inner : callable
         The inner product.
     """
-    solution, residual, energy, least = np.zeros_like(b), b, 0.0, math.inf
+    solution, total, residual, energy, least = np.zeros_like(b), np.zeros_like(b), b, 0.0, math.inf
     direction, size = np.zeros_like(b), 0.0  # ``d' M d``
     before = math.inf
     while True:
         steepest = precondition(residual)
         squared = float(inner(residual, steepest))
-        yield Iterate(solution, residual, squared, energy, least)
+        yield Iterate(solution, total, residual, squared, energy, least)
         if not 0 < squared < math.inf:
             return
         direction = steepest + squared / before * direction
@@ -77,6 +79,16 @@ def conjugate_gradients(
                 return
             step = squared / curvature
             solution = solution + step * direction
-            residual = residual - step * image
+            total, residual = total + step * image, residual - step * image
         energy, least = energy + step * squared, min(least, curvature / size)
         before = squared
+
+
+def first(
+    iterates: Iterator[Iterate], is_enough: Callable[[Iterate], bool], most: int
+) -> tuple[Iterate, bool]:
+    """The first iterate that is enough, or after so many products the last, and whether it is enough."""
+    for iterate in islice(iterates, most + 1):
+        if is_enough(iterate):
+            return iterate, True
+    return iterate, False

@@ -25,6 +25,10 @@ class Line(Protocol):
     def first(self) -> float:
         """A length to begin with, at most one."""
 
+    @property
+    def evaluations(self) -> int:
+        """How often the function was computed, the gradient included."""
+
     def slope(self, length: float) -> float:
         """Its derivative in the length."""
 
@@ -38,7 +42,7 @@ class EvaluatedLine:
     first = 1.0
 
     def __init__(self, function: Callable[[Array], tuple[float, Array]], x: Array, step: Array) -> None:
-        self._function, self._x, self._step = function, x, step
+        self._function, self._x, self._step, self.evaluations = function, x, step, 0
         self._last: tuple[float, tuple[float, Array]] | None = None
 
     def slope(self, length: float) -> float:
@@ -48,6 +52,7 @@ class EvaluatedLine:
     def point(self, length: float) -> tuple[float, Array, None]:
         """Value and gradient there."""
         if self._last is None or self._last[0] != length:
+            self.evaluations += 1
             self._last = length, self._function(self._x + length * self._step)
         return *self._last[1], None
 
@@ -61,7 +66,8 @@ def lowest(line: Line, slope: float) -> float:
     was_low = False
     for trial in range(MAX_TRIALS):
         at = line.slope(length)
-        if abs(at) <= -LEVEL * slope:
+        risen = (length - low) * max(at, 0.0)  # at most, since the slope was negative; it had fallen by
+        if abs(at) <= -LEVEL * slope and risen <= -low * slope_low:
             return length
         is_low, is_again = at < 0, trial > 0 and (at < 0) == was_low
         if is_low:

@@ -40,6 +40,7 @@ class Metric:
 
     basis: Array
     factors: Array
+    is_hessian = False
 
     def whiten(self, gradient: Array) -> Array:
         """``A g``."""
@@ -79,9 +80,12 @@ class DenseMetric:
     ----------
     matrix : ndarray of shape (D, D)
         Positive semi-definite. It is overwritten.
+    is_hessian : bool
+        Whether it is that of the point at which it was made.
     """
 
-    def __init__(self, matrix: Array) -> None:
+    def __init__(self, matrix: Array, *, is_hessian: bool = False) -> None:
+        self.is_hessian = is_hessian
         self._factor, self._root = scaled_cholesky(matrix)
 
     def whiten(self, gradient: Array) -> Array:

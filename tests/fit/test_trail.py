@@ -156,9 +156,7 @@ OPTIONS = {"l1_ratio": 0.0, "tol": 1e-4, "max_iter": 100}
 def whole_and_parts(X, y, n_parts=3, made=Problem):
     """A problem, and those without every `n_parts`-th row."""
     n_samples, weights = len(y), np.ones(len(y))
-    problem = made(
-        MatrixRows(X, encode_labels(y), weights), fit_intercept=True, largest_C=Cs[-1], l1=False
-    )
+    problem = made(MatrixRows(X, encode_labels(y), weights), fit_intercept=True, largest_C=Cs[-1], l1=False)
     rows = [np.flatnonzero(np.arange(n_samples) % n_parts != i) for i in range(n_parts)]
     return problem, [problem.part(part, encode_labels(y[part]), weights[part]) for part in rows]
 

@@ -7,7 +7,7 @@ from objectives import Sample, objective_of
 
 from smreg.objective import fisher
 from smreg.objective.fisher import Curvature
-from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, Metric, inverse_factor, inverse_root
+from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, DenseMetric, Metric, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
 
@@ -140,6 +140,73 @@ def test_unwhitening_is_the_adjoint_of_whitening(shape, rng):
     assert abs(metric.whiten(g) @ v - g @ metric.unwhiten(v)) <= 2**8 * EPS
 
 
+# -- a dense metric
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_dense_metric_is_that_of_its_matrix(size, rng):
+    """``A' A = M^-1`` but for the jitter, of a condition of at most 2**6, twice."""
+    M = definite(rng, size)
+    metric, (g, h) = DenseMetric(M.copy()), rng.normal(size=(2, size))
+    inverse = np.linalg.inv(M)
+
+    assert_allclose(metric.unwhiten(metric.whiten(g)), inverse @ g, rtol=0, atol=2.0**-27 * np.linalg.norm(g))
+    assert metric.whiten(g) @ metric.whiten(h) == pytest.approx(g @ inverse @ h, abs=2.0**-27 * size)
+
+
+def test_a_dense_metric_unwhitens_by_the_adjoint(rng):
+    """``<A g, v> = <g, A' v>``, to the rounding of solving with a triangle of a condition below 2**3."""
+    metric, (g, v) = DenseMetric(definite(rng)), rng.normal(size=(2, 6))
+
+    assert abs(metric.whiten(g) @ v - g @ metric.unwhiten(v)) <= 2**10 * EPS
+
+
+def test_a_dense_metric_and_one_of_one_block_whiten_alike(rng):
+    """By solving and by the inverse: a difference of rounding."""
+    M, g = definite(rng), rng.normal(size=6)
+    blocks = Metric(np.eye(1), inverse_factor(M.copy())[np.newaxis])
+
+    assert_allclose(DenseMetric(M.copy()).whiten(g), blocks.whiten(g), rtol=0, atol=2**12 * EPS)
+
+
+@pytest.mark.parametrize("exponents", [[-300, -20, -1, 0, 33, 400]], ids=str)
+def test_units_that_are_powers_of_two_change_no_bit_of_a_dense_metric(exponents, rng):
+    M, g, units = definite(rng), rng.normal(size=6), 2.0 ** np.array(exponents)
+    here, there = DenseMetric(M.copy()), DenseMetric(units[:, np.newaxis] * M * units)
+
+    assert_array_equal(there.whiten(units * g), here.whiten(g))
+    assert_array_equal(there.unwhiten(g), here.unwhiten(g) / units)
+
+
+def test_a_singular_dense_metric_keeps_the_norm_of_gradients_in_its_range(rng):
+    """A jitter j lessens ``x' M x`` by at most ``j x' D x``, and rounding by no more again."""
+    Z = rng.normal(size=(3, 8))
+    M, x = Z.T @ Z, rng.normal(size=8)
+    missing = x @ M @ x - np.sum(DenseMetric(M.copy()).whiten(M @ x) ** 2)
+
+    assert abs(missing) <= 2 * JITTER * (x @ (M.diagonal() * x))
+
+
+def test_a_dense_metric_is_called_the_hessian_only_if_it_is_told_so(rng):
+    assert not DenseMetric(definite(rng)).is_hessian
+    assert DenseMetric(definite(rng), is_hessian=True).is_hessian
+
+
+@pytest.mark.parametrize("kind", ["dense", "of blocks"])
+def test_the_mean_square_of_many_directions_is_the_inverse(kind, rng):
+    """``E d d' = M^-1``. In whitened coordinates the mean of n products of signs is off by n**-0.5 in each
+    entry, the largest of 36 by some four of it; the diagonal is one."""
+    M, n = definite(rng), 4000
+    metric = DenseMetric(M.copy()) if kind == "dense" else Metric(np.eye(1), inverse_factor(M.copy())[None])
+    d = metric.directions(n)
+    whitened = np.array([metric.whiten(M @ v) for v in d])  # ``A M A' q = q``
+    mean = whitened.T @ whitened / n
+
+    assert_allclose(mean.diagonal(), 1.0, rtol=2.0**-30)
+    assert np.abs(mean - np.eye(6)).max() <= 5 / np.sqrt(n)
+    assert_array_equal(metric.directions(n), d)
+
+
 # -- the class metric
 
 
@@ -154,7 +221,7 @@ def test_the_hessian_lies_below_twice_the_class_metric(n_classes, penalty, size,
     """
     objective = make_objective(rng, n_classes, penalty=penalty)
     at = Curvature(size * rng.normal(size=objective.start().size))
-    A = matrix_of(fisher.class_metric(objective, at), at.phi.size)
+    A = matrix_of(fisher.class_metric(objective, at)[0], at.phi.size)
 
     eigenvalues = np.linalg.eigvalsh(A @ fisher.information(objective, at) @ A.T)
     assert eigenvalues.min() >= -(2.0**-32)
@@ -168,7 +235,7 @@ def test_at_uniform_probabilities_the_class_metric_is_the_hessian_but_for_a_fact
     K = 4
     objective = make_objective(rng, K, penalty=0.0)
     at = Curvature(np.zeros(objective.start().size))
-    A = matrix_of(fisher.class_metric(objective, at), at.phi.size)
+    A = matrix_of(fisher.class_metric(objective, at)[0], at.phi.size)
 
     product = A.T @ A @ fisher.information(objective, at)
     assert_allclose(product, K / (K - 1) * np.eye(at.phi.size), rtol=0, atol=2.0**-34)
@@ -180,7 +247,7 @@ def test_for_two_classes_the_class_metric_is_the_hessian(fit_intercept, rng):
     terms, EPS times a condition of less than 2**5."""
     objective = make_objective(rng, 2, fit_intercept=fit_intercept)
     at = Curvature(rng.normal(size=objective.start().size))
-    ours, exact = fisher.class_metric(objective, at), fisher.hessian_metric(objective, at)
+    ours, exact = fisher.class_metric(objective, at)[0], inverse_factor(fisher.information(objective, at))
 
     assert_allclose(ours.basis, [[1.0]], rtol=0, atol=0)
-    assert_allclose(ours.factors, exact.factors, rtol=0, atol=2**11 * EPS * np.abs(exact.factors).max())
+    assert_allclose(ours.factors, [exact], rtol=0, atol=2**11 * EPS * np.abs(exact).max())

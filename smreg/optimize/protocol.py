@@ -1,0 +1,92 @@
+"""What a minimiser asks of a function and its preconditioners, and what it says of a minimum."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.optimize.line_search import Line
+
+Array = NDArray[np.float64]
+
+
+class Preconditioner(Protocol):
+    """A positive definite matrix M, known by a factor of its inverse ``M^-1 = A' A``."""
+
+    @property
+    def is_hessian(self) -> bool:
+        """Whether M is the Hessian at the point where it was made."""
+
+    def whiten(self, gradient: Array) -> Array:
+        """``A g``."""
+
+    def unwhiten(self, step: Array) -> Array:
+        """``A' v``."""
+
+
+class Refresh(Protocol):
+    """A kind of preconditioner that is made anew as the search moves on."""
+
+    @property
+    def is_hessian(self) -> bool:
+        """Whether it is the Hessian, or near enough for its norm to be believed."""
+
+    def cost(self, value: float, /) -> float:
+        """What making it costs where the function has that value, in evaluations."""
+
+    def is_sampled(self, value: float, /) -> bool:
+        """Whether it is then made of a part of the function."""
+
+    def __call__(self, x: Array, value: float, /, *, exact: bool) -> Preconditioner:
+        """The preconditioner at x, where the function has that value."""
+
+
+class Function(Protocol):
+    """A smooth convex function."""
+
+    def __call__(self, x: Array, /) -> tuple[float, Array]:
+        """Value and gradient."""
+
+    def along(self, x: Array, step: Array, known: Any, /) -> Line:
+        """The function along a direction, with what is known of the point: see `Line.point`."""
+
+    def hessian_at(self, x: Array, /) -> Callable[[Array], Array]:
+        """Products with the Hessian at x."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point, value and gradient there, the gradient's norm, and what makes lines from there cheaper."""
+
+    x: Array
+    value: float
+    gradient: Array
+    norm: float = math.inf
+    known: Any = None
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where the search stopped, and why.
+
+    Attributes
+    ----------
+    point : Point
+        The last accepted point, with the gradient's norm in the metric of the Hessian.
+    reason : {"converged", "max_iter", "callback", "rounding"}
+        What ended the search; "rounding": floating point allows no further progress.
+    iterations, evaluations, refreshes : int
+        Steps taken; computations of value and gradient; preconditioners made.
+    preconditioner : Preconditioner or None
+        The last one, if it is the most exact kind.
+    """
+
+    point: Point
+    reason: str
+    iterations: int
+    evaluations: int
+    refreshes: int
+    preconditioner: Preconditioner | None = None
