@@ -39,7 +39,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
-from smreg.optimize.conjugate_gradients import Iterate, conjugate_gradients, first
+from smreg.optimize.conjugate_gradients import conjugate_gradients
 from smreg.optimize.line_search import LEVEL, lowest
 from smreg.optimize.metric import JITTER, inverse_factor
 from smreg.optimize.protocol import Minimum, Point
@@ -170,7 +170,6 @@ class _Step:
     predictors: Array
     intercept: Array
     norm: float
-    is_enough: bool = False
 
 
 class _Rows:
@@ -353,28 +352,37 @@ class _Model:
         residuals = rows.residuals(state)
         constant = self.constant(residuals)
         residuals = residuals - self.information(np.broadcast_to(constant, residuals.shape))
-        image = rows.gram(residuals)
-        b = image + rows.penalty * state.predictors
-        dual = -residuals - rows.penalty * state.dual
+        along, image = residuals, rows.gram(residuals)
+        dual, predictors = -residuals - rows.penalty * state.dual, -image - rows.penalty * state.predictors
+
+        def product(direction: Array) -> Array:
+            nonlocal along, image
+            along = self.information(direction)
+            image = rows.gram(along)
+            return self.centred(mu * direction + image)
+
         iterates = conjugate_gradients(
-            lambda w: mu * w + rows.gram(self.information(w)),
-            b,
-            lambda r: self.centred(self.preconditioned(self.centred(r))),
+            product,
+            self.centred(-predictors),
+            lambda r: self.centred(self.preconditioned(r)),
             lambda v, w: np.vdot(v, self.information(w)),
         )
+        for iterate in islice(iterates, MAX_CONJUGATE + 1):
+            dual, predictors = dual + iterate.length * along, predictors + iterate.length * image
+            step = self.step(dual, predictors, constant)
+            missing, decrease = self.missing(iterate.residual), max(self.decrease(step), 0.0)
+            is_enough = missing <= ENOUGH * decrease or 2 * (decrease + missing) <= tol**2
+            if is_enough:
+                break
+        # without the residual of the recurrence, which rounding lets drift
+        missing = self.missing(mu * (step.predictors + step.intercept + constant + iterate.solution))
+        norm = math.sqrt(2 * (max(self.decrease(step), 0.0) + missing))  # not a difference lost in rounding
+        return replace(step, norm=norm if is_enough else math.inf)
 
-        def step(iterate: Iterate) -> _Step:
-            w = iterate.solution
-            made = self.step(dual + self.information(w), iterate.image - mu * w - b, constant)
-            off = made.predictors + made.intercept + constant + w
-            missing = float(np.vdot(off, self.information(off))) / 2
-            decrease = max(self.decrease(made), 0.0)
-            norm = math.sqrt(2 * (decrease + missing))
-            return replace(made, norm=norm, is_enough=missing <= ENOUGH * decrease or norm <= tol)
-
-        iterate, is_enough = first(iterates, lambda at: step(at).is_enough, MAX_CONJUGATE)
-        made = step(iterate)
-        return made if is_enough else replace(made, norm=math.inf)
+    def missing(self, residual: Array) -> float:
+        """By how much the model can be lower still, from what is left of the system."""
+        off = residual / self.mu
+        return float(np.vdot(off, self.information(off))) / 2
 
     def step(self, dual: Array, predictors: Array, constant: Array) -> _Step:
         """The step ``V' - V`` from its multiple by mu, with the best change of the intercept."""

@@ -24,22 +24,24 @@ class Iterate:
 
     Attributes
     ----------
-    solution, image, residual : ndarray
-        v, ``H v`` and ``b - H v``.
+    solution, residual : ndarray
+        v and ``b - H v``.
     squared : float
         ``r' M^-1 r`` for the residual r and the preconditioner M.
     energy : float
         ``b' v = v' H v``, which rises to ``b' H^-1 b``.
     least : float
         The least curvature ``d' H d / d' M d`` of the directions so far.
+    length : float
+        That of the last step, in parts of its direction d, of which the product was taken.
     """
 
     solution: Array
-    image: Array
     residual: Array
     squared: float
     energy: float
     least: float
+    length: float
 
 
 def conjugate_gradients(
@@ -61,13 +63,13 @@ def conjugate_gradients(
     inner : callable
         The inner product.
     """
-    solution, total, residual, energy, least = np.zeros_like(b), np.zeros_like(b), b, 0.0, math.inf
+    solution, residual, energy, least, length = np.zeros_like(b), b, 0.0, math.inf, 0.0
     direction, size = np.zeros_like(b), 0.0  # ``d' M d``
     before = math.inf
     while True:
         steepest = precondition(residual)
         squared = float(inner(residual, steepest))
-        yield Iterate(solution, total, residual, squared, energy, least)
+        yield Iterate(solution, residual, squared, energy, least, length)
         if not 0 < squared < math.inf:
             return
         direction = steepest + squared / before * direction
@@ -77,10 +79,10 @@ def conjugate_gradients(
             curvature = float(inner(direction, image))
             if not 0 < curvature < math.inf:
                 return
-            step = squared / curvature
-            solution = solution + step * direction
-            total, residual = total + step * image, residual - step * image
-        energy, least = energy + step * squared, min(least, curvature / size)
+            length = squared / curvature
+            solution = solution + length * direction
+            residual = residual - length * image
+        energy, least = energy + length * squared, min(least, curvature / size)
         before = squared
 
 
