@@ -352,32 +352,36 @@ class _Model:
         residuals = rows.residuals(state)
         constant = self.constant(residuals)
         residuals = residuals - self.information(np.broadcast_to(constant, residuals.shape))
-        along, image = residuals, rows.gram(residuals)
+        image = rows.gram(residuals)
         dual, predictors = -residuals - rows.penalty * state.dual, -image - rows.penalty * state.predictors
 
         def product(direction: Array) -> Array:
-            nonlocal along, image
-            along = self.information(direction)
-            image = rows.gram(along)
-            return self.centred(mu * direction + image)
+            nonlocal image
+            image = rows.gram(direction[1])
+            return self.paired(mu * direction[0] + image)
 
         iterates = conjugate_gradients(
             product,
-            self.centred(-predictors),
-            lambda r: self.centred(self.preconditioned(r)),
-            lambda v, w: np.vdot(v, self.information(w)),
+            self.paired(-predictors),
+            lambda r: self.paired(self.preconditioned(r[0])),
+            lambda v, w: np.vdot(v[0], w[1]),
         )
         for iterate in islice(iterates, MAX_CONJUGATE + 1):
-            dual, predictors = dual + iterate.length * along, predictors + iterate.length * image
-            step = self.step(dual, predictors, constant)
-            missing, decrease = self.missing(iterate.residual), max(self.decrease(step), 0.0)
+            predictors = predictors + iterate.length * image
+            step = self.step(dual + iterate.solution[1], predictors, constant)
+            missing, decrease = self.missing(iterate.residual[0]), max(self.decrease(step), 0.0)
             is_enough = missing <= ENOUGH * decrease or 2 * (decrease + missing) <= tol**2
             if is_enough:
                 break
         # without the residual of the recurrence, which rounding lets drift
-        missing = self.missing(mu * (step.predictors + step.intercept + constant + iterate.solution))
+        missing = self.missing(mu * (step.predictors + step.intercept + constant + iterate.solution[0]))
         norm = math.sqrt(2 * (max(self.decrease(step), 0.0) + missing))  # not a difference lost in rounding
         return replace(step, norm=norm if is_enough else math.inf)
+
+    def paired(self, w: Array) -> Array:
+        """``w - c`` for the constant nearest to w, and ``S (w - c)``, which recurrences carry along."""
+        centred = self.centred(w)
+        return np.stack([centred, self.information(centred)])
 
     def missing(self, residual: Array) -> float:
         """By how much the model can be lower still, from what is left of the system."""
