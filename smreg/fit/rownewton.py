@@ -60,8 +60,8 @@ RANK = 128  # dense columns times classes: their matrix takes about as long as a
 BLOCK = 2**11  # rows in a block of their products
 PARTS = 4  # of the columns, for threads
 
-# mu at a cold start, in parts of the mean of ``s g``; every step halves it. Without it 20 newsgroups takes 158
-# products in the place of 84 at C = 100.
+# mu at a cold start, in parts of the mean of ``s g``; every step halves it. Without it 20 newsgroups takes
+# 158 products in the place of 84 at C = 100.
 FIRST_DAMPING = 0.5
 
 ENOUGH = (
@@ -71,7 +71,8 @@ MAX_CONJUGATE = 64  # products for a step: where more are needed, L-BFGS in anot
 
 SMALLEST = 1e-200  # divisor
 LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
-MAX_RATIO = 2.0**44  # of a mean square to the penalty: what G has in smaller columns is then left 8 bits
+# Of a mean square to the penalty. V leaves logits 2**-52 of it: with 2**40 they were off by 2e-6.
+MAX_RATIO = 2.0**36
 
 
 def applies(objective: Objective) -> bool:
@@ -234,7 +235,7 @@ class _Rows:
         return self.weights * (state.probabilities - self.target)
 
     def followed(self, state: _State, step: _Step) -> _State | None:
-        """The point near the minimum along a step, or at its end; None if the objective does not fall along it.
+        """The point near the minimum along a step, or at its end; None if the objective does not fall.
 
         Where the objective still falls at the end of a damped step, the next model knows better how far.
         """
