@@ -63,11 +63,10 @@ def lowest(line: Line, slope: float) -> float:
     From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.
     """
     (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), line.first
-    was_low = False
+    was_low, divisor = False, 1.0
     for trial in range(MAX_TRIALS):
         at = line.slope(length)
-        risen = (length - low) * max(at, 0.0)  # at most, since the slope was negative; it had fallen by
-        if abs(at) <= -LEVEL * slope and risen <= -low * slope_low:
+        if abs(at) <= -LEVEL * slope:
             return length
         is_low, is_again = at < 0, trial > 0 and (at < 0) == was_low
         if is_low:
@@ -78,8 +77,11 @@ def lowest(line: Line, slope: float) -> float:
             rise = slope_low - before[1]
             secant = low - slope_low * (low - before[0]) / rise if rise > 0 else math.inf
             length = min(secant, FAR / 2 * low)
-        elif slope_high > -FAR * slope_low:  # too far for interpolation
-            length = math.sqrt(low * high) if low > 0 else high / FAR
+        elif low == 0 and (is_again or slope_high > -FAR * slope_low):  # too far for interpolation
+            divisor *= FAR
+            length = high / divisor
+        elif slope_high > -FAR * slope_low:
+            length = math.sqrt(low * high)
         elif is_again:
             length = (low + high) / 2
         else:

@@ -37,9 +37,6 @@ class Refresh(Protocol):
     def cost(self, value: float, /) -> float:
         """What making it costs where the function has that value, in evaluations."""
 
-    def is_sampled(self, value: float, /) -> bool:
-        """Whether it is then made of a part of the function."""
-
     def __call__(self, x: Array, value: float, /, *, exact: bool) -> Preconditioner:
         """The preconditioner at x, where the function has that value."""
 

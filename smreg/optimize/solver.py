@@ -1,45 +1,46 @@
 r"""L-BFGS and Newton's method in the metric of a preconditioner.
 
-The function ``F`` is smooth and convex, of a flat vector, and nothing else is known of it here. What makes the
-search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a factor
-of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
+The function ``F`` is smooth and convex, of a flat vector, and nothing else is known of it here. What makes
+the search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a
+factor of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
 
-**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the Hessian
-the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses nothing to
-a badly conditioned map back to the parameters. Every cold search begins with it, in the preconditioner of the
-start.
+**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the
+Hessian the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses
+nothing to a badly conditioned map back to the parameters. Every cold search begins with it, in the
+preconditioner of the start.
 
-**Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the cheapest to
-the most exact, each with its cost in evaluations of F. Another one is made where the evaluations in the
-present one have cost about as much as it does, the most exact of those that have paid for themselves, unless
-at the rate at which the norm falls fewer are left to the end.
+**Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the
+cheapest to the most exact, each with its cost in evaluations of F. Another one is made where the
+evaluations in the present one have cost about as much as it does, the most exact of those that have paid
+for themselves, unless at the rate at which the norm falls fewer are left to the end.
 
 **Newton's method.** A Hessian that costs next to nothing is made anew after each step. So is one that costs
 less than `WORTH` evaluations where F falls by less than half of what its quadratic model promises: where
 classes are rare or nearly separated it says little of F a few nats away, and L-BFGS learns nothing there.
 
 **Steps that are too long** have one remedy: a line search that brings the slope to nearly zero, see
-`smreg.optimize.line_search`. It costs a fraction of an evaluation, since along a line the logits are linear.
-It is made for each of Newton's steps, and for the first one of L-BFGS where F still rises at its end.
+`smreg.optimize.line_search`. It costs a fraction of an evaluation, since along a line the logits are
+linear. It is made for each of Newton's steps, and for the first one of L-BFGS where F still rises at its
+end.
 
-**Stopping.** The Newton decrement ``||g||_{H^-1}`` has no units, and ``F - F* ~ decrement**2 / 2``. The norm
-in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor. Before the
-search is called converged the decrement is therefore computed at that very point: from the Hessian, or by
-conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has learnt. They give
-Newton's step besides, which is taken if the decrement is not small enough. SciPy's own ``ftol`` and ``gtol``,
-which depend on the units, are zero.
+**Stopping.** The Newton decrement ``||g||_{H^-1}`` has no units, and ``F - F* ~ decrement**2 / 2``. The
+norm in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor.
+Before the search is called converged the decrement is therefore computed at that very point: from the
+Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
+learnt. They give Newton's step besides, which is taken if the decrement is not small enough. SciPy's own
+``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
-``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or any
-other reason, all further steps are Newton's, along which slopes still tell where values no longer do, for as
-long as the value falls or the decrement does.
+``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
+any other reason, all further steps are Newton's, along which slopes still tell where values no longer do,
+for as long as the value falls or the decrement does.
 
 =============== ======================================================================================
 what            set by
 =============== ======================================================================================
 `REFRESH_AFTER` 5 takes 1 to 8 % more evaluations on ten tables, 6 up to 20 %
 `PATIENCE`      where refreshes must promise as many evaluations as they cost (1), tables take 0.92 of the
-                seconds, but up to 1.6 times the evaluations; below 0.25 nothing changes
+                seconds, but up to 1.6 times the evaluations
 `WORTH`         digits at C = 1e4 takes 45 evaluations, without it 140, in two thirds of the seconds
 `TRUSTED`       from 0.25 to 0.75 counts change by their noise
 `UNMEASURED`    with 1 every fifth search is verified twice
@@ -70,14 +71,15 @@ from smreg.optimize.protocol import Function, Minimum, Point, Preconditioner, Re
 
 Array = NDArray[np.float64]
 
-REFRESH_AFTER = 4  # fewest evaluations in one preconditioner
+REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another costs less
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
 CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
 TRUSTED = 0.5  # part of what the quadratic model promises
 
-# Where values tell nothing: their rounding, and the part of the decrement that a step may leave, where
-# Newton's leaves 0.61 if F is an exponential.
-ROUNDING, PROGRESS = 2.0**-50, 0.75
+# The rounding of values and of norms; and where values do not resolve a step, the part of the decrement that
+# it may leave: Newton's leaves 0.61 if F is an exponential.
+ROUNDING, PROGRESS = 2.0**-48, 0.75
+MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss: a thirtieth of it
@@ -151,8 +153,17 @@ def minimize(
 
 def is_better(point: Point, before: Point) -> bool:
     """Whether the value falls by more than rounding, or the norm as Newton's steps lower it."""
-    least = ROUNDING * max(1.0, abs(point.value))
-    return point.value < before.value - least or point.norm <= PROGRESS * before.norm
+    return _highest(point) < before.value or point.norm <= PROGRESS * before.norm
+
+
+def _highest(point: Point) -> float:
+    """A value that may be that of the point, but for rounding."""
+    return point.value + ROUNDING * max(1.0, abs(point.value))
+
+
+def _finite(norm: float, value: float) -> float:
+    """The norm, infinite where it or the value is not finite."""
+    return norm if math.isfinite(norm + value) else math.inf
 
 
 class _TooLongError(Exception):
@@ -230,9 +241,14 @@ class _Search:
         first = max(self.level, 0)
         for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
             cost = kind.cost(point.value)
-            if self.evaluations - made_at >= max(PATIENCE * cost, REFRESH_AFTER):
+            if self._is_paid(kind, cost, made_at):
                 return self.tol == 0 or rate * PATIENCE * cost < math.log(point.norm / self.tol)
         return False
+
+    def _is_paid(self, kind: Refresh, cost: float, made_at: int) -> bool:
+        """Whether the evaluations since then have cost about as much as a preconditioner of that kind."""
+        fewest = min(REFRESH_AFTER, 1 + cost) if kind.is_hessian else REFRESH_AFTER
+        return self.evaluations - made_at >= max(PATIENCE * cost, fewest)
 
     def begin(self, point: Point, preconditioner: Callable[[], Preconditioner], *, warm: bool) -> Point:
         """Choose the preconditioner at a point."""
@@ -243,11 +259,13 @@ class _Search:
     def refresh(self, point: Point, allowance: float = 0.0) -> bool:
         """Make the preconditioner anew, the most exact that is paid for; whether there was one.
 
-        What it may cost is `allowance`, or else as many evaluations as were made in the present one.
+        A Hessian, or the first one, may cost an allowance, others the evaluations in the present one.
         """
         kinds = range(max(self.level, 0), len(self.kinds))
-        spent = [(self.evaluations - at) / PATIENCE for at in self.made_at]
-        due = [i for i in kinds if self.kinds[i].cost(point.value) <= max(allowance, spent[i])]
+        allowed = [allowance if self.level < 0 or kind.is_hessian else -math.inf for kind in self.kinds]
+        costs = [kind.cost(point.value) for kind in self.kinds]
+        paid = map(self._is_paid, self.kinds, costs, self.made_at)
+        due = [i for i, is_paid in enumerate(paid) if i in kinds and (is_paid or costs[i] <= allowed[i])]
         if not due:
             return False
         self.level = due[-1]
@@ -261,7 +279,7 @@ class _Search:
         """The same point with its norm in the preconditioner, infinite where anything is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = float(np.linalg.norm(self.preconditioner.whiten(point.gradient)))
-        return replace(point, norm=norm if math.isfinite(norm + point.value) else math.inf)
+        return replace(point, norm=_finite(norm, point.value))
 
     def verified(self, point: Point) -> tuple[Point, Array | None, bool]:
         """The point with its decrement, Newton's step if known, and whether the decrement is.
@@ -271,10 +289,12 @@ class _Search:
         """
         if self.is_at_hessian:
             return point, None, True
-        if not self.is_exact and not 0 < point.norm * self.ratio <= self.tol:
-            return point, None, point.norm == 0
+        if not self.is_exact and not point.norm * self.ratio <= self.tol:
+            return point, None, False
+        if point.norm <= ROUNDING:
+            return point, None, True
         if not self.is_fresh and self.has_hessian and (self.is_exact or self.is_cheap(point.value)):
-            self.refresh(point, math.inf)
+            self.refresh(point, max(WORTH, self.evaluations))
             point = self.measured(point)
             if self.is_at_hessian:
                 return point, None, True
@@ -328,15 +348,17 @@ class _Search:
         """The point where the function is least along a step, or the same."""
         self.is_fresh = False
         line = self.function.along(point.x, -step, point.known)
-        length = lowest(line, -float(point.gradient @ step))
-        if length == 0:
-            return point
-        value, gradient, known = line.point(length)
+        length, highest = lowest(line, -float(point.gradient @ step)), _highest(point)
+        trial = point
+        while length > 0:
+            value, gradient, known = line.point(length)
+            trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
+            if value <= highest and trial.norm < math.inf:
+                break
+            trial, length = point, length / 2 if length * 2.0**MAX_HALVINGS > 1 else 0.0
         self.evaluations += line.evaluations
-        trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
-        if not trial.norm < math.inf:
-            return point
-        self.accept(trial)
+        if trial is not point:
+            self.accept(trial)
         return trial
 
     def accept(self, point: Point) -> None:
@@ -363,8 +385,8 @@ class _Search:
             if self.is_fresh and not -float(inside @ whitened) <= TRUSTED * size**2:
                 raise _TooLongError
             self.is_fresh = False
-            latest = Point(x, value, gradient, float(np.linalg.norm(inside)))
-            if not math.isfinite(latest.norm + value):  # high enough for the line search to cut the step
+            latest = Point(x, value, gradient, _finite(float(np.linalg.norm(inside)), value))
+            if latest.norm == math.inf:  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
             return value, size * inside
 
