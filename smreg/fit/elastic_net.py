@@ -42,6 +42,7 @@ Machine Learning Research 13 (2012). https://www.jmlr.org/papers/v13/yuan12a.htm
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,13 +154,16 @@ class ElasticLine:
         kink = float(np.sum(net.l1 * np.abs(d), where=theta == 0))
         return slope + kink if length == 0 else math.copysign(max(abs(slope) - kink, 0.0), slope)
 
-    def point(self, length: float) -> Point:
-        """The point at a length."""
-        net, theta = self.net, self.theta_at(length)
+    def point(self, length: float) -> tuple[float, Array, Any]:
+        """Value, gradient of the loss, and its logits if they are known."""
         value, gradient, known = self.line.point(length)
-        return Point(
-            net.canonical(theta), value + net.penalty.value(theta), gradient.reshape(net.shape), known=known
-        )
+        return value + self.net.penalty.value(self.theta_at(length)), gradient, known
+
+    def reached(self, length: float) -> Point:
+        """The point at a length."""
+        value, gradient, known = self.point(length)
+        theta = self.net.canonical(self.theta_at(length))
+        return Point(theta, value, gradient.reshape(self.net.shape), known=known)
 
 
 @dataclass(frozen=True)
@@ -310,9 +314,9 @@ class _Search:
             return None
         reached, highest = None, point.value + ROUNDING * max(1.0, abs(point.value))
         if line.first == 1 and abs(line.slope(1.0)) <= -LEVEL * slope:
-            reached = line.point(1.0)
+            reached = line.reached(1.0)
         if reached is None or reached.value > highest:
             length = lowest(line, slope)
-            reached = line.point(length) if length else None
+            reached = line.reached(length) if length else None
         self.evaluations += line.evaluations
         return reached if reached and math.isfinite(reached.value) else None
