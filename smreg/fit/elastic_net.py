@@ -22,9 +22,7 @@ from there, ``|dL/dtheta| > l``: the others stay at zero in the model, and the n
 that should not have.
 
 **Steps that are too long.** Where classes are rare or nearly separated, the Hessian says little of F a step
-away (see `smreg.objective.fisher`). When a step must be shortened, the following models take the information
-at logits divided by a temperature, softer with every such step and harder again with those that are not.
-Converged is what has converged at a temperature of one.
+away. The line search goes by slopes, along a line on which logits move without X being read.
 
 **Shifts.** Adding a constant to a column of W changes no probability for three classes or more. With a
 ridge the sum of the column's coefficients is determined by it; with the L1 norm alone, ``rho = 1``, the norm
@@ -43,22 +41,21 @@ Machine Learning Research 13 (2012). https://www.jmlr.org/papers/v13/yuan12a.htm
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.objective import fisher
 from smreg.objective.duality import duality_gap
 from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
+from smreg.optimize.line_search import LEVEL, Line, lowest
+from smreg.optimize.protocol import Point
 from smreg.optimize.quadratic import Model
+from smreg.optimize.solver import ROUNDING, is_better
 
 Array = NDArray[np.float64]
-
-SUFFICIENT = 1e-4  # part of the decrease to first order that a step must achieve
-SHORTER, SHORTEST = 0.5, 0.1  # between which a step that does not is shortened
-MAX_TRIALS = 40
 
 # A step solved to a part `accuracy` of its length costs another step later. Near the optimum, where steps
 # shrink like their squares, it is solved as well as the next one is short.
@@ -68,16 +65,6 @@ LOOSE, EXACT = 0.1, 2.0**-10
 # changes over such a step by more than the sample errs.
 SAMPLED = 0.1
 
-# Softening of the information (see smreg.objective.fisher), begun when a step is too long, relaxed when F
-# falls by this part of the decrease to first order: a half is what a quadratic would.
-FIRST_SOFTENING, MAX_SOFTENING, LEAST_SOFTENING = 0.1, 0.4, 0.01
-GOOD = 0.4
-
-RESOLUTION = 2.0**-22  # norm below which values of F near one tell no more
-RISE = 2.0**-30  # of F near one: what its rounding may be where means are 1e6 spreads from zero
-PROGRESS = 0.75  # part of the norm that a step may leave there
-PATIENCE = 50  # steps in which F or the lowest norm must fall by as much as is of account
-ROUNDING = 2.0**-50  # of F, and of a gap
 SURELY = 2.0**-6  # part of `tol` at which the norm is enough, whatever the gap
 GAP_EVALUATIONS = 2  # passes over the rows for the duality gap
 
@@ -100,10 +87,15 @@ class ElasticNet:
         self.l1 = np.broadcast_to(self.penalty.l1, self.shape)
         self.has_shifts = penalty.is_shared and not np.any(penalty.ridge) and loss.coordinates.is_symmetric
 
-    def at(self, theta: Array) -> "Point":
-        """Value and gradient of the loss at theta, in one pass over the rows."""
+    def at(self, theta: Array) -> Point:
+        """Value there and gradient of the loss, in one pass over the rows."""
         value, gradient = self.loss(theta.ravel())
         return Point(theta, value + self.penalty.value(theta), gradient.reshape(self.shape))
+
+    def along(self, point: Point, step: "Step") -> "ElasticLine":
+        """The objective along a step."""
+        line = self.loss.along(point.x.ravel(), step.direction.ravel(), point.known)
+        return ElasticLine(self, line, point.x, step)
 
     def canonical(self, theta: Array) -> Array:
         """With the L1 norm alone, the same probabilities with the least norm, by shifts of the columns.
@@ -123,21 +115,55 @@ class ElasticNet:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point of shape (rows, width), F there, and the gradient of the loss."""
-
-    theta: Array
-    value: float
-    gradient: Array
-
-
-@dataclass(frozen=True)
 class Step:
     """The minimum of a model, the way there, and its length in the metric of the Hessian."""
 
     theta: Array
     direction: Array
     norm: float
+
+
+class ElasticLine:
+    """An elastic net along a step.
+
+    The L1 norm has a kink where a coefficient is zero. Of the slopes there the one nearest to zero counts: so
+    the whole step, which makes coefficients exactly zero, is kept wherever the minimum is at such a kink.
+    """
+
+    def __init__(self, net: ElasticNet, line: Line, theta: Array, step: Step) -> None:
+        self.net, self.line, self.theta, self.step = net, line, theta, step
+        self.first = line.first
+
+    @property
+    def evaluations(self) -> int:
+        """How often the loss was computed."""
+        return self.line.evaluations
+
+    def theta_at(self, length: float) -> Array:
+        """The coefficients at a length."""
+        return self.step.theta if length == 1 else self.theta + length * self.step.direction
+
+    def slope(self, length: float) -> float:
+        """The derivative in the length."""
+        return self.with_penalty(self.line.slope(length), length)
+
+    def with_penalty(self, slope: float, length: float) -> float:
+        """That of the loss with the penalty's."""
+        net, d, theta = self.net, self.step.direction, self.theta_at(length)
+        slope += float(np.vdot(net.ridge * theta + net.l1 * np.sign(theta), d))
+        kink = float(np.sum(net.l1 * np.abs(d), where=theta == 0))
+        return slope + kink if length == 0 else math.copysign(max(abs(slope) - kink, 0.0), slope)
+
+    def point(self, length: float) -> tuple[float, Array, Any]:
+        """Value, gradient of the loss, and its logits if they are known."""
+        value, gradient, known = self.line.point(length)
+        return value + self.net.penalty.value(self.theta_at(length)), gradient, known
+
+    def reached(self, length: float) -> Point:
+        """The point at a length."""
+        value, gradient, known = self.point(length)
+        theta = self.net.canonical(self.theta_at(length))
+        return Point(theta, value, gradient.reshape(self.net.shape), known=known)
 
 
 @dataclass(frozen=True)
@@ -194,26 +220,23 @@ def minimize(
     Minimum
         Never worse than the start, but for the rounding of F.
     """
-    search, point, iterations, reason = _Search(net, tol), start, 0, ""
+    search, point, before, iterations, reason = _Search(net, tol), start, None, 0, ""
     while True:
-        previous, step = search.norm, search.step(point)
-        interrupted = iterations > 0 and on_iteration(point.theta, point.value, step.norm)
+        step = search.step(point)
+        point = replace(point, norm=step.norm)
+        interrupted = iterations > 0 and on_iteration(point.x, point.value, step.norm)
         if step.norm <= tol and (iterations >= max_iter or search.is_certain(point, step)):
             reason = "converged"
         elif interrupted:
             reason = "callback"
         elif iterations >= max_iter:
             reason = "max_iter"
-        elif (
-            not step.norm < math.inf
-            or (search.is_blind(point, previous) and step.norm > PROGRESS * previous)
-            or search.is_idle(point, step, iterations)
-        ):
+        elif not step.norm < math.inf or (before is not None and not is_better(point, before)):
             reason = "rounding"
         following = None if reason else search.follow(point, step)
         if following is None:
             return search.ended(point, step, iterations, reason or "rounding")
-        point, iterations = following, iterations + 1
+        point, before, iterations = following, point, iterations + 1
 
 
 class _Search:
@@ -221,26 +244,7 @@ class _Search:
 
     def __init__(self, net: ElasticNet, tol: float) -> None:
         self.net, self.tol = net, tol
-        self.norm, self.softening, self.gap = math.inf, 0.0, math.inf
-        self.evaluations, self.refreshes = 1, 0
-        self.value_before = self.lowest_before = self.lowest = math.inf
-
-    def is_idle(self, point: Point, step: Step, iterations: int) -> bool:
-        """Whether neither F, by what `tol` leaves of it, nor the norm has fallen in so many steps.
-
-        Differences drown where the terms of a logit are far larger than the logit itself.
-        """
-        self.lowest = min(self.lowest, step.norm)
-        if iterations % PATIENCE:
-            return False
-        falls = self.value_before - point.value > self.tol**2 / 2
-        idle = not falls and self.lowest > PROGRESS * self.lowest_before
-        self.value_before, self.lowest_before = point.value, self.lowest
-        return idle
-
-    def is_blind(self, point: Point, norm: float) -> bool:
-        """Whether a step of that norm changes F by less than its rounding."""
-        return norm <= RESOLUTION * math.sqrt(max(1.0, abs(point.value)))
+        self.norm, self.gap, self.evaluations, self.refreshes = math.inf, math.inf, 1, 0
 
     def is_certain(self, point: Point, step: Step) -> bool:
         """Whether the duality gap confirms the norm, or the norm is so small that it need not."""
@@ -251,7 +255,7 @@ class _Search:
     def duality_gap(self, point: Point, step: Step) -> float:
         """At the point, by the probabilities that the step leads to; at most F, which is never negative."""
         self.evaluations += GAP_EVALUATIONS
-        gap = duality_gap(self.net.loss, self.net.penalty, point.theta, step.direction)
+        gap = duality_gap(self.net.loss, self.net.penalty, point.x, step.direction)
         return min(gap, point.value) if gap >= 0 else point.value
 
     def ended(self, point: Point, step: Step, iterations: int, reason: str) -> Minimum:
@@ -260,7 +264,7 @@ class _Search:
         if not (converged and self.gap < math.inf):
             self.gap = self.duality_gap(point, step)
         return Minimum(
-            point.theta,
+            point.x,
             point.value,
             step.norm,
             self.gap,
@@ -271,31 +275,24 @@ class _Search:
         )
 
     def step(self, point: Point) -> Step:
-        """The minimum of the model at a point, of all rows at a temperature of one if that is the end."""
+        """The minimum of the model at a point, of all rows if that is the end."""
         sampled = self.norm > SAMPLED
-        step = self.solve(point, self.temperature(point), sampled=sampled)
-        if step.norm <= self.tol and (sampled or self.softening):
-            step = self.solve(point, 1.0, sampled=False)
+        step = self.solve(point, sampled=sampled)
+        if step.norm <= self.tol and sampled:
+            step = self.solve(point, sampled=False)
         self.norm = step.norm
         return step
 
-    def temperature(self, point: Point) -> float:
-        """Divisor of the logits at which the information is taken."""
-        if not self.softening:
-            return 1.0
-        totals = fisher.class_variances(self.net.loss, point.theta.ravel())
-        return 1.0 + self.softening * self.norm * float(np.sqrt(np.mean(1.0 / totals)))
-
-    def solve(self, point: Point, temperature: float, *, sampled: bool) -> Step:
+    def solve(self, point: Point, *, sampled: bool) -> Step:
         """The minimum of the model, to a part of the step's length."""
-        net, theta = self.net, point.theta
+        net, theta = self.net, point.x
         slope = point.gradient + net.ridge * theta
         members = (theta != 0) | (net.l1 == 0) | (np.abs(slope) > net.l1)
         columns = np.nonzero(members)[1]
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)
         accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
-        H = net.hessians.at(theta, temperature, members, net.ridge[members], accuracy, sampled=sampled)
+        H = net.hessians.at(theta, members, net.ridge[members], accuracy, sampled=sampled)
         self.refreshes += 1
         groups = columns if net.has_shifts else None
         model = Model(H, slope[members], theta[members], net.l1[members], groups, net.shape[0])
@@ -307,28 +304,19 @@ class _Search:
         return Step(reached, direction, minimum.norm)
 
     def follow(self, point: Point, step: Step) -> Point | None:
-        """The point that a step leads to, shortened until F falls; None if it does not."""
-        if not step.direction.any():
-            return None
-        net, length, blind = self.net, 1.0, self.is_blind(point, step.norm)
-        penalty = net.penalty.value(point.theta)
-        for _ in range(MAX_TRIALS):
-            theta = step.theta if length == 1 else point.theta + length * step.direction
-            trial = net.at(theta)
-            self.evaluations += 1
-            change = trial.value - point.value
-            slope = float(np.vdot(point.gradient, theta - point.theta)) + net.penalty.value(theta) - penalty
-            is_rounding = blind and change <= RISE * max(1.0, abs(point.value))
-            if is_rounding or change <= SUFFICIENT * slope:
-                self.adapt(length, change, slope)
-                return Point(net.canonical(theta), trial.value, trial.gradient)
-            shorter = 0.5 * slope / (slope - change) if slope < change < math.inf else 0.0
-            length *= min(max(shorter, SHORTEST), SHORTER)
-        return None
+        """The point near the minimum along a step; None if F does not fall along it.
 
-    def adapt(self, length: float, change: float, slope: float) -> None:
-        """Soften the next models, or harden them, as a step shows."""
-        if length < 1:
-            self.softening = min(max(2 * self.softening, FIRST_SOFTENING), MAX_SOFTENING)
-        elif change <= GOOD * slope:
-            self.softening = self.softening / 2 if self.softening > LEAST_SOFTENING else 0.0
+        The whole step is taken wherever F is about as low there, for its coefficients that are exactly zero.
+        """
+        line = self.net.along(point, step)
+        slope = line.with_penalty(float(np.vdot(point.gradient, step.direction)), 0.0)
+        if not slope < 0:
+            return None
+        reached, highest = None, point.value + ROUNDING * max(1.0, abs(point.value))
+        if line.first == 1 and abs(line.slope(1.0)) <= -LEVEL * slope:
+            reached = line.reached(1.0)
+        if reached is None or reached.value > highest:
+            length = lowest(line, slope)
+            reached = line.reached(length) if length else None
+        self.evaluations += line.evaluations
+        return reached if reached and math.isfinite(reached.value) else None

@@ -22,8 +22,6 @@ margins: the search has gone along it, and the margins that have grown are posit
 negative they are held to zero, too. The direction is believed if no margin is negative, to rounding.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +29,7 @@ from smreg.data.rows import Block, Kept
 from smreg.fit.recession import ROUNDING, TIGHT, labels, largest_margin, margins, tight
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, softmax
+from smreg.optimize.conjugate_gradients import conjugate_gradients, first
 from smreg.optimize.metric import Metric
 from smreg.optimize.protocol import Preconditioner
 
@@ -77,17 +76,16 @@ def has_overlap(
     smoothed = rows.keep(_smoothed, objective.point(phi), smoothing / n_used)
     enough = least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
 
-    def is_small(residual: Array) -> bool:
-        return float(np.linalg.norm(null.whiten(residual))) <= enough
-
-    step, is_solved = _conjugate_gradients(
+    metric = preconditioner or null
+    iterates = conjugate_gradients(
         lambda v: objective.gradient_of(_products, objective.direction(v), smoothed),
         -objective.gradient_of(_residuals, smoothed),
-        preconditioner or null,
-        is_small,
-        most,
+        lambda residual: metric.unwhiten(metric.whiten(residual)),
     )
-    changes = rows.map_blocks(_change, objective.direction(step), smoothed)
+    iterate, is_solved = first(
+        iterates, lambda at: float(np.linalg.norm(null.whiten(at.residual))) <= enough, most
+    )
+    changes = rows.map_blocks(_change, objective.direction(iterate.solution), smoothed)
     return is_solved and all(change <= CHANGED for change in changes)
 
 
@@ -143,17 +141,17 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
         """Half the gradient of the sum of squares of the margins that are held to zero."""
         return objective.gradient_of(_held_margins, objective.direction(direction), held, rows.n_samples)
 
-    size = float(np.linalg.norm(null.whiten(of_held(phi))))
+    def size(residual: Array) -> float:
+        return float(np.linalg.norm(null.whiten(residual)))
 
-    def is_noise(residual: Array) -> bool:
-        return float(np.linalg.norm(null.whiten(residual))) <= NOISE * size
-
+    noise = NOISE * size(of_held(phi))
     direction, whole = phi, largest_margin(objective, phi)
     for _ in range(MAX_HOLDS):
-        change, is_solved = _conjugate_gradients(of_held, of_held(direction), null, is_noise, most)
+        iterates = conjugate_gradients(of_held, of_held(direction), lambda r: null.unwhiten(null.whiten(r)))
+        iterate, is_solved = first(iterates, lambda at: size(at.residual) <= noise, most)
         if not is_solved:
             return False
-        direction = direction - change
+        direction = direction - iterate.solution
         largest = largest_margin(objective, direction)
         if not VANISHED * whole < largest < np.inf:
             return False
@@ -183,29 +181,3 @@ def _held_margins(block: Block, at: Direction, held: Kept[Bools], n_samples: int
     excess = np.where(held.of(block), change - change[label, columns], 0.0)
     excess[label, columns] -= excess.sum(axis=0)
     return np.asarray(excess / n_samples)
-
-
-def _conjugate_gradients(
-    product: Callable[[Array], Array],
-    gradient: Array,
-    preconditioner: Preconditioner,
-    is_small: Callable[[Array], bool],
-    most: int,
-) -> tuple[Array, bool]:
-    """The solution of a positive semidefinite system, from zero, and whether what it leaves is small."""
-    solution, residual, direction, before = np.zeros_like(gradient), gradient, np.zeros_like(gradient), 1.0
-    for _ in range(most):
-        if is_small(residual):
-            return solution, True
-        steepest = preconditioner.unwhiten(preconditioner.whiten(residual))
-        squared = float(residual @ steepest)
-        direction = steepest + squared / before * direction
-        of_direction = product(direction)
-        with np.errstate(over="ignore", invalid="ignore"):  # a step along what hardly curves
-            curvature = float(direction @ of_direction)
-        if not 0 < curvature < np.inf:
-            break
-        solution = solution + squared / curvature * direction
-        residual = residual - squared / curvature * of_direction
-        before = squared
-    return solution, is_small(residual)

@@ -457,7 +457,7 @@ class Problem:
         """Those of the loss, in symmetric coding."""
         return Hessians(self._unpenalised(symmetric=True))
 
-    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[elastic_net.Point, int]:
+    def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
 
         A start worse than none, as after a change of units, is not taken.

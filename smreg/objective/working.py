@@ -16,7 +16,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import linalg
 
 from smreg.data.rows import Block, Kept
 from smreg.objective import fisher
@@ -24,6 +23,7 @@ from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, complement, softmax
 from smreg.objective.penalty import Penalty
 from smreg.objective.sampling import RowSampler
+from smreg.optimize.conjugate_gradients import conjugate_gradients, first
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
 
 Array = NDArray[np.float64]
@@ -50,7 +50,6 @@ class Hessians:
     def at(
         self,
         theta: Array,
-        temperature: float,
         members: Mask,
         ridge: Array,
         accuracy: float,
@@ -63,8 +62,6 @@ class Hessians:
         ----------
         theta : ndarray of shape (rows, width)
             The point.
-        temperature : float
-            Divisor of its logits.
         members : ndarray of bool of shape (rows, width)
             The working set.
         ridge : ndarray of shape (m,)
@@ -77,13 +74,13 @@ class Hessians:
         loss, (classes, columns) = self.loss, np.nonzero(members)
         m = len(classes)
         if not fisher.fits(loss, COPIES * m**2):
-            return Products(loss, theta, temperature, classes, columns, ridge, accuracy)
-        at = fisher.Curvature(theta.ravel(), temperature)
+            return Products(loss, theta, classes, columns, ridge, accuracy)
+        at = fisher.Curvature(theta.ravel())
         n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
             totals = fisher.class_variances(loss, at.phi)
-            rows = self._sampler(at.phi, temperature, totals, n_rows)
+            rows = self._sampler(at.phi, 1.0, totals, n_rows)
         own = _slices(loss, classes)
         H = fisher.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge
@@ -138,7 +135,6 @@ class Products:
         self,
         loss: Objective,
         theta: Array,
-        temperature: float,
         classes: Indices,
         columns: Indices,
         ridge: Array,
@@ -149,7 +145,7 @@ class Products:
         kept = np.append(features, loss.rows.n_features) if loss.coordinates.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
-        self._probabilities = self._loss.rows.keep(_probabilities, self._loss.point(phi), temperature)
+        self._probabilities = self._loss.rows.keep(_probabilities, self._loss.point(phi))
         self._intercepts = np.flatnonzero(columns == loss.rows.n_features)
         self.diagonal = self._class_diagonals()[self._at] + ridge
         self._common = 0.0
@@ -171,19 +167,17 @@ class Products:
 
     def solve(self, active: Indices, rhs: Array, *, exact: bool) -> tuple[Array, bool]:
         """By conjugate gradients, of which the first few do most."""
-        if not rhs.any():
-            return rhs, True
-        full, root = np.zeros(len(self.ridge)), np.sqrt(np.maximum(self.diagonal[active], TINY))
+        full, diagonal = np.zeros(len(self.ridge)), np.maximum(self.diagonal[active], TINY)
 
-        def scaled(v: Array) -> Array:
-            full[active] = v.ravel() / root
-            return np.asarray(self.product(full)[active] / root)
+        def product(v: Array) -> Array:
+            full[active] = v
+            return self.product(full)[active]
 
-        m = len(active)
-        operator = linalg.LinearOperator((m, m), matvec=scaled, dtype=np.float64)
-        limit = MOST_PRODUCTS if exact else FEW_PRODUCTS
-        solution, missed = linalg.cg(operator, rhs / root, rtol=self.accuracy, maxiter=limit)
-        return solution / root, not missed
+        enough = self.accuracy**2 * float(rhs @ (rhs / diagonal))
+        iterates = conjugate_gradients(product, rhs, lambda r: r / diagonal)
+        most = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        iterate, is_solved = first(iterates, lambda at: at.squared <= enough, most)
+        return iterate.solution, is_solved
 
     def _class_diagonals(self) -> Array:
         """``sum_i s_i p_ik (1 - p_ik) z_ij^2``, of the shape of the coordinates."""
@@ -193,8 +187,8 @@ class Products:
         return loss.rows.map_reduce(kernel, loss.standardisation, self._probabilities, n_rows)
 
 
-def _probabilities(block: Block, point: Point, temperature: float) -> Array:
-    return softmax(point.logits(block), temperature)
+def _probabilities(block: Block, point: Point) -> Array:
+    return softmax(point.logits(block))
 
 
 def _curved(block: Block, direction: Direction, probabilities: Kept[Array]) -> Array:

@@ -9,6 +9,7 @@ https://doi.org/10.1007/978-0-387-40065-5
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Iterate:
         ``b' v = v' H v``, which rises to ``b' H^-1 b``.
     least : float
         The least curvature ``d' H d / d' M d`` of the directions so far.
+    length : float
+        That of the last step, in parts of its direction d, of which the product was taken.
     """
 
     solution: Array
@@ -38,6 +41,7 @@ class Iterate:
     squared: float
     energy: float
     least: float
+    length: float
 
 
 def conjugate_gradients(
@@ -59,13 +63,13 @@ def conjugate_gradients(
     inner : callable
         The inner product.
     """
-    solution, residual, energy, least = np.zeros_like(b), b, 0.0, math.inf
+    solution, residual, energy, least, length = np.zeros_like(b), b, 0.0, math.inf, 0.0
     direction, size = np.zeros_like(b), 0.0  # ``d' M d``
     before = math.inf
     while True:
         steepest = precondition(residual)
         squared = float(inner(residual, steepest))
-        yield Iterate(solution, residual, squared, energy, least)
+        yield Iterate(solution, residual, squared, energy, least, length)
         if not 0 < squared < math.inf:
             return
         direction = steepest + squared / before * direction
@@ -75,8 +79,18 @@ def conjugate_gradients(
             curvature = float(inner(direction, image))
             if not 0 < curvature < math.inf:
                 return
-            step = squared / curvature
-            solution = solution + step * direction
-            residual = residual - step * image
-        energy, least = energy + step * squared, min(least, curvature / size)
+            length = squared / curvature
+            solution = solution + length * direction
+            residual = residual - length * image
+        energy, least = energy + length * squared, min(least, curvature / size)
         before = squared
+
+
+def first(
+    iterates: Iterator[Iterate], is_enough: Callable[[Iterate], bool], most: int
+) -> tuple[Iterate, bool]:
+    """The first iterate that is enough, or after so many products the last, and whether it is enough."""
+    for iterate in islice(iterates, most + 1):
+        if is_enough(iterate):
+            return iterate, True
+    return iterate, False

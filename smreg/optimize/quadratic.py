@@ -138,19 +138,19 @@ class Model:
         The active set is settled when coordinates at rest could lower q by a part ``accuracy**2`` of what the
         others have. Unless it must be `exact`, the search ends already where a step lowers q by no more.
         """
-        at = _Stage(self.start, np.zeros_like(self.start), 0.0, settled=False)
+        at, fell = _Stage(self.start, np.zeros_like(self.start), 0.0, settled=False), math.inf
         for _ in range(MAX_STEPS):
             slope, little = self.gradient + at.moved, accuracy**2 * at.fall
             excess = np.where(at.x == 0, np.maximum(np.abs(slope) - self.weights, 0.0), 0.0)
             if at.settled and float(np.sum(excess**2 / np.maximum(self.quadratic.diagonal, TINY))) <= little:
+                return ModelMinimum(at.x, self._length(at), True)
+            if not exact and fell <= little:
                 break
             following = self._step(at, slope, excess, exact=exact)
             if following is None:
                 return ModelMinimum(at.x, math.hypot(self._length(at), self._left(at, slope, excess)), True)
             fell, at = following.fall - at.fall, following
-            if not exact and not at.settled and fell <= accuracy**2 * at.fall:
-                break
-        return ModelMinimum(at.x, self._length(at), at.settled)
+        return ModelMinimum(at.x, self._length(at), False)
 
     def _length(self, at: _Stage) -> float:
         """``||x - x0||_H``, or where H is so nearly singular that it drowns, by the fall of q.

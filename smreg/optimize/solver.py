@@ -144,7 +144,7 @@ def minimize(
         if search.is_over:
             return search.ended(point, "callback" if search.interrupted else "max_iter")
         if is_verified:
-            if before is not None and not _is_better(point, before):
+            if before is not None and not is_better(point, before):
                 if search.is_exact:
                     return search.ended(min(point, before, key=lambda at: at.norm), "rounding")
                 search.is_exact = True
@@ -152,7 +152,7 @@ def minimize(
         point = search.advanced(point, step)
 
 
-def _is_better(point: Point, before: Point) -> bool:
+def is_better(point: Point, before: Point) -> bool:
     """Whether the value falls by more than rounding, or the norm as Newton's steps lower it."""
     return _highest(point) < before.value or point.norm <= PROGRESS * before.norm
 

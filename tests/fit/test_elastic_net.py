@@ -430,7 +430,7 @@ def test_the_products_are_those_of_the_matrix(four_classes, l1_ratio, rng, monke
     theta = rng.normal(size=sparse_net.shape)
     members = rng.random(theta.shape) < 0.7
     members[:, -1] = True
-    options = theta, 1.5, members, sparse_net.ridge[members], 1e-12
+    options = theta, members, sparse_net.ridge[members], 1e-12
     matrix = sparse_net.hessians.at(*options, sampled=False)
     monkeypatch.setattr(fisher, "fits", lambda loss, numbers: False)
     products = sparse_net.hessians.at(*options, sampled=False)
