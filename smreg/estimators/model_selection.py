@@ -355,9 +355,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         index = self.best_index_ if self.rule == "best" else self.one_standard_error_index_
         self.C_, self.l1_ratio_ = (float(self.scores_[name][index]) for name in ("C", "l1_ratio"))
         i, j = divmod(index, len(self.Cs_))
-        whole, solution = search.wholes[i][j]
+        full, solution = search.full_fits[i][j]
         solutions = [solution] if self.refit else search.solutions[i, j].tolist()
-        regression = whole if self.refit else search.mean(i, j)
+        regression = full if self.refit else search.mean(i, j)
         for name, value in fitted_attributes(regression, search.coefs.dtype).items():
             setattr(self, name, value)
         self.solution_ = solution
