@@ -63,7 +63,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
-        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is told all classes, so that a
+        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is given all classes, so that a
         fold's test part may lack some where the score is defined nevertheless; of two classes the second is
         the positive one where neither metric nor scorer names one. A callable gets the rows of a DataFrame
         as a DataFrame.
@@ -429,7 +429,7 @@ def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
     """By how much the score may rise for a factor of ten beyond the last of two or three values of C.
 
     Towards no penalty, as towards the null model, the last of it goes like a power of C, by a tenth for a
-    factor of ten; towards no penalty it may be slower, as the last two steps tell.
+    factor of ten; towards no penalty it may be slower, by the last two steps.
     """
     step = abs(np.log10(C[-1] / C[-2]))
     steps = np.diff(means)

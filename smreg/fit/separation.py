@@ -56,7 +56,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
-from smreg.fit.recession import Allowance, has_recession_direction, is_complete, has_recession_direction_near
+from smreg.fit.recession import Allowance, has_recession_direction, has_recession_direction_near, is_complete
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.fisher import evaluation_cost
 from smreg.optimize.metric import Metric
@@ -122,8 +122,8 @@ class Watch:
     def _is_separated_at(self, minimum: Minimum) -> bool | None:
         """Whether the classes are separated, None where that is not decided.
 
-        After a search that ended at `max_iter` no linear program is solved: it would not change the reason
-        unless it finds separation, and takes long.
+        After a search that ended at `max_iter` only columns and the point itself are checked: a linear
+        program may take longer than the search.
         """
         phi = minimum.point.x
         if self._has_column() or is_complete(self.objective, phi):

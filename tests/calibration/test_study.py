@@ -304,7 +304,7 @@ def test_a_constant_added_to_the_logits_of_a_sample_changes_nothing(rng, name):
     calibrator = NAMED[name]()
     p = calibrator.fit(logits, y).predict_proba(logits)
 
-    # sums of deficits, or of log-probabilities, are those of equal numbers
+    # sums of gaps, or of log-probabilities, are those of equal numbers
     assert_allclose(calibrator.fit(logits + constants, y).predict_proba(logits + constants), p, atol=1e-12)
 
 
