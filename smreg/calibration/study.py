@@ -29,7 +29,7 @@ from smreg.estimators.cross_validation import FROZEN, Fold, make_folds
 
 Array = NDArray[np.floating[Any]]
 
-PATIENCE = 5.0  # seconds after which a study tells how far it is
+PATIENCE = 5.0  # seconds after which a study prints its progress
 COLUMNS = ["estimator", "method", "fold", "metric"]
 
 
@@ -210,7 +210,7 @@ def calibration_study(
     outcomes: dict[tuple[str, int], _Outcome] = {}
     for task, outcome in zip(tasks, results, strict=True):
         outcomes[task] = outcome
-        progress.tell(*task)
+        progress.update(*task)
     folds = [part.fold for part in plan]
     return _gather(members, ["none", *calibrators], measures, outcomes, y, targets.classes, folds)
 
@@ -277,8 +277,10 @@ def _run(
     outcome = _Outcome({"none": own}, {})
     if calibrators:
         frozen = isinstance(model, FrozenEstimator)
-        seen = all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
-        known = seen(model, X_train)
+        collect = (
+            all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
+        )
+        known = collect(model, X_train)
         floor = known.floor(np.ones(len(y_train)))
         labels = safe_indexing(y_train, known.rows)
         _check_all_classes(labels, classes, number)
@@ -290,7 +292,7 @@ def _run(
 
 
 def _check_all_classes(labels: Any, classes: NDArray[Any], number: int) -> None:
-    """A calibrator takes its classes from what it is fitted to, and so it must see all of them."""
+    """Raise a ValueError if the samples that calibrators are fitted to lack a class."""
     missing = [] if is_soft(labels) else np.setdiff1d(classes, np.asarray(labels)).tolist()
     if missing:
         raise ValueError(
@@ -371,13 +373,13 @@ def _deviation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Progress:
-    """Lines that tell how far a study is, once it has lasted some seconds."""
+    """Prints a line for each fit, once a study has lasted some seconds."""
 
     def __init__(self, total: int, n_folds: int, verbose: bool, patience: float = PATIENCE) -> None:
         self.total, self.n_folds, self.verbose = total, n_folds, verbose
         self.patience, self.done, self.start = patience, 0, time.perf_counter()
 
-    def tell(self, estimator: str, number: int) -> None:
+    def update(self, estimator: str, number: int) -> None:
         """Count a fit."""
         self.done += 1
         seconds = time.perf_counter() - self.start

@@ -26,7 +26,7 @@ NUMBERS = ("b", "i", "u", "f")  # kinds of dtypes
 PLAIN = re.compile(r"bool(ean)?|u?int(8|16|32|64)|float(16|32|64)?|halffloat|double")  # of polars and pyarrow
 TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
 COMPLEX = (complex, np.complexfloating)
-AS_NUMBERS = (Real, Decimal, str, bytes, np.bool_, type(None), type(pd.NA))  # text that is none is told later
+AS_NUMBERS = (Real, Decimal, str, bytes, np.bool_, type(None), type(pd.NA))  # other text gets its error later
 
 
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:

@@ -1,7 +1,7 @@
 """Rows of a matrix in memory, or in a file that is mapped to memory.
 
 X may be C- or F-ordered, float32 or float64, a memmap, read-only, or sparse CSR. It is never copied
-as a whole: products with it go block by block, in float64 whatever the storage. A dense block is small
+in full: products with it go block by block, in float64 whatever the storage. A dense block is small
 enough for the processor's cache; a sparse one stays sparse in the products of an evaluation. The blocks
 depend on the shape of X and the number of classes alone.
 """
@@ -19,11 +19,11 @@ from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
 
-# Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
-# still in the last-level cache when they are read again.
+# Numbers in a block: the more, the smaller the part of the time in which the GIL is held; 2**20 of them, 8 MiB,
+# are still in the last-level cache when they are read again.
 BLOCK = 2**20
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
-BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
+BLOCKS_IN_FLIGHT = 16  # results computed but not yet added, so that the threads of a pool are kept busy
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
 
 

@@ -5,7 +5,7 @@ module, not to a call, so that it can be sent to another process. `Rows.map_redu
 in the order of the blocks, so that the number of threads changes no bit of any sum.
 
 A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
-`Rows.by_index` and `Rows.in_memory`. What needs them steps aside where they are not.
+`Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
 """
 
 from abc import ABC, abstractmethod
@@ -94,7 +94,7 @@ class Block:
             quotients /= scale[:, np.newaxis]
 
     def check_finite(self) -> None:
-        """Raise a ValueError if some number of the features is none."""
+        """Raise a ValueError if the features hold NaN or infinity."""
         if not np.isfinite(self.X if isinstance(self.X, np.ndarray) else self.X.data).all():
             raise ValueError(NOT_FINITE)
 
@@ -172,7 +172,7 @@ class Rows(ABC):
         """The sum of ``kernel(block, *arguments)`` over the blocks, in their order: see `sum_of`.
 
         The rest are hints: `size` is how many rows a block should have, if the kernel makes more for each of
-        them than a few numbers for each class; `dense` tells that it makes the features dense, and `result`
+        them than a few numbers for each class; `dense` is whether it makes the features dense, and `result`
         how many numbers it returns.
         """
 
@@ -268,7 +268,7 @@ def _less(block: Block, shift: Array) -> Block:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the rows weigh.
+    """Sums of the weights.
 
     Attributes
     ----------
@@ -289,7 +289,7 @@ class Tally:
 
 
 def tally(rows: Rows) -> Tally:
-    """Weigh the rows, in two passes."""
+    """Sum the weights, in two passes."""
     largest = max(rows.map_blocks(_largest_weight))
     return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
 

@@ -57,8 +57,8 @@ def statistics(rows: Rows) -> ColumnStatistics:
 def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
     """Least and largest value of every column in each group of rows, of shape (n_groups, n_features).
 
-    `members`, of shape (n_groups, n_rows), tells which rows are in each group. For one without any they
-    are inf and -inf.
+    `members`, of shape (n_groups, n_rows), is whether a row is in a group. For a group without rows they are
+    inf and -inf.
     """
     lows, highs = zip(*(_ends(block.X[chosen]) for chosen in members), strict=True)
     return np.array(lows), np.array(highs)

@@ -45,7 +45,7 @@ def is_routing() -> bool:
 def routed(
     estimator: Any, method: str, sample_weight: ArrayLike | None, params: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the splitter and the scorer are given besides the data.
+    """What the splitter and the scorer are given in addition to the data.
 
     Without metadata routing the splitter gets the groups, and the scorer the weights.
     """

@@ -94,7 +94,7 @@ def calibration_decomposition(
     -------
     Decomposition
         The score and its parts. Log loss is inf where a target has the probability 0: then so is calibration,
-        if its whole group has, and `within` otherwise.
+        if all of its group has, and `within` otherwise.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def calibration_decomposition(
     predictions = check_predictions(y, probabilities, classes, sample_weight)
     share, p, t = _group_means(predictions, binning)
     divergence, entropy = (_kl, family.entropy) if score == "log_loss" else (_square, _gini)
-    whole = np.einsum("g,gk->k", share, t)
+    mean = np.einsum("g,gk->k", share, t)
     total = _score(predictions, score)
     calibration, refinement = float(share @ divergence(p, t)), float(share @ entropy(t))
     return Decomposition(
@@ -129,8 +129,8 @@ def calibration_decomposition(
         calibration=calibration,
         refinement=refinement,
         within=total - calibration - refinement if np.isfinite(calibration) else 0.0,
-        uncertainty=float(entropy(whole)),
-        resolution=float(share @ divergence(np.broadcast_to(whole, t.shape), t)),
+        uncertainty=float(entropy(mean)),
+        resolution=float(share @ divergence(np.broadcast_to(mean, t.shape), t)),
     )
 
 

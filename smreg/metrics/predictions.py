@@ -77,7 +77,7 @@ def check_predictions(
 
     One column of probabilities is that of the second of two classes.
     """
-    # that all numbers are finite is seen with their range, in the same pass
+    # whether all numbers are finite is checked with their range, in the same pass
     p = check_array(
         probabilities,
         dtype=[np.float64, np.float32],

@@ -184,7 +184,7 @@ class Step(NamedTuple):
 
 
 def maximum(family: TemperatureFamily) -> Moments:
-    """The maximum of the likelihood, where ``0 < c < E(0)``; the loss after the last step is by Taylor series."""
+    """The maximum of the likelihood, where ``0 < c < E(0)``; its loss by a series about the last point."""
     at, beta = _solve(family, lambda at: _log_odds(family, at), family.at_one, (0.0, np.inf), EXACT)
     step, slope = beta - at.beta, family.observed - at.mean
     loss = at.loss + step * (slope + step * (at.variance / 2 - step * at.third / 6))

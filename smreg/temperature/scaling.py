@@ -1,7 +1,6 @@
-"""The temperature of a classifier's logits, with its uncertainty.
+"""The temperature of a classifier's logits, with its uncertainty: checks, limits and the record.
 
-The mathematics stand in `smreg.temperature.equations`: a family in the inverse temperature, whose maximum
-and interval are found in a few passes over the logits. Here are the checks, the limits and the record.
+`smreg.temperature.equations` has the one-parameter family and solves its equations.
 """
 
 import warnings

@@ -347,10 +347,10 @@ def test_a_short_study_is_silent(data, capsys):
 
 
 @pytest.mark.parametrize("verbose", [True, False])
-def test_a_study_that_lasts_longer_than_patience_tells_how_far_it_is(verbose, capsys):
+def test_a_study_that_lasts_longer_than_patience_prints_its_progress(verbose, capsys):
     progress = _Progress(total=2, n_folds=2, verbose=verbose, patience=0.0)
     for number in range(2):
-        progress.tell("bayes", number)
+        progress.update("bayes", number)
 
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" done")[0] for line in lines] == ["1/2", "2/2"] * verbose
