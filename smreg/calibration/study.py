@@ -320,7 +320,7 @@ def _gather(
     classes: NDArray[Any],
     folds: Sequence[Fold],
 ) -> CalibrationStudy:
-    """Measure everything and put it in order."""
+    """The measures of all outcomes, as the tables of a study."""
     values = np.empty((len(members), len(methods), len(folds), len(measures)))
     axes = [range(size) for size in values.shape]
     index = pd.MultiIndex.from_product([members, methods, range(len(folds)), measures], names=COLUMNS)

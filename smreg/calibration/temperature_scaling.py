@@ -230,7 +230,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Class with the largest logit, the first of several: the temperature plays no part.
+        """Class with the largest logit, the first of several, whatever the temperature.
 
         Parameters
         ----------

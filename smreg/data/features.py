@@ -54,7 +54,7 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
 
 
 def check_logits(logits: Any) -> NDArray[Any]:
-    """The same of logits, of shape (n,) or (n, K), which no estimator is fitted to."""
+    """Logits of shape (n,) or (n, K), checked like features, without an estimator."""
     with naming(logits, "logits"):
         checked = check_array(
             as_numbers(logits, "logits"), dtype=DTYPES, ensure_2d=False, input_name="logits"
@@ -181,7 +181,7 @@ def _is_of_numbers(dtype: Any) -> bool:
 
 
 def _array(X: Any) -> NDArray[Any]:
-    """What NumPy makes of a list; where it cannot, scikit-learn will say why."""
+    """What NumPy makes of a list; where it cannot, scikit-learn's validation raises the error."""
     try:
         return np.asarray(X)
     except (TypeError, ValueError):

@@ -95,6 +95,6 @@ def workers(n_jobs: int | None) -> Iterator[Executor]:
 
 @contextmanager
 def row_threads(n_jobs: int | None) -> Iterator[Callable[..., Any]]:
-    """The `map` of so many threads."""
+    """The `map` of a pool of so many threads."""
     with workers(n_jobs) as pool:
         yield pool.map

@@ -1,4 +1,4 @@
-r"""Log loss and Brier score, split into calibration, refinement and what the groups hide.
+r"""Log loss and Brier score, split into calibration, refinement and terms within groups.
 
 Both are means of a proper score ``S(p, t)``, linear in the target t: ``-<t, log p>``, and
 ``|p|^2 - 2 <p, t> + 1``, which for a label is ``|p - t|^2``. It has an *entropy* ``H(t) = S(t, t)`` and a
@@ -67,7 +67,7 @@ def calibration_decomposition(
     classes: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Decomposition:
-    """Log loss or Brier score as a sum of calibration, refinement and what is within groups.
+    """Log loss or Brier score as a sum of calibration, refinement and the terms within groups.
 
     A group are the samples of one predicted class whose largest probability is in one bin. With the shares
     ``w_g``, mean predictions ``p_g`` and mean targets ``t_g`` of the groups, and with divergence D and

@@ -52,7 +52,7 @@ def models():
 
 
 class Traced(ClassifierMixin, BaseEstimator):
-    """Its logits of a sample, whose X is its number, tell which it is, and whether it was fitted to it."""
+    """Its logits of a sample, whose X is its number, show which it is, and whether it was fitted to it."""
 
     def fit(self, X, y):
         """Remember the samples."""
@@ -179,7 +179,7 @@ def test_the_table_has_the_measures_of_the_probabilities(data):
         assert_allclose(row.value, theirs[row.metric](study.y[fold], p), rtol=1e-12)
 
 
-def test_none_is_what_the_classifier_says_itself(data):
+def test_none_is_what_the_classifier_predicts_itself(data):
     X, y = data
     study = calibration_study(models(), X, y, cv=3, methods=["none"])
     for train, test in StratifiedKFold(3).split(X, y):

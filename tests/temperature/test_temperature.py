@@ -271,10 +271,10 @@ def test_weights_that_count_no_samples_are_warned_of_and_change_no_temperature(r
     z, y = scaled(rng)
     with pytest.warns(UserWarning, match=r"sample_weight sums to .* over 400 samples.*frequency.*sampling"):
         warned = fit_temperature(z, y, sample_weight=weights)
-    told = fit_temperature(z, y, sample_weight=weights / weights.mean())
+    normalised = fit_temperature(z, y, sample_weight=weights / weights.mean())
 
-    assert warned.temperature == pytest.approx(told.temperature, rel=4e-9)
-    assert np.ptp(warned.confidence_interval) > np.ptp(told.confidence_interval)
+    assert warned.temperature == pytest.approx(normalised.temperature, rel=4e-9)
+    assert np.ptp(warned.confidence_interval) > np.ptp(normalised.confidence_interval)
 
 
 def test_soft_targets_of_a_temperature_give_it_back(rng):
@@ -455,10 +455,10 @@ def test_one_column_beyond_zero_and_one_is_no_probability(rng, shape):
 
 
 def test_logits_of_zero_in_one_column_are_flat_and_not_taken_for_probabilities():
-    with pytest.warns(UserWarning, match="all equal") as told:
+    with pytest.warns(UserWarning, match="all equal") as caught:
         fit_temperature(np.zeros(6), [0, 1] * 3)
 
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(
