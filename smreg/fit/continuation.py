@@ -134,7 +134,7 @@ def fit_path(
     """Fit to all samples, and to the training parts of folds, for one C after the other.
 
     A fold fit starts from the full fit's solution, in the last metric of its search; without a penalty it
-    starts cold. Meanwhile the full fit for the next C is under way.
+    starts cold. Meanwhile the full fit for the next C may already run.
 
     Parameters
     ----------

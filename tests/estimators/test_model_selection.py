@@ -678,9 +678,9 @@ def test_every_fit_to_a_fold_is_the_optimum_of_its_training_part(wine, n_classes
 
 @pytest.mark.parametrize("outlier", [1e6, 1e9, 1e12, 1e150])
 def test_an_outlier_in_the_test_part_plays_no_part_in_the_fit(wine, outlier):
-    """Its column has 1e6 to 1e150 times the spread in all data, in whose coordinates its coefficient in the fold
-    would be zero to rounding. The full fit itself may not converge: the variance of the other entries is below
-    the rounding of this one."""
+    """Its column has 1e6 to 1e150 times the spread in all data, in whose coordinates the fold's coefficient
+    would be zero to rounding. The full fit itself may not converge: the variance of the other entries is
+    below the rounding of this one."""
     X, y = wine[0].copy(), wine[1]
     X[0, 3] = outlier
     rows, Cs, tol = np.arange(len(X)), [1e-3, 1.0, 1e3], 1e-6
