@@ -92,7 +92,7 @@ def calibration_study(
 
     In each fold every classifier is fitted to the training part, and so is every calibrator: to logits that
     clones of the classifier, fitted to parts of the training part, give to the rest of it, so that every
-    class needs three samples at least. The test part is for nothing but to be predicted. A classifier in a
+    class needs three samples at least. The test part is only predicted. A classifier in a
     ``FrozenEstimator`` is taken as it is, and the calibrators are fitted to its logits of the training part.
 
     Parameters
@@ -117,7 +117,7 @@ def calibration_study(
         `smreg.metrics`, and "accuracy". A callable takes ``(y, probabilities, classes=classes)``, where
         classes are the labels of the columns.
     groups : array-like of shape (n_samples,), default=None
-        Groups that no division may tear, neither that into folds nor those within training parts.
+        Groups that no division separates, neither that into folds nor those within training parts.
     n_jobs : int or None, default=None
         Processes for classifiers and folds, in the sense of joblib. Their number changes no bit of the
         result, as long as the classifiers' own arithmetic does not depend on threads.
@@ -137,13 +137,13 @@ def calibration_study(
 
     Notes
     -----
-    Folds share their training data, so that what they give is not independent, and the usual interval is too
+    Folds share their training data, so that their results are not independent, and the usual interval is too
     narrow. The interval of a difference is ``mean -+ t sqrt(1 / J + n_test / n_train) s`` with J folds, their
     standard deviation s and the quantile t of the t distribution with ``J - 1`` degrees of freedom: the
     corrected resampled t-test. It is nan for a single fold.
 
     Calibration errors in bins are too large by chance, the more so the fewer samples a fold has. That adds to
-    all methods alike, but least to those that are far from calibrated; the log loss knows no such chance.
+    all methods alike, but least to those that are far from calibrated; the log loss has no such bias.
 
     References
     ----------
@@ -223,7 +223,7 @@ class _Part(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What a classifier gives for a fold, by method."""
+    """The results of a classifier for a fold, by method."""
 
     probabilities: dict[str, Array]
     calibrators: dict[str, Any]

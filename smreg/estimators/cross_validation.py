@@ -1,4 +1,4 @@
-"""Cross-validation along the path: folds, the fits to them, and their scores."""
+"""Cross-validation along the path: folds, full fits and fold fits, and their scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -175,7 +175,7 @@ def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
 
 
 def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
-    """Raise a ValueError if the test parts know but one class: no temperature can be fitted to them."""
+    """Raise a ValueError if the test parts have but one class: no temperature can be fitted to them."""
     mass = sum(targets.take(fold.test).mass(weights[fold.test]) for fold in folds)
     known = targets.classes[mass > 0].tolist()
     if len(known) < 2:
@@ -194,7 +194,7 @@ def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str,
 
 
 class PathSearch:
-    """Fits along the path of each l1_ratio, to all data and to the folds, with the folds' scores.
+    """Full fits and fold fits along the path of each l1_ratio, with the folds' scores.
 
     Parameters
     ----------
@@ -218,9 +218,9 @@ class PathSearch:
     Attributes
     ----------
     full_fits : list of lists of (Regression, Solution)
-        For each l1_ratio and C the fit to all data.
+        For each l1_ratio and C the fit to all samples.
     solutions : ndarray of object of shape (n_l1_ratios, n_Cs, n_folds)
-        Records of the fits to the folds.
+        Records of the fold fits.
     coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
         Their coefficients, the intercept last.
     scores : ndarray of shape (n_l1_ratios, n_Cs, n_folds)
@@ -281,12 +281,12 @@ class PathSearch:
                     task.end(self.scores[i, j], partial(self.attributes, i, j))
 
     def attributes(self, i: int, j: int) -> dict[str, Any]:
-        """Fitted attributes of the fit to all data for l1_ratio i and C j."""
+        """Fitted attributes of the full fit for l1_ratio i and C j."""
         model = self.model._fixed(self.full_fits[i][j][0], self.X.dtype, self.targets.classes)
         return {"coef_": model.coef_, "intercept_": model.intercept_, "temperature_": model.temperature}
 
     def results(self) -> dict[str, NDArray[Any]]:
-        """A tidy table of the fits to the folds, folds within Cs within l1_ratios."""
+        """A tidy table of the fold fits, folds within Cs within l1_ratios."""
         l1_ratio, C, fold = np.meshgrid(self.l1_ratios, self.Cs, np.arange(len(self.folds)), indexing="ij")
         columns = {"C": C, "l1_ratio": l1_ratio, "fold": fold, "score": self.scores}
         table = {name: column.ravel() for name, column in columns.items()}
@@ -305,7 +305,7 @@ class PathSearch:
         return {name: column.ravel() for name, column in columns.items()}
 
     def path_evaluations(self) -> NDArray[np.int64]:
-        """Evaluations of the fits to all data, of shape (n_l1_ratios, n_Cs)."""
+        """Evaluations of the full fits, of shape (n_l1_ratios, n_Cs)."""
         return np.array([[solution.evaluations for _, solution in path] for path in self.full_fits])
 
     def all_solutions(self) -> list[Solution]:

@@ -315,7 +315,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         )
 
     def _check_folds(self, folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
-        """Raise a ValueError if a fold cannot serve, and warn of classes that its model does not know."""
+        """Raise a ValueError if a fold cannot be used, and warn of classes that its training part lacks."""
         if self.temperature == "cv":
             check_test_classes(folds, targets, weights)
             check_training_classes(folds, targets, weights, 'choose another temperature than "cv"')
@@ -366,7 +366,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.temperature_ = self._fit_temperature(search, i, j)
 
     def _fit_temperature(self, search: PathSearch, i: int, j: int) -> float:
-        """The temperature that is asked for, or that of the folds' logits."""
+        """The temperature that was given, or that of the out-of-fold logits."""
         if self.temperature != "cv":
             return float(self.temperature)
         logits = [

@@ -9,8 +9,8 @@ Both are means of a proper score ``S(p, t)``, linear in the target t: ``-<t, log
 
     ``mean S(p_i, t_i) = sum_g w_g D(p_g, t_g) + sum_g w_g H(t_g) + mean [S(p_i, t_i) - S(p_g, t_i)]``:
 
-*calibration*, *refinement* and what is *within* the groups. With the mean target t of all samples, refinement
-is *uncertainty* ``H(t)`` less *resolution* ``sum_g w_g D(t, t_g)``.
+*calibration*, *refinement* and the term *within* the groups. With the mean target t of all samples,
+refinement is *uncertainty* ``H(t)`` less *resolution* ``sum_g w_g D(t, t_g)``.
 """
 
 from dataclasses import dataclass

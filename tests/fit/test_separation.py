@@ -1,7 +1,7 @@
 """Without a penalty there is a maximum unless some direction separates the classes, at least in part.
 
 The truth is a linear program with a constraint for every margin, on integers of one digit: a direction at a
-corner of its box has margins that are ratios of determinants of a few such numbers, far above its tolerance
+vertex of its box has margins that are ratios of determinants of a few such numbers, far above its tolerance
 of 1e-7 if they are not zero.
 """
 
