@@ -275,7 +275,7 @@ class LogitLine:
         return min(1.0, FIRST_CHANGE / self.largest) if self.largest > 0 else 1.0
 
     def slope(self, length: float) -> float:
-        """The derivative in the length, ``sum_i s_i <softmax(eta_i + t d_i) - t_i, d_i>`` and the penalty's."""
+        """The derivative, ``sum_i s_i <softmax(eta_i + t d_i) - t_i, d_i>`` and that of the penalty."""
         with np.errstate(over="ignore", invalid="ignore"):
             loss = self.moving.map_reduce(_slope, length)
             return float(loss + self.linear + length * self.quadratic)

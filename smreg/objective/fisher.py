@@ -41,6 +41,7 @@ for Industrial and Applied Mathematics 11 (1963). https://doi.org/10.1137/011103
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,8 @@ from smreg.optimize.metric import JITTER, DenseMetric, Metric, inverse_factor, i
 
 Array = NDArray[np.float64]
 
-UNCERTAIN = (
-    4.0  # share of the rows and pairs of classes that tell something, by the sum of the classes' variances
-)
-NEGLIGIBLE = 2.0**-5  # part of the mean of what rows tell of two classes
+UNCERTAIN = 4.0  # times the sum of the classes' variances: about the share of informative rows and pairs
+NEGLIGIBLE = 2.0**-5  # part of the mean information of the rows: from 2**-8 to 2**-3 steps are as many
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 
@@ -78,6 +77,7 @@ NO_COST = 2**22  # operations: some tenths of a millisecond
 # from r rows for each dimension has its eigenvalues within a factor of (1 +- r**-0.5)**2.
 SAMPLE_EVALUATIONS = 4
 ROWS_PER_COLUMN = 16
+ROWS_PER_COORDINATE = 256  # of a preconditioner, at most
 FEW_ROWS = 4  # for each coordinate, and part of all: with fewer it matters most which they are
 MIN_ROWS = 1024
 
@@ -249,7 +249,7 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
 
 @dataclass
 class Share:
-    """Of rows and pairs of classes, those that tell something: the fewer, the better the fit.
+    """Share of the rows and pairs of classes that are informative: the smaller, the better the fit.
 
     Attributes
     ----------
@@ -297,29 +297,57 @@ class Refresh:
 
     def cost(self, value: float) -> float:
         """What it costs where the objective has that value, in evaluations."""
-        n, rows = self.objective.rows.n_samples, self._n_rows(value)
         factors = (1 if self.is_hessian else 2) * self._n_blocks * self._size**3 / 3
-        operations = rows * self._per_row(value) + factors
-        if operations <= NO_COST:
-            return 0.0
-        sampling = (rows < n) + self._is_few(value) * DIRECTIONS / 2
-        return float(1 + sampling + operations / (SPEED * evaluation_cost(self.objective)))
+        operations = min(self._of_all(value), self._of_sample) + factors
+        return float(1 + operations / self._evaluation) if operations > NO_COST else 0.0
 
-    def _is_sampled(self, value: float) -> bool:
-        """Whether some rows stand for all."""
-        return self._n_rows(value) < self.objective.rows.n_samples
+    @cached_property
+    def _evaluation(self) -> float:
+        """Operations that take as long as an evaluation."""
+        return SPEED * evaluation_cost(self.objective)
+
+    @cached_property
+    def _per_row(self) -> float:
+        """Operations for a row that is informative on all pairs of classes."""
+        elements = ELEMENTWISE * len(self.objective.coordinates.contrasts) * self.objective.shape[1]
+        return float(self._n_blocks * self._size**2 + elements)
+
+    def _of_all(self, value: float) -> float:
+        """Operations for all rows: the fewer, the more rows are certain of their class."""
+        pairs = ELEMENTWISE * len(self.objective.coordinates.contrasts) ** 2 / 2
+        return self.objective.rows.n_samples * (self.share.at(value) * self._per_row + pairs)
+
+    @cached_property
+    def _n_rows(self) -> int:
+        """Rows in a sample."""
+        enough = ROWS_PER_COORDINATE * self.objective.shape[0] * self.objective.shape[1]
+        return min(sample_size(self.objective, self._per_row), max(enough, MIN_ROWS))
+
+    @cached_property
+    def _of_sample(self) -> float:
+        """Operations for a sample."""
+        if self._n_rows == self.objective.rows.n_samples:
+            return math.inf
+        return self._n_rows * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
+
+    @cached_property
+    def _is_few(self) -> bool:
+        """Whether the sample is so small that it matters most which rows it has."""
+        size = self.objective.shape[0] * self.objective.shape[1]
+        return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
     def __call__(self, phi: Array, value: float, *, exact: bool = False) -> Metric | DenseMetric:
         """The preconditioner at a point; an exact one leaves nothing out."""
         at, rows = Curvature(phi), None
-        if self._is_sampled(value) and not exact:
+        if self._of_sample < self._of_all(value) and not exact:
             totals = class_variances(self.objective, phi)
-            nearby = self._last[-1] if self._is_few(value) and self._last else None
-            rows = self.sampler()(phi, 1.0, totals, self._n_rows(value), metric=nearby)
+            nearby = self._last[-1] if self._is_few and self._last else None
+            rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
         if self.is_hessian:
-            negligible = 0.0 if exact or self._is_small() else NEGLIGIBLE
+            is_small = self._of_all(math.inf) <= NO_COST
+            negligible = 0.0 if exact or is_small else NEGLIGIBLE
             matrix, share = hessian(self.objective, at, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
@@ -329,31 +357,12 @@ class Refresh:
         self._last[:] = [] if rows is None else [made]
         return made
 
-    def _is_small(self) -> bool:
-        """Whether all products cost next to nothing."""
-        return self._per_row(math.inf) * self.objective.rows.n_samples <= NO_COST
-
-    def _per_row(self, value: float) -> float:
-        """Operations for each row; the fewer, the more rows are certain of their class."""
-        K, width = len(self.objective.coordinates.contrasts), self.objective.shape[1]
-        operations = self._n_blocks * self._size**2 + ELEMENTWISE * K * width
-        return self.share.at(value) * operations + ELEMENTWISE * K**2 / 2
-
-    def _n_rows(self, value: float) -> int:
-        n, rows = self.objective.rows.n_samples, sample_size(self.objective, self._per_row(value))
-        return rows if rows < n / 2 else n
-
-    def _is_few(self, value: float) -> bool:
-        """Whether the sample is so small that it matters most which rows it has."""
-        size = self.objective.shape[0] * self.objective.shape[1]
-        return self._n_rows(value) < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
-
 
 def refreshes(objective: Objective, sampler: Callable[[], RowSampler]) -> list[Refresh]:
     """The kinds of preconditioner that memory allows, from the cheapest to the most exact."""
     K, width = objective.shape
     has_one_block = objective.coordinates.has_reference
-    made, share = list[Refresh](), Share(1.0, objective.null.value)
+    made, share = list[Refresh](), Share(1.0, 0.0)
     if not has_one_block and fits(objective, K * width**2):
         made.append(Refresh(objective, sampler, share, is_hessian=False))
     if fits(objective, (1 if has_one_block else 3) * (K * width) ** 2):
@@ -417,23 +426,42 @@ def class_metric(objective: Objective, at: Curvature, rows: Rows | None = None) 
 
 
 def _own_blocks(block: Block, standardisation: Standardisation, at: Curvature) -> tuple[Array, float]:
-    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for the classes that have coefficients, and how many rows it took.
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for classes that have coefficients, and how many rows it took.
 
-    Rows that tell of a class less than `NEGLIGIBLE` of the mean are left out. A preconditioner of many
+    Rows with less than `NEGLIGIBLE` of the mean information on a class are left out. A preconditioner of many
     columns needs no more than single precision.
     """
-    z, coordinates = standardisation.of(block), standardisation.coordinates
-    variances = (block.weights * at.variances(at.probabilities(block, coordinates, z)))[
-        -len(coordinates.contrasts) :
-    ]
-    told = variances * np.einsum("ji,ji->i", z, z)
-    chosen = told > NEGLIGIBLE * told.mean(axis=1, keepdims=True)
+    z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
+    p = at.probabilities(block, standardisation.coordinates, z)
+    variances = p * (1.0 - p)
+    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, NEGLIGIBLE, s.sum())
     z = z.astype(np.float32) if len(z) > WIDE else z
-    blocks = np.empty((len(variances), len(z), len(z)))
-    for own, variance, mask in zip(blocks, variances, chosen, strict=True):
+    roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
+    blocks = np.empty((len(contrasts), len(z), len(z)))
+    for own, root, mask in zip(blocks, roots, chosen, strict=True):
         members = np.flatnonzero(mask)
-        own[:] = _gram(np.take(z, members, axis=1) * np.sqrt(variance[members]).astype(z.dtype))
-    return blocks, float(np.count_nonzero(chosen)) / len(chosen)
+        own[:] = _gram(np.take(z, members, axis=1) * root[members])
+    return blocks, _share(chosen, s, s.sum()) * len(block)
+
+
+def _sizes(z: Array, variances: Array, s: Array) -> Array:
+    """Squared length of each row, in units of the information of each feature, lest one have nothing."""
+    squares = z * z
+    totals = squares @ (s * variances.sum(axis=0))
+    return np.asarray(np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares)
+
+
+def _informative(information: Array, s: Array, negligible: float, weight: float) -> NDArray[np.bool_]:
+    """Rows with more than a part of the mean of some kinds of information, of shape (n_kinds, n_rows).
+
+    Only what a row of weight one has counts, so that a weight is as good as its repetitions.
+    """
+    return np.asarray(information * weight > negligible * (information @ s)[:, np.newaxis])
+
+
+def _share(chosen: NDArray[np.bool_], s: Array, weight: float) -> float:
+    """Mean part of the weight that is chosen."""
+    return float(np.mean(chosen @ s) / weight) if weight > 0 else 1.0
 
 
 def information(objective: Objective, at: Curvature) -> Array:
@@ -447,8 +475,8 @@ def hessian(
     """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
 
     The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
-    ``p_k p_l``: a sum over the pairs of classes. Where rows are all but certain of their class, few tell of
-    most pairs: products of those that tell less than a part `negligible` of the mean are left out.
+    ``p_k p_l``: a sum over the pairs of classes. Rows with less than a part `negligible` of the mean
+    information on a pair are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
@@ -463,41 +491,31 @@ def hessian(
 def _class_blocks(
     block: Block, standardisation: Standardisation, at: Curvature, negligible: float
 ) -> tuple[Array, float]:
-    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took.
-
-    What a row tells is measured by its part in the information of each feature, lest a feature have nothing.
-    """
-    z = standardisation.of(block)
+    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took."""
+    z, s = standardisation.of(block), block.weights
     p = at.probabilities(block, standardisation.coordinates, z)
     if negligible == 0:
-        return _of_classes(z, p, block.weights, at), float(len(block))
-    squares, variances = z * z, (1.0 - p) * p * block.weights
-    totals = squares @ variances.sum(axis=0)
-    size = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares
-    told = variances * size
-    some = np.flatnonzero((told > negligible * told.mean(axis=1, keepdims=True)).any(axis=0))
+        return _of_classes(z, p, s, at), float(len(block))
+    weight, variances = s.sum(), p * (1.0 - p)
+    sizes = _sizes(z, variances, s)
+    some = np.flatnonzero(_informative(variances * sizes, s, negligible, weight).any(axis=0))
     if len(some) < len(block):
-        z, p, size = np.take(z, some, axis=1), np.take(p, some, axis=1), size[some]
-    s, K, width = block.weights[some], len(p), len(z)
-    size *= s
-    chosen = [_telling(p[k] * p[k + 1 :] * size, negligible / len(block)) for k in range(K - 1)]
-    share = 2 * sum(np.count_nonzero(members) for members in chosen) / (K * (K - 1) * len(block))
+        z, p, sizes, s = np.take(z, some, axis=1), np.take(p, some, axis=1), sizes[some], s[some]
+    K, width = len(p), len(z)
+    chosen = [_informative(p[k] * p[k + 1 :] * sizes, s, negligible, weight) for k in range(K - 1)]
+    share = _share(np.concatenate(chosen), s, weight)
     if K > 2 and share > FEW:
         return _of_classes(z, p, s, at), share * len(block)
     blocks = np.zeros((K, width, K, width))
     for k in range(K - 1):
-        for l, mask in enumerate(chosen[k], k + 1):
+        for other, mask in enumerate(chosen[k], k + 1):
             members = np.flatnonzero(mask)
-            pair = _gram(np.take(z, members, axis=1) * np.sqrt(s[members] * p[k, members] * p[l, members]))
+            weights = s[members] * p[k, members] * p[other, members]
+            pair = _gram(np.take(z, members, axis=1) * np.sqrt(weights))
             blocks[k, :, k] += pair
-            blocks[l, :, l] += pair
-            blocks[k, :, l] = blocks[l, :, k] = -pair
+            blocks[other, :, other] += pair
+            blocks[k, :, other] = blocks[other, :, k] = -pair
     return blocks, share * len(block)
-
-
-def _telling(told: Array, negligible: float) -> NDArray[np.bool_]:
-    """Which rows tell more than a part of the sum, for pairs of classes: (n_pairs, n_rows)."""
-    return np.asarray(told > negligible * told.sum(axis=1, keepdims=True))
 
 
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
@@ -507,6 +525,9 @@ def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
     rounding where probabilities are near one.
     """
     (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
+    if K == 2:
+        own = _gram(z * np.sqrt(s * at.variances(p)[0]))
+        return np.array([[own, -own], [-own, own]]).transpose(0, 2, 1, 3)
     means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
     blocks = -_gram(means).reshape(K, width, K, width)
     blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]

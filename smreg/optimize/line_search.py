@@ -66,8 +66,7 @@ def lowest(line: Line, slope: float) -> float:
     was_low = False
     for trial in range(MAX_TRIALS):
         at = line.slope(length)
-        risen = (length - low) * max(at, 0.0)  # at most, since the slope was negative; it had fallen by
-        if abs(at) <= -LEVEL * slope and risen <= -low * slope_low:
+        if abs(at) <= -LEVEL * slope:
             return length
         is_low, is_again = at < 0, trial > 0 and (at < 0) == was_low
         if is_low:

@@ -71,7 +71,7 @@ from smreg.optimize.protocol import Function, Minimum, Point, Preconditioner, Re
 
 Array = NDArray[np.float64]
 
-REFRESH_AFTER = 4  # fewest evaluations in one preconditioner
+REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another costs less
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
 CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
 TRUSTED = 0.5  # part of what the quadratic model promises
@@ -79,6 +79,7 @@ TRUSTED = 0.5  # part of what the quadratic model promises
 # Where values tell nothing: their rounding, and the part of the decrement that a step may leave, where
 # Newton's leaves 0.61 if F is an exponential.
 ROUNDING, PROGRESS = 2.0**-50, 0.75
+MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss: a thirtieth of it
@@ -152,8 +153,12 @@ def minimize(
 
 def _is_better(point: Point, before: Point) -> bool:
     """Whether the value falls by more than rounding, or the norm as Newton's steps lower it."""
-    least = ROUNDING * max(1.0, abs(point.value))
-    return point.value < before.value - least or point.norm <= PROGRESS * before.norm
+    return _highest(point) < before.value or point.norm <= PROGRESS * before.norm
+
+
+def _highest(point: Point) -> float:
+    """A value that may be that of the point, but for rounding."""
+    return point.value + ROUNDING * max(1.0, abs(point.value))
 
 
 class _TooLongError(Exception):
@@ -231,7 +236,7 @@ class _Search:
         first = max(self.level, 0)
         for made_at, kind in zip(self.made_at[first:], self.kinds[first:], strict=True):
             cost = kind.cost(point.value)
-            if self.evaluations - made_at >= max(PATIENCE * cost, REFRESH_AFTER):
+            if self.evaluations - made_at >= max(PATIENCE * cost, min(REFRESH_AFTER, 1 + cost)):
                 return self.tol == 0 or rate * PATIENCE * cost < math.log(point.norm / self.tol)
         return False
 
@@ -275,7 +280,7 @@ class _Search:
         if not self.is_exact and not 0 < point.norm * self.ratio <= self.tol:
             return point, None, point.norm == 0
         if not self.is_fresh and self.has_hessian and (self.is_exact or self.is_cheap(point.value)):
-            self.refresh(point, math.inf)
+            self.refresh(point, max(WORTH, self.evaluations))
             point = self.measured(point)
             if self.is_at_hessian:
                 return point, None, True
@@ -329,15 +334,17 @@ class _Search:
         """The point where the function is least along a step, or the same."""
         self.is_fresh = False
         line = self.function.along(point.x, -step, point.known)
-        length = lowest(line, -float(point.gradient @ step))
-        if length == 0:
-            return point
-        value, gradient, known = line.point(length)
+        length, highest = lowest(line, -float(point.gradient @ step)), _highest(point)
+        trial = point
+        while length > 0:
+            value, gradient, known = line.point(length)
+            trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
+            if value <= highest and trial.norm < math.inf:
+                break
+            trial, length = point, length / 2 if length * 2.0**MAX_HALVINGS > 1 else 0.0
         self.evaluations += line.evaluations
-        trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
-        if not trial.norm < math.inf:
-            return point
-        self.accept(trial)
+        if trial is not point:
+            self.accept(trial)
         return trial
 
     def accept(self, point: Point) -> None:

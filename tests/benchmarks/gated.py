@@ -20,7 +20,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, fit_temperature, regularization_path
-from smreg.data.design import DesignMatrix
+from smreg.data.matrix import MatrixRows
 
 sys.path.append(str(Path(__file__).parents[1]))
 import problems
@@ -65,17 +65,17 @@ def counted_passes() -> Iterator[list[None]]:
     Products with all of a sparse X at once, as Newton's method in the row space makes them, do not count.
     """
     passes: list[None] = []
-    original = DesignMatrix.map
+    original = MatrixRows.map_blocks
 
-    def counted(design: DesignMatrix, *arguments: Any, **options: Any) -> Iterator[Any]:
+    def counted(rows: MatrixRows, *arguments: Any, **options: Any) -> Iterator[Any]:
         passes.append(None)
-        return original(design, *arguments, **options)
+        return original(rows, *arguments, **options)
 
-    DesignMatrix.map = counted  # type: ignore[method-assign, assignment]
+    MatrixRows.map_blocks = counted  # type: ignore[method-assign, assignment]
     try:
         yield passes
     finally:
-        DesignMatrix.map = original  # type: ignore[method-assign]
+        MatrixRows.map_blocks = original  # type: ignore[method-assign]
 
 
 # Fits
