@@ -1,4 +1,4 @@
-"""A callback that notes what it is told."""
+"""A callback that records its calls."""
 
 
 class Recorder:

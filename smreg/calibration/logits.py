@@ -1,7 +1,7 @@
 """The logits of any classifier, also out of fold.
 
-Which of a classifier's outputs are its logits is settled by their names and shapes, never by looking at the
-numbers: a decision function with a column for each class, else log-probabilities, else the logarithm of
+Which of a classifier's outputs are its logits depends on their names and shapes, never on the numbers: a
+decision function with a column for each class, else log-probabilities, else the logarithm of
 probabilities. A probability of zero is -inf here until `Logits.finite` puts a floor under it.
 """
 
@@ -20,7 +20,7 @@ from smreg.estimators.cross_validation import Fold, of_rows
 
 Array = NDArray[np.floating[Any]]
 
-ZERO = 1e-3  # probability that stands for zero, unless a classifier has said a smaller one
+ZERO = 1e-3  # probability that stands for zero, unless a classifier gave a smaller one
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Logits:
     def floor(self, weights: NDArray[np.float64]) -> float:
         """Logarithm of what stands for a probability of zero.
 
-        That is `ZERO`, which a hundred trees or neighbours cannot tell from zero, or the smallest positive
+        That is `ZERO`, below which a hundred trees or neighbours give zero, or the smallest positive
         probability among samples of positive weight if that is less, as where saturated networks round to
         zero.
         """

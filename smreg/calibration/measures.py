@@ -17,7 +17,7 @@ SMALLEST = np.finfo(np.float64).eps  # probability that scikit-learn's log_loss 
 
 
 def _accuracy(y: Any, probabilities: Array, *, classes: NDArray[Any]) -> float:
-    """Share of samples whose most probable class came true."""
+    """Share of samples whose most probable class is the label."""
     return float(check_predictions(y, probabilities, classes, None).events("confidence").hits(0).mean())
 
 

@@ -1,4 +1,4 @@
-"""Methods of calibration: what learns class probabilities from a classifier's logits.
+"""Methods of calibration: classifiers that learn class probabilities from another classifier's logits.
 
 A calibrator is any classifier of logits, with ``fit(logits, y)`` and ``predict_proba(logits)``, where logits
 have a column for each class in sorted order. *Matrix scaling* is softmax regression on the logits,

@@ -29,7 +29,7 @@ from smreg.estimators.cross_validation import FROZEN, Fold, make_folds
 
 Array = NDArray[np.floating[Any]]
 
-PATIENCE = 5.0  # seconds after which a study tells how far it is
+PATIENCE = 5.0  # seconds after which a study prints its progress
 COLUMNS = ["estimator", "method", "fold", "metric"]
 
 
@@ -92,7 +92,7 @@ def calibration_study(
 
     In each fold every classifier is fitted to the training part, and so is every calibrator: to logits that
     clones of the classifier, fitted to parts of the training part, give to the rest of it, so that every
-    class needs three samples at least. The test part is for nothing but to be predicted. A classifier in a
+    class needs three samples at least. The test part is only predicted. A classifier in a
     ``FrozenEstimator`` is taken as it is, and the calibrators are fitted to its logits of the training part.
 
     Parameters
@@ -117,7 +117,7 @@ def calibration_study(
         `smreg.metrics`, and "accuracy". A callable takes ``(y, probabilities, classes=classes)``, where
         classes are the labels of the columns.
     groups : array-like of shape (n_samples,), default=None
-        Groups that no division may tear, neither that into folds nor those within training parts.
+        Groups that no division separates, neither that into folds nor those within training parts.
     n_jobs : int or None, default=None
         Processes for classifiers and folds, in the sense of joblib. Their number changes no bit of the
         result, as long as the classifiers' own arithmetic does not depend on threads.
@@ -137,13 +137,13 @@ def calibration_study(
 
     Notes
     -----
-    Folds share their training data, so that what they give is not independent, and the usual interval is too
+    Folds share their training data, so that their results are not independent, and the usual interval is too
     narrow. The interval of a difference is ``mean -+ t sqrt(1 / J + n_test / n_train) s`` with J folds, their
     standard deviation s and the quantile t of the t distribution with ``J - 1`` degrees of freedom: the
     corrected resampled t-test. It is nan for a single fold.
 
     Calibration errors in bins are too large by chance, the more so the fewer samples a fold has. That adds to
-    all methods alike, but least to those that are far from calibrated; the log loss knows no such chance.
+    all methods alike, but least to those that are far from calibrated; the log loss has no such bias.
 
     References
     ----------
@@ -210,7 +210,7 @@ def calibration_study(
     outcomes: dict[tuple[str, int], _Outcome] = {}
     for task, outcome in zip(tasks, results, strict=True):
         outcomes[task] = outcome
-        progress.tell(*task)
+        progress.update(*task)
     folds = [part.fold for part in plan]
     return _gather(members, ["none", *calibrators], measures, outcomes, y, targets.classes, folds)
 
@@ -223,7 +223,7 @@ class _Part(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What a classifier gives for a fold, by method."""
+    """The results of a classifier for a fold, by method."""
 
     probabilities: dict[str, Array]
     calibrators: dict[str, Any]
@@ -277,8 +277,10 @@ def _run(
     outcome = _Outcome({"none": own}, {})
     if calibrators:
         frozen = isinstance(model, FrozenEstimator)
-        seen = all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
-        known = seen(model, X_train)
+        collect = (
+            all_logits if frozen else partial(cross_fitted_logits, y=y_train, classes=classes, folds=inner)
+        )
+        known = collect(model, X_train)
         floor = known.floor(np.ones(len(y_train)))
         labels = safe_indexing(y_train, known.rows)
         _check_all_classes(labels, classes, number)
@@ -290,7 +292,7 @@ def _run(
 
 
 def _check_all_classes(labels: Any, classes: NDArray[Any], number: int) -> None:
-    """A calibrator takes its classes from what it is fitted to, and so it must see all of them."""
+    """Raise a ValueError if the samples that calibrators are fitted to lack a class."""
     missing = [] if is_soft(labels) else np.setdiff1d(classes, np.asarray(labels)).tolist()
     if missing:
         raise ValueError(
@@ -318,7 +320,7 @@ def _gather(
     classes: NDArray[Any],
     folds: Sequence[Fold],
 ) -> CalibrationStudy:
-    """Measure everything and put it in order."""
+    """The measures of all outcomes, as the tables of a study."""
     values = np.empty((len(members), len(methods), len(folds), len(measures)))
     axes = [range(size) for size in values.shape]
     index = pd.MultiIndex.from_product([members, methods, range(len(folds)), measures], names=COLUMNS)
@@ -371,13 +373,13 @@ def _deviation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Progress:
-    """Lines that tell how far a study is, once it has lasted some seconds."""
+    """Prints a line for each fit, once a study has lasted some seconds."""
 
     def __init__(self, total: int, n_folds: int, verbose: bool, patience: float = PATIENCE) -> None:
         self.total, self.n_folds, self.verbose = total, n_folds, verbose
         self.patience, self.done, self.start = patience, 0, time.perf_counter()
 
-    def tell(self, estimator: str, number: int) -> None:
+    def update(self, estimator: str, number: int) -> None:
         """Count a fit."""
         self.done += 1
         seconds = time.perf_counter() - self.start

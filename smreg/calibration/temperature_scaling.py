@@ -36,7 +36,7 @@ OF_LOGITS = "If these are logits, use fit_temperature(logits, y)."
 
 
 def _naming_what_takes_logits(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that says more of a missing estimator than Python does."""
+    """A constructor whose error for a missing estimator names what takes logits."""
 
     @wraps(init)
     def named(self: Any, *args: Any, **parameters: Any) -> None:
@@ -52,8 +52,8 @@ def _naming_what_takes_logits(init: Callable[..., None]) -> Callable[..., None]:
 class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose logits are divided by one temperature, fitted to samples that it has not seen.
 
-    There are two ways to a temperature. With a classifier and features, it is this class, which needs the
-    classifier. With logits at hand, as those of a network, it is ``fit_temperature(logits, y).temperature``.
+    This class needs a classifier and features. The temperature of given logits, as those of a network, is
+    ``fit_temperature(logits, y).temperature``.
 
     Probabilities are ``softmax(z / T)`` with the classifier's logits z and the temperature T that minimises
     their log loss. T is fitted to logits out of fold: a clone is fitted to the training part of each fold and
@@ -88,9 +88,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     classes_ : ndarray of shape (n_classes,)
         Labels, in the order of the classifier.
     n_features_in_ : int
-        Number of features seen in `fit`, if the classifier tells.
+        Number of features seen in `fit`, if the classifier has it.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had any and the classifier tells.
+        Names of the features, if X had any and the classifier has them.
 
     Notes
     -----
@@ -100,9 +100,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     logarithm of ``predict_proba``. Names and shapes decide, not the numbers.
 
     A probability of exactly zero has no logarithm. It counts as 0.001, or, if that is less, as the smallest
-    positive probability among those that T is fitted to. Forests and neighbours give zero for what is rarer
-    than they can see, and 0.001 is about that; saturated networks round to zero what is less than anything
-    else.
+    positive probability among those that T is fitted to. Forests and neighbours give zero where the
+    probability is less than about the inverse of their number; saturated networks round to zero what is less
+    than any other probability.
 
     `predict` gives the class with the largest logit, which no temperature changes.
 
@@ -230,7 +230,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Class with the largest logit, the first of several: the temperature plays no part.
+        """Class with the largest logit, the first of several, whatever the temperature.
 
         Parameters
         ----------
@@ -396,7 +396,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     def _route(
         self, sample_weight: NDArray[np.float64] | None, params: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """What the splitter and the classifier are given besides the data."""
+        """What the splitter and the classifier are given in addition to the data."""
         if is_routing():
             parts = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return parts.splitter.split, parts.estimator.fit

@@ -26,7 +26,7 @@ NUMBERS = ("b", "i", "u", "f")  # kinds of dtypes
 PLAIN = re.compile(r"bool(ean)?|u?int(8|16|32|64)|float(16|32|64)?|halffloat|double")  # of polars and pyarrow
 TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
 COMPLEX = (complex, np.complexfloating)
-AS_NUMBERS = (Real, Decimal, str, bytes, np.bool_, type(None), type(pd.NA))  # text that is none is told later
+AS_NUMBERS = (Real, Decimal, str, bytes, np.bool_, type(None), type(pd.NA))  # other text gets its error later
 
 
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -54,7 +54,7 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
 
 
 def check_logits(logits: Any) -> NDArray[Any]:
-    """The same of logits, of shape (n,) or (n, K), which no estimator is fitted to."""
+    """Logits of shape (n,) or (n, K), checked like features, without an estimator."""
     with naming(logits, "logits"):
         checked = check_array(
             as_numbers(logits, "logits"), dtype=DTYPES, ensure_2d=False, input_name="logits"
@@ -181,7 +181,7 @@ def _is_of_numbers(dtype: Any) -> bool:
 
 
 def _array(X: Any) -> NDArray[Any]:
-    """What NumPy makes of a list; where it cannot, scikit-learn will say why."""
+    """What NumPy makes of a list; where it cannot, scikit-learn's validation raises the error."""
     try:
         return np.asarray(X)
     except (TypeError, ValueError):

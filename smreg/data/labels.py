@@ -20,7 +20,7 @@ PLAIN: Mapping[str, type] = {
 
 
 def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
-    """Labels of shape (n_samples,): booleans and integers as such, wherever they were kept.
+    """Labels of shape (n_samples,): booleans and integers as such, whatever held them.
 
     Nullable and categorical columns, those of pyarrow and polars, and arrays of objects are taken for what
     they hold; what NumPy has no type for, as dates with a time zone, stays an object.

@@ -1,7 +1,7 @@
 """Rows of a matrix in memory, or in a file that is mapped to memory.
 
 X may be C- or F-ordered, float32 or float64, a memmap, read-only, or sparse CSR. It is never copied
-as a whole: products with it go block by block, in float64 whatever the storage. A dense block is small
+in full: products with it go block by block, in float64 whatever the storage. A dense block is small
 enough for the processor's cache; a sparse one stays sparse in the products of an evaluation. The blocks
 depend on the shape of X and the number of classes alone.
 """
@@ -19,11 +19,11 @@ from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
 
-# Numbers in a block: the more, the less the threads wait for the interpreter; 2**20 of them, 8 MiB, are
-# still in the last-level cache when they are read again.
+# Numbers in a block: the more, the smaller the part of the time in which the GIL is held; 2**20 of them,
+# 8 MiB, are still in the last-level cache when they are read again.
 BLOCK = 2**20
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
-BLOCKS_IN_FLIGHT = 16  # results that may wait for being added, for a pool of threads to keep busy
+BLOCKS_IN_FLIGHT = 16  # results computed but not yet added, so that the threads of a pool are kept busy
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
 
 
@@ -144,18 +144,18 @@ class MatrixRows(IndexedRows):
         return self._sparse_blocks[key]
 
     def shifted(self, shift: Array) -> "MatrixRows":
-        """The same with this taken from each row of a dense X as it came."""
+        """These rows, with a shift subtracted from each row of a dense X as given."""
         if not self.stores_zeros or not (shift.any() or self.shift.any()):
             return self
         return self._with(shift=shift)
 
     @property
     def unshifted(self) -> "MatrixRows":
-        """The same as they came."""
+        """These rows without a shift."""
         return self.shifted(np.zeros_like(self.shift))
 
     def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "MatrixRows":
-        """The same with other targets and weights."""
+        """These rows with other targets and weights."""
         made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
         targets = Targets(np.arange(n_classes), made.target)
         return self._with(targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes)
@@ -212,7 +212,7 @@ class MatrixRows(IndexedRows):
 
 
 class Used:
-    """Some rows of X, of which columns are read as dense, as they came."""
+    """Some rows of X, of which columns are read as dense, as given."""
 
     def __init__(self, X: Any, rows: NDArray[np.intp]) -> None:
         self._X, self._rows = X if isinstance(X, np.ndarray) else X.tocsc(), rows

@@ -5,7 +5,7 @@ module, not to a call, so that it can be sent to another process. `Rows.map_redu
 in the order of the blocks, so that the number of threads changes no bit of any sum.
 
 A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
-`Rows.by_index` and `Rows.in_memory`. What needs them steps aside where they are not.
+`Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
 """
 
 from abc import ABC, abstractmethod
@@ -65,7 +65,7 @@ class Block:
         return predictors(self.X, coef)
 
     def sizes(self, coef: Array) -> Array:
-        """The same of the sizes of coefficients and features."""
+        """Sums of the sizes of the terms, ``|coef| @ |X|'``."""
         return predictors(abs(self.X), np.abs(coef))
 
     def scores(self, residuals: Array) -> Array:
@@ -73,7 +73,7 @@ class Block:
         return _scores(self.X, residuals)
 
     def scores_of_squares(self, residuals: Array) -> Array:
-        """The same with the squares of the features."""
+        """The products ``residuals @ X**2``."""
         return _scores(self.X**2 if isinstance(self.X, np.ndarray) else self.X.multiply(self.X), residuals)
 
     def dense(self) -> Array:
@@ -94,7 +94,7 @@ class Block:
             quotients /= scale[:, np.newaxis]
 
     def check_finite(self) -> None:
-        """Raise a ValueError if some number of the features is none."""
+        """Raise a ValueError if the features hold NaN or infinity."""
         if not np.isfinite(self.X if isinstance(self.X, np.ndarray) else self.X.data).all():
             raise ValueError(NOT_FINITE)
 
@@ -119,13 +119,13 @@ class Kept(Generic[Result]):
         return sum_of(self.keep(kernel, *arguments).results)
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
-        """What another kernel makes of each."""
+        """The results of another kernel, which takes these."""
         some_map = self.thread_map if len(self.results) > 1 else map
         made = list(some_map(lambda result: kernel(result, *arguments), self.results))
         return Kept(made, self.thread_map)
 
     def of(self, block: Block) -> Result:
-        """That of a block."""
+        """The result of a block."""
         return self.results[block.number]
 
 
@@ -137,7 +137,7 @@ class Rows(ABC):
     n_samples, n_features, n_classes : int
         Its shape.
     shift : ndarray of shape (n_features,)
-        What has been taken from every row of X: see `shifted`.
+        What is subtracted from every row of X: see `shifted`.
     numbers_per_row : float
         Stored numbers in a row, on average: what a product with X costs.
     stores_zeros : bool
@@ -172,7 +172,7 @@ class Rows(ABC):
         """The sum of ``kernel(block, *arguments)`` over the blocks, in their order: see `sum_of`.
 
         The rest are hints: `size` is how many rows a block should have, if the kernel makes more for each of
-        them than a few numbers for each class; `dense` tells that it makes the features dense, and `result`
+        them than a few numbers for each class; `dense` is whether it makes the features dense, and `result`
         how many numbers it returns.
         """
 
@@ -181,21 +181,21 @@ class Rows(ABC):
         return iter(self.map_reduce(_listed, kernel, *arguments, **hints))
 
     def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
-        """The same, to stay with the blocks."""
+        """What the kernel returns for every block, kept for another kernel."""
         return Kept(list(self.map_blocks(kernel, *arguments)), self.thread_map)
 
     @property
     def by_index(self) -> "IndexedRows | None":
-        """The same where any rows can be taken by their numbers."""
+        """These rows if any of them can be taken by their numbers, else None."""
         return None
 
     @property
     def in_memory(self) -> "MatrixRows | None":
-        """The same where all of X is at hand."""
+        """These rows if all of X is in memory, else None."""
         return None
 
     def shifted(self, shift: Array) -> "Rows":
-        """The same with this taken from each row of X as it came.
+        """These rows, with a shift subtracted from each row of X as given.
 
         Features whose zeros are not stored stay as they are: a shift would fill them.
         """
@@ -205,11 +205,11 @@ class Rows(ABC):
 
     @property
     def unshifted(self) -> "Rows":
-        """The same as they came."""
+        """These rows without a shift."""
         return self
 
     def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "Rows":
-        """The same with other targets and weights."""
+        """These rows with other targets and weights."""
         return _Edited(self, edit, n_classes=n_classes)
 
 
@@ -268,7 +268,7 @@ def _less(block: Block, shift: Array) -> Block:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the rows weigh.
+    """Sums of the weights.
 
     Attributes
     ----------
@@ -289,7 +289,7 @@ class Tally:
 
 
 def tally(rows: Rows) -> Tally:
-    """Weigh the rows, in two passes."""
+    """Sum the weights, in two passes."""
     largest = max(rows.map_blocks(_largest_weight))
     return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
 

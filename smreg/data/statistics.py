@@ -1,4 +1,4 @@
-"""What is known of every column of X: means, spreads, and extremes by groups of rows."""
+"""Statistics of every column of X: means, spreads, and extremes by groups of rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ MAX_MEAN_TO_SPREAD = 2.0**13
 class ColumnStatistics:
     """Weighted mean and standard deviation of every column, each of shape (n_features,).
 
-    `rounding` is that of its numbers: what varies by less is no information.
+    `rounding` is that of its numbers: variation below it is not information.
     """
 
     mean: Array
@@ -40,7 +40,7 @@ def statistics(rows: Rows) -> ColumnStatistics:
     The spread is exactly zero for a constant column, and nothing over- or underflows: columns
     are brought to magnitude one by a power of two before they are squared.
 
-    Raises a ValueError where a number is none: no fit begins with it.
+    Raises a ValueError where X holds NaN or infinity.
     """
     lows, highs = zip(*rows.map_blocks(_range), strict=True)
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
@@ -57,8 +57,8 @@ def statistics(rows: Rows) -> ColumnStatistics:
 def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
     """Least and largest value of every column in each group of rows, of shape (n_groups, n_features).
 
-    `members`, of shape (n_groups, n_rows), tells which rows are in each group. For one without any they
-    are inf and -inf.
+    `members`, of shape (n_groups, n_rows), is whether a row is in a group. For a group without rows they are
+    inf and -inf.
     """
     lows, highs = zip(*(_ends(block.X[chosen]) for chosen in members), strict=True)
     return np.array(lows), np.array(highs)
@@ -91,7 +91,7 @@ def _sums(block: Block) -> Array:
 
 
 def _squares(block: Block, mean: Array, unit: Array) -> Array:
-    """Of the deviations from the mean, both in some unit."""
+    """Sums of the squared deviations from the mean, both in some unit."""
     X, weights = _used(block)
     if isinstance(X, np.ndarray):
         z = X / unit
@@ -99,6 +99,8 @@ def _squares(block: Block, mean: Array, unit: Array) -> Array:
         return np.asarray(weights @ np.square(z, out=z))
     z = X.multiply(1 / unit).tocsr()
     stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
-    zeros = weights.sum() - stored.T @ weights  # of what is not stored, whose deviation is the mean
+    zeros = (
+        weights.sum() - stored.T @ weights
+    )  # weight of what is not stored, whose deviation is minus the mean
     z.data = (z.data - mean[z.indices]) ** 2
     return np.asarray(z.T @ weights + np.maximum(zeros, 0.0) * mean**2)

@@ -76,7 +76,7 @@ def _encode(y: NDArray[Any]) -> Targets:
             raise TypeError("bool")
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
-        if isinstance(y[0], bytes):  # of which scikit-learn says what to do
+        if isinstance(y[0], bytes):  # scikit-learn's error says what to do
             raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
@@ -163,7 +163,7 @@ def as_targets(y: Any) -> Any:
 
 
 def check_targets(y: Any) -> tuple[Any, Targets]:
-    """Targets as `as_targets` gives them, and what they say of the classes."""
+    """Targets as `as_targets` gives them, and their encoding."""
     y = as_targets(y)
     if is_soft(y):
         return y, check_soft_targets(y)

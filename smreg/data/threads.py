@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries, once
+    return ThreadpoolController()  # searches all loaded libraries, once
 
 
 def allowed_threads(n_jobs: int | None) -> int:
@@ -39,8 +39,8 @@ _limiting = Lock()
 def _one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread for the time of a fit.
 
-    The limit is that of the whole process, and who sets it must be the one to lift it: of fits that
-    overlap in several threads only the first does.
+    The limit holds for the process, and is lifted where it was set: of fits that overlap in several threads
+    only the first sets it.
     """
     if not _limiting.acquire(blocking=False):
         yield
@@ -53,28 +53,28 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 class _Deferred(Future[Any]):
-    """Something that is done when its result is asked for."""
+    """A call that is made when its result is asked for."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         super().__init__()
         self._function: Callable[[], Any] | None = function
 
     def result(self, timeout: float | None = None) -> Any:
-        """Do it, the first time."""
+        """The result of the call, which the first request makes."""
         if self._function is not None:
             function, self._function = self._function, None
             try:
                 self.set_result(function())
-            except BaseException as error:  # or whoever asks again would wait for ever
+            except BaseException as error:  # else a second request would block for ever
                 self.set_exception(error)
         return super().result(timeout)
 
 
 class _InTurn(Executor):
-    """The thread that asks for a result does what it takes."""
+    """An executor without threads: who asks for a result makes the call."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Something to be done."""
+        """A call, to be made when its result is asked for."""
         return _Deferred(partial(function, *args, **kwargs))
 
 
@@ -90,11 +90,11 @@ def workers(n_jobs: int | None) -> Iterator[Executor]:
         try:
             yield pool
         finally:
-            pool.shutdown(cancel_futures=True)  # those that nobody waits for after an error
+            pool.shutdown(cancel_futures=True)  # those submitted and not begun when an error was raised
 
 
 @contextmanager
 def row_threads(n_jobs: int | None) -> Iterator[Callable[..., Any]]:
-    """The `map` of so many threads."""
+    """The `map` of a pool of so many threads."""
     with workers(n_jobs) as pool:
         yield pool.map

@@ -53,7 +53,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
 
 
 def warn_of_sampling_weights(weights: Array, results: str) -> None:
-    """Warn whoever called the caller if weights, by which `results` count samples, cannot count them.
+    """Warn, with the stack level of the caller's caller, if weights by which `results` count samples cannot.
 
     A frequency is at least one, or zero. Weights that are one in the mean, drawn or normalised, fall short of
     the number of samples by chance alone, and some are above one.

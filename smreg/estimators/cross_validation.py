@@ -1,4 +1,4 @@
-"""Cross-validation along the path: folds, the fits to them, and their scores."""
+"""Cross-validation along the path: folds, full fits and fold fits, and their scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -17,10 +17,10 @@ from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
 from smreg.estimators.report import PathReport, fitted_attributes
+from smreg.fit.continuation import Fit, fit_path
 from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem
 from smreg.fit.solution import Solution
-from smreg.fit.trail import Fit, follow
 from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
@@ -45,7 +45,7 @@ def is_routing() -> bool:
 def routed(
     estimator: Any, method: str, sample_weight: ArrayLike | None, params: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the splitter and the scorer are given besides the data.
+    """What the splitter and the scorer are given in addition to the data.
 
     Without metadata routing the splitter gets the groups, and the scorer the weights.
     """
@@ -130,7 +130,7 @@ def missing_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> 
 def training_part(model: Any, fold: Fold, targets: Targets, weights: Array) -> tuple[Targets, Array]:
     """Targets and weights of the samples to fit to, with class weights merged in.
 
-    The other samples have no weight, but say which classes there are.
+    The other samples have no weight, but their classes count as classes.
     """
     counts = np.bincount(fold.train, minlength=len(weights))
     targets, weights = model._weigh(targets, weights * counts)
@@ -153,11 +153,11 @@ def advice(missing: list[Any], targets: Targets, weights: Array, instead: str | 
     values = targets.values if targets.values.ndim == 1 else (targets.values > 0).astype(np.float64)
     counts = Targets(targets.classes, values).mass((weights > 0).astype(np.float64)).astype(int).tolist()
     sizes = {label: n for label, n in zip(targets.classes.tolist(), counts, strict=True) if label in missing}
-    said = ", ".join(f"class {label!r} has {n} sample{'s' * (n > 1)}" for label, n in sizes.items())
+    counted = ", ".join(f"class {label!r} has {n} sample{'s' * (n > 1)}" for label, n in sizes.items())
     if min(sizes.values()) > 1:
-        return f"In all, {said}: use fewer folds, a stratified cv, or leave these classes out."
+        return f"In all, {counted}: use fewer folds, a stratified cv, or leave these classes out."
     leave = "leave such a class out" + (f", or {instead}" if instead else "")
-    return f"In all, {said}, and one sample is never both fitted to and predicted: {leave}."
+    return f"In all, {counted}, and one sample is never both fitted to and predicted: {leave}."
 
 
 def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
@@ -175,7 +175,7 @@ def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
 
 
 def check_test_classes(folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
-    """Raise a ValueError if the test parts know but one class: no temperature can be fitted to them."""
+    """Raise a ValueError if the test parts have but one class: no temperature can be fitted to them."""
     mass = sum(targets.take(fold.test).mass(weights[fold.test]) for fold in folds)
     known = targets.classes[mass > 0].tolist()
     if len(known) < 2:
@@ -194,7 +194,7 @@ def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str,
 
 
 class PathSearch:
-    """Fits along the path of each l1_ratio, to all data and to the folds, with the folds' scores.
+    """Full fits and fold fits along the path of each l1_ratio, with the folds' scores.
 
     Parameters
     ----------
@@ -217,10 +217,10 @@ class PathSearch:
 
     Attributes
     ----------
-    wholes : list of lists of (Regression, Solution)
-        For each l1_ratio and C the fit to all data.
+    full_fits : list of lists of (Regression, Solution)
+        For each l1_ratio and C the fit to all samples.
     solutions : ndarray of object of shape (n_l1_ratios, n_Cs, n_folds)
-        Records of the fits to the folds.
+        Records of the fold fits.
     coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
         Their coefficients, the intercept last.
     scores : ndarray of shape (n_l1_ratios, n_Cs, n_folds)
@@ -250,7 +250,7 @@ class PathSearch:
         self.Cs = Cs
         n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
         shape = len(l1_ratios), len(self.Cs), len(folds)
-        self.wholes: list[list[Fit]] = [[] for _ in l1_ratios]
+        self.full_fits: list[list[Fit]] = [[] for _ in l1_ratios]
         self.solutions, self.scores = np.empty(shape, dtype=object), np.empty(shape)
         width = X.shape[1] + model.fit_intercept
         self.coefs = np.empty((len(folds), *shape[:2], n_rows, width), dtype=X.dtype)
@@ -259,34 +259,34 @@ class PathSearch:
         """Fit and score everything."""
         for i, l1_ratio in enumerate(self.l1_ratios):
             problem = self._problems[bool(l1_ratio > 0)]
-            parts = self._parts(problem)
+            folds = self._fold_problems(problem)
             options: dict[str, Any] = {
                 "l1_ratio": float(l1_ratio),
                 "tol": self.model.tol,
                 "max_iter": self.model.max_iter,
             }
-            steps = follow(problem, self.Cs, parts, pool=self.fit_pool, **options)
+            steps = fit_path(problem, self.Cs, folds, pool=self.fit_pool, **options)
             for j, C in enumerate(self.Cs):
-                with report.candidate(C, l1_ratio) as told:
-                    whole, fits = next(steps)
-                    self.wholes[i].append(verified(problem, whole, C, dtype=self.X.dtype, **options))
+                with report.candidate(C, l1_ratio) as task:
+                    full, fits = next(steps)
+                    self.full_fits[i].append(verified(problem, full, C, dtype=self.X.dtype, **options))
                     kept = [
-                        verified(part, fit, C, dtype=self.X.dtype, **options)
-                        for part, fit in zip(parts, fits, strict=True)
+                        verified(fold, fit, C, dtype=self.X.dtype, **options)
+                        for fold, fit in zip(folds, fits, strict=True)
                     ]
                     for k, fit in enumerate(kept):
-                        with told.fold():
+                        with task.fold():
                             self._keep(*fit, i, j, k)
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
-                    told.end(self.scores[i, j], partial(self.attributes, i, j))
+                    task.end(self.scores[i, j], partial(self.attributes, i, j))
 
     def attributes(self, i: int, j: int) -> dict[str, Any]:
-        """Fitted attributes of the fit to all data for l1_ratio i and C j."""
-        model = self.model._fixed(self.wholes[i][j][0], self.X.dtype, self.targets.classes)
+        """Fitted attributes of the full fit for l1_ratio i and C j."""
+        model = self.model._fixed(self.full_fits[i][j][0], self.X.dtype, self.targets.classes)
         return {"coef_": model.coef_, "intercept_": model.intercept_, "temperature_": model.temperature}
 
     def results(self) -> dict[str, NDArray[Any]]:
-        """A tidy table of the fits to the folds, folds within Cs within l1_ratios."""
+        """A tidy table of the fold fits, folds within Cs within l1_ratios."""
         l1_ratio, C, fold = np.meshgrid(self.l1_ratios, self.Cs, np.arange(len(self.folds)), indexing="ij")
         columns = {"C": C, "l1_ratio": l1_ratio, "fold": fold, "score": self.scores}
         table = {name: column.ravel() for name, column in columns.items()}
@@ -305,12 +305,12 @@ class PathSearch:
         return {name: column.ravel() for name, column in columns.items()}
 
     def path_evaluations(self) -> NDArray[np.int64]:
-        """Evaluations of the fits to all data, of shape (n_l1_ratios, n_Cs)."""
-        return np.array([[solution.evaluations for _, solution in path] for path in self.wholes])
+        """Evaluations of the full fits, of shape (n_l1_ratios, n_Cs)."""
+        return np.array([[solution.evaluations for _, solution in path] for path in self.full_fits])
 
     def all_solutions(self) -> list[Solution]:
         """The records of all fits."""
-        return [solution for path in self.wholes for _, solution in path] + self.solutions.ravel().tolist()
+        return [solution for path in self.full_fits for _, solution in path] + self.solutions.ravel().tolist()
 
     def mean(self, i: int, j: int) -> Regression:
         """The mean of the folds' coefficients for l1_ratio i and C j."""
@@ -335,13 +335,13 @@ class PathSearch:
             l1=l1,
         )
 
-    def _parts(self, problem: Problem) -> list[Problem]:
-        """The problem of each fold."""
-        parts = []
+    def _fold_problems(self, problem: Problem) -> list[Problem]:
+        """The problem of each fold's training part."""
+        problems = []
         for fold in self.folds:
             targets, weights = training_part(self.model, fold, self.targets, self.weights)
-            parts.append(problem.part(fold.train, targets, weights, self.map_blocks))
-        return parts
+            problems.append(problem.part(fold.train, targets, weights, self.map_blocks))
+        return problems
 
     def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
         p, kept = self.X.shape[1], fitted_attributes(regression, self.coefs.dtype)

@@ -1,4 +1,4 @@
-"""The scikit-learn estimator: validate, regress, keep the answer."""
+"""The scikit-learn estimator: validation, fit, attributes and prediction."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -67,7 +67,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         weight. They multiply `sample_weight`.
     temperature : float, default=1.0
         Positive divisor of the logits in `predict_proba` and `predict_log_proba`. It has no part in
-        `fit` and does not change what `predict` says.
+        `fit` and does not change `predict`.
     tol : float, default=1e-4
         The fit has converged when the norm of the gradient in the Fisher metric is at most `tol`. It
         has no units: the objective is then about ``tol**2 / 2`` nats above its minimum.
@@ -116,7 +116,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     coefficients, and up to 256 MiB for the metric: some 200 MiB in all for 60000 x 784 numbers and 10 classes
     (``python tests/benchmarks/machine.py --only memory``). X is not copied, but for two cases. With fewer
     rows than columns the fit takes place in the space of the rows, of n x n numbers; a sparse X is then
-    stored by columns besides, and with a weak penalty or none two dense copies are made. And a sparse X with
+    also stored by columns, and with a weak penalty or none two dense copies are made. And a sparse X with
     many columns that are stored in a single row is copied with these merged. `solution_` is the record of the
     smaller problem, which has the same objective: it is computed once more, from the coefficients. With an L1
     norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
@@ -295,7 +295,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> Array:
-        """Most probable class of each sample, the first of several: the temperature plays no part.
+        """Most probable class of each sample, the first of several, whatever the temperature.
 
         Parameters
         ----------

@@ -63,7 +63,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
-        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is told all classes, so that a
+        clipped. A metric of `make_scorer` that takes `labels` (or `classes`) is given all classes, so that a
         fold's test part may lack some where the score is defined nevertheless; of two classes the second is
         the positive one where neither metric nor scorer names one. A callable gets the rows of a DataFrame
         as a DataFrame.
@@ -315,7 +315,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         )
 
     def _check_folds(self, folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
-        """Raise a ValueError if a fold cannot serve, and warn of classes that its model does not know."""
+        """Raise a ValueError if a fold cannot be used, and warn of classes that its training part lacks."""
         if self.temperature == "cv":
             check_test_classes(folds, targets, weights)
             check_training_classes(folds, targets, weights, 'choose another temperature than "cv"')
@@ -355,9 +355,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         index = self.best_index_ if self.rule == "best" else self.one_standard_error_index_
         self.C_, self.l1_ratio_ = (float(self.scores_[name][index]) for name in ("C", "l1_ratio"))
         i, j = divmod(index, len(self.Cs_))
-        whole, solution = search.wholes[i][j]
+        full, solution = search.full_fits[i][j]
         solutions = [solution] if self.refit else search.solutions[i, j].tolist()
-        regression = whole if self.refit else search.mean(i, j)
+        regression = full if self.refit else search.mean(i, j)
         for name, value in fitted_attributes(regression, search.coefs.dtype).items():
             setattr(self, name, value)
         self.solution_ = solution
@@ -366,7 +366,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.temperature_ = self._fit_temperature(search, i, j)
 
     def _fit_temperature(self, search: PathSearch, i: int, j: int) -> float:
-        """The temperature that is asked for, or that of the folds' logits."""
+        """The temperature that was given, or that of the out-of-fold logits."""
         if self.temperature != "cv":
             return float(self.temperature)
         logits = [
@@ -429,7 +429,7 @@ def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
     """By how much the score may rise for a factor of ten beyond the last of two or three values of C.
 
     Towards no penalty, as towards the null model, the last of it goes like a power of C, by a tenth for a
-    factor of ten; towards no penalty it may be slower, as the last two steps tell.
+    factor of ten; towards no penalty it may be slower, by the last two steps.
     """
     step = abs(np.log10(C[-1] / C[-2]))
     steps = np.diff(means)

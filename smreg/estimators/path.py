@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from smreg.data.matrix import MatrixRows
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
+from smreg.fit.continuation import fit_path
 from smreg.fit.grid import check_grid, grid, weakest_of
 from smreg.fit.regression import Problem
 from smreg.fit.solution import Solution
-from smreg.fit.trail import follow
 from smreg.fit.verification import verified
 
 Array = NDArray[np.float64]
@@ -85,7 +85,7 @@ class RegularizationPath:
 def warn_of_unconverged(
     solutions: Sequence[Solution], tol: float, max_iter: int, *, stacklevel: int = 3
 ) -> None:
-    """Warn, once, of the fits that did not converge, with the words of the worst."""
+    """Warn, once, of the fits that did not converge, with the message of the worst."""
     failed = [solution for solution in solutions if not solution.converged]
     if failed:
         worst = max(failed, key=lambda solution: solution.gradient_norm)
@@ -123,13 +123,13 @@ def regularization_path(
         Labels or soft targets.
     Cs : int, "auto" or array-like of positive numbers, default="auto"
         Inverse strengths of the penalty, taken in increasing order. A number asks for so many in equal steps
-        of the logarithm, from where the model is the priors to where the penalty has no say; "auto" for as
+        of the logarithm, from where the model is the priors to where the penalty is negligible; "auto" for as
         many as make steps of half a decade, 41 at most. The smallest C is, for a ridge penalty, one at which
         at most 1 % of the null deviance is explained, by the bound ``C S ||G||^2`` with the gradient G of the
         intercept-only model, and with an L1 penalty the largest at which all coefficients are zero,
-        ``l1_ratio / (S max |G|)``; less where the features tell no more than chance would. At the largest C
-        the loss falls by 3e-5 nats if the penalty is divided by ten, for the last time: fits in decades of C
-        find it first, which `evaluations` does not count. Neither depends on how the model is written.
+        ``l1_ratio / (S max |G|)``; less where the features explain no more than chance would. At the largest
+        C the loss falls by 3e-5 nats if the penalty is divided by ten, for the last time: fits in decades of
+        C find it first, which `evaluations` does not count. Neither depends on how the model is written.
     l1_ratio : float, default=0.0
         Part of the penalty that is L1, from 0 to 1.
     fit_intercept : bool, default=True
@@ -199,8 +199,8 @@ def regularization_path(
         if not isinstance(values, np.ndarray):
             values = grid([(problem, l1_ratio)], values, max_iter, has_folds=False, stacklevel=3)
         options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}
-        steps = follow(problem, values, **options)
-        fits = [whole for whole, _ in steps]
+        steps = fit_path(problem, values, **options)
+        fits = [full for full, _ in steps]
         freedom = [
             problem.degrees_of_freedom(C, regression, l1_ratio)
             for C, (regression, _) in zip(values, fits, strict=True)

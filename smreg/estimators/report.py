@@ -1,4 +1,4 @@
-"""What a fit tells of its steps: scikit-learn's callbacks, and with `verbose` the user."""
+"""Reports of a fit's progress: to scikit-learn's callbacks, and by `verbose` to standard output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
 
 
 class Report:
-    """What a fit tells scikit-learn's callbacks, and with `verbose` the user, of its steps."""
+    """Reports the steps of a fit to scikit-learn's callbacks, and prints them with `verbose`."""
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, dtype: Any) -> None:
         self.estimator, self.dtype, self.steps = estimator, dtype, 0
@@ -34,7 +34,7 @@ class Report:
         return fitted_attributes(regression, self.dtype)
 
     def __call__(self, regression: Callable[[], Regression], objective: float, norm: float) -> bool:
-        """Tell of a step; whether a callback asks to stop."""
+        """Report a step; whether a callback asks to stop."""
         self.steps += 1
         if self.estimator.verbose:
             print(f"step {self.steps}: objective {objective:.9f}, gradient norm {norm:.1e}")
@@ -47,7 +47,7 @@ class Report:
         )
 
     def finish(self, regression: Regression, solution: Solution) -> None:
-        """Tell of the end, where the norm is measured once more, in the metric of the last point."""
+        """Report the end, where the norm is measured once more, in the metric of the last point."""
         if self.estimator.verbose:
             print(solution.explain(self.estimator.tol, self.estimator.max_iter))
         self.context.call_on_fit_task_end(
@@ -56,7 +56,7 @@ class Report:
 
 
 class PathReport:
-    """What a search along paths tells: a task for each candidate, and in it one for each fold."""
+    """Reports a search along paths: a task for each candidate, and in it a subtask for each fold."""
 
     def __init__(
         self, estimator: Any, X: Any, y: Any, sample_weight: Any, *, n_candidates: int, n_folds: int
@@ -69,22 +69,22 @@ class PathReport:
 
     @contextmanager
     def candidate(self, C: float, l1_ratio: float) -> Iterator["Candidate"]:
-        """Tell of the begin and the end of a candidate."""
+        """Report the begin and the end of a candidate."""
         context = self.context.subcontext(task_name="candidate", max_subtasks=self.n_folds)
         context.call_on_fit_task_begin(**self.data)
-        told = Candidate(context, self.data)
-        yield told
+        task = Candidate(context, self.data)
+        yield task
         if self.verbose:
-            print(f"C={C:.3g}, l1_ratio={l1_ratio:g}: {told.summary}")
-        context.call_on_fit_task_end(**self.data, reconstruction_attributes=told.attributes)
+            print(f"C={C:.3g}, l1_ratio={l1_ratio:g}: {task.summary}")
+        context.call_on_fit_task_end(**self.data, reconstruction_attributes=task.attributes)
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Tell of the end."""
+        """Report the end."""
         self.context.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: attributes)
 
 
 class Candidate:
-    """The telling of one candidate."""
+    """The task of one candidate."""
 
     def __init__(self, context: Any, data: dict[str, Any]) -> None:
         self._context, self._data = context, data
@@ -93,13 +93,13 @@ class Candidate:
 
     @contextmanager
     def fold(self) -> Iterator[None]:
-        """Tell of the begin and the end of a fold."""
+        """Report the begin and the end of a fold."""
         context = self._context.subcontext(task_name="fold")
         context.call_on_fit_task_begin(**self._data)
         yield
         context.call_on_fit_task_end(**self._data)
 
     def end(self, scores: Array, attributes: Callable[[], dict[str, Any]]) -> None:
-        """Say how it went: the folds' scores, and the fitted attributes of the fit to all data."""
+        """Keep what the end reports: the folds' mean score, and the fitted attributes of the full fit."""
         self.summary = f"mean score {scores.mean():.6g}"
         self.attributes = attributes

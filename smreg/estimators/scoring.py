@@ -1,4 +1,4 @@
-"""Scores of models that are fitted to folds: what a scorer is told, and what it takes."""
+"""Scores of models that are fitted to folds: scorers that know all classes, and their metadata."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ class Scorer:
     classes: NDArray[Any]
 
     def __call__(self, estimator: Any, X: Any, y: Any, params: Mapping[str, Any], where: str = "") -> float:
-        """Score a fitted model, `where` being what an error says of the data.
+        """Score a fitted model, `where` naming the data in errors.
 
         Raises a ValueError where a score is not defined, for which classes that y lacks may be the reason.
         """
@@ -95,7 +95,7 @@ def make_scorer(scoring: Any, estimator: BaseEstimator, y: Any, classes: NDArray
         )
     if scoring == "neg_log_loss":
         return Scorer(_neg_log_loss, name, classes)
-    return Scorer(_telling(check_scoring(estimator, scoring), classes), name, classes)
+    return Scorer(_with_classes(check_scoring(estimator, scoring), classes), name, classes)
 
 
 def _metric(scorer: Callable[..., Any]) -> Callable[..., Any] | None:
@@ -103,22 +103,22 @@ def _metric(scorer: Callable[..., Any]) -> Callable[..., Any] | None:
     return getattr(scorer, "_score_func", None)
 
 
-def _telling(scorer: Callable[..., Any], classes: NDArray[Any]) -> Callable[..., Any]:
-    """A scorer whose metric is told what it does not say itself: all classes, and of two the positive one.
+def _with_classes(scorer: Callable[..., Any], classes: NDArray[Any]) -> Callable[..., Any]:
+    """A scorer whose metric gets all classes, and of two the positive one, unless it has its own.
 
-    That is what scikit-learn's LogisticRegressionCV does, in this way for want of another.
+    scikit-learn's LogisticRegressionCV sets the scorer's `_kwargs` for that, too: no public means exists.
     """
     metric = _metric(scorer)
     if metric is None:
         return scorer
     _, _, *options = signature(metric).parameters.values()
     defaults = {option.name: option.default for option in options}
-    told = {name: classes for name in ("labels", "classes") if defaults.get(name, classes) is None}
+    arguments = {name: classes for name in ("labels", "classes") if defaults.get(name, classes) is None}
     if len(classes) == 2 and defaults.get("pos_label", classes[1]) not in classes.tolist():
-        told["pos_label"] = classes[1]
-    telling: Any = copy(scorer)
-    telling._kwargs = told | telling._kwargs
-    return cast(Callable[..., Any], telling)
+        arguments["pos_label"] = classes[1]
+    with_classes: Any = copy(scorer)
+    with_classes._kwargs = arguments | with_classes._kwargs
+    return cast(Callable[..., Any], with_classes)
 
 
 def accepted(scorer: Scorer, params: Mapping[str, Any], *, stacklevel: int) -> Mapping[str, Any]:
@@ -144,7 +144,7 @@ class Scoring:
     X, y : array-like
         All samples, as they came where X is a frame.
     checked : ndarray or CSR matrix of shape (n_samples, n_features)
-        X as the models see it.
+        X as the models take it.
     targets : Targets
         What y is encoded as.
     params : mapping

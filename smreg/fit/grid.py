@@ -2,16 +2,16 @@ r"""Grids of C from a strong penalty to a weak one, between limits that the data
 
 **The strongest penalty** leaves nothing but the priors: see `strongest`.
 
-**The weakest** is found by going there. From the strongest on, the model is fitted in decades of C, and the
-loss falls, at first by more from decade to decade, in the end by less. The grid ends where it falls by
-`NEGLIGIBLE_FALL` a decade for the last time: more C changes what the model says by less. (Classes that are
-separated end there too, where more C always helps a little.) A fall that is as small in between, before
-features of small variance have had their say, is no end: see `_heard`.
+**The weakest** is found by fits in decades of C, from the strongest on. From decade to decade the loss falls,
+at first by more, in the end by less. The grid ends where it falls by `NEGLIGIBLE_FALL` a decade for the last
+time: beyond, C is of no consequence for the model. (So it is for separated classes, whose loss falls for ever
+as C grows.) A fall that is as small in between, because features of small variance are still shrunk to
+nothing, is no end: see `_shrinkage_limit`.
 
-Nothing of this depends on how the model is written: on the order or the storage of X, constants added to
-its columns, a weight in the place of repetitions. In other units of all features the grid is another by
-their square, for the lasso by themselves. Where floating point cannot hold it, the part that can be held is
-taken, with a warning.
+The limits are invariant to how the model is written: to the order and the storage of X, to constants added to
+its columns, to weights in the place of repetitions. In other units of all features the grid is multiplied by
+``unit**-2``, for the lasso by ``unit**-1``. Where floating point cannot represent all of it, the part that it
+can is taken, with a warning.
 """
 
 import math
@@ -36,9 +36,9 @@ OF_A_FOLD = 10.0**-0.5  # part of the largest C without coefficients at which fo
 
 NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
-LEAST_FALL = 3e-6  # that is told from none, for the place between two decades where it has become negligible
-MOST_STEPS = 100  # of a fit that tells: near-separated classes take thousands where little is left to tell
-EXPLORED_TO = 1e-6  # `tol` of the fits that tell, whose loss is then exact to 1e-12
+LEAST_FALL = 3e-6  # nats a decade: less counts as so much where the end is interpolated between two decades
+MOST_STEPS = 100  # of an exploratory fit: near-separated classes take thousands for falls near the negligible
+EXPLORED_TO = 1e-6  # `tol` of the exploratory fits, whose loss is then exact to 1e-12
 STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
 TINY = float(np.finfo(np.float64).tiny)  # of C and penalties: below it digits are lost
 
@@ -71,7 +71,7 @@ def check_l1_ratios(l1_ratios: Any) -> Array:
 
 
 def _numbers(values: Any, required: str) -> Array:
-    """A sequence of numbers, at least one, as an array; strings and bools are none."""
+    """A sequence of numbers, at least one, as an array; strings and bools are not numbers."""
     numbers = None
     with suppress(TypeError, ValueError, OverflowError):
         array = np.asarray(values)
@@ -106,12 +106,12 @@ def grid(
     size : int or "auto"
         How many; "auto" is as many as make steps of half a decade at most, up to 41.
     max_iter : int
-        Most steps of the fits that tell where the grid ends.
+        Most steps of the exploratory fits, by which the grid's end is found.
     has_folds : bool
         Whether parts of the samples are fitted, too. With an L1 penalty chance gives these larger gradients
         at the intercept-only model: the grid begins by `OF_A_FOLD` lower.
     stacklevel : int
-        Of the warning that floating point does not hold all of the grid.
+        Of the warning that floating point cannot represent all of the grid.
     """
     if size == 1:
         return np.ones(1)
@@ -119,7 +119,7 @@ def grid(
         strongest(problem, l1_ratio) * (OF_A_FOLD if has_folds and l1_ratio > 0 else 1.0)
         for problem, l1_ratio in paths
     ]
-    wanted, (least, most) = min(starts), _held(paths[0][0])
+    wanted, (least, most) = min(starts), _representable(paths[0][0])
     first = float(np.clip(wanted, least, most / 10.0**FEWEST_DECADES))
     ends = [weakest(*path, first, most, max_iter) for path in paths]
     last = max(end for end, _ in ends)
@@ -137,8 +137,8 @@ def grid(
     return np.geomspace(first, last, int(size))
 
 
-def _held(problem: Problem) -> tuple[float, float]:
-    """The least and the largest C that, like their penalties, floating point holds to all digits."""
+def _representable(problem: Problem) -> tuple[float, float]:
+    """The least and the largest C that, like their penalties, are normal floating-point numbers."""
     least, most = problem.strength_at(np.array([MAX_PENALTY, TINY])).tolist()
     return max(least, TINY), min(most, 1 / TINY)
 
@@ -151,8 +151,8 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
     penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
     exactly up to ``C = l1_ratio / (S max |G|)``.
 
-    Where the features tell next to nothing, G is that of chance, and a fold has another one: it must not be
-    too small to set a limit. With the information's diagonal h at that model, the fit has at most
+    Where the features explain next to nothing, G is noise, and a fold has another one: it must not be too
+    small to set a limit. With the information's diagonal h at that model, the fit has at most
     ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NULL_FREEDOM`; and with an L1
     penalty |G| counts as no less than the root of as large a part of the largest h.
     """
@@ -177,18 +177,19 @@ def weakest(
 ) -> tuple[float, bool]:
     """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade, and whether it is that.
 
-    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is like a power of C. The
-    loss does not fall below zero; nor is it followed to where a fit takes more than `MOST_STEPS`. Where it
-    falls on beyond the most that C may be, or features need more to have a say, it is not that C.
+    That is `FEWEST_DECADES` above the first at least. Between two decades the fall is interpolated as a power
+    of C. Exploration ends where the loss is all but zero, below which it cannot fall, and where a fit takes
+    more than `MOST_STEPS`. The C is not the end if the loss falls on beyond the `most` that C may be, or if
+    features are shrunk to nothing even there.
     """
-    heard, is_end = _heard(problem, l1_ratio, most)
+    least_end, is_end = _shrinkage_limit(problem, l1_ratio, most)
     C, losses, regression = first, list[float](), None
     options: dict[str, Any] = {
         "l1_ratio": l1_ratio,
         "tol": EXPLORED_TO,
         "max_iter": min(max_iter, MOST_STEPS),
     }
-    while len(losses) < 2 or heard > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
+    while len(losses) < 2 or least_end > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
         if losses and most < 10 * C:
             is_end = False
             break
@@ -201,16 +202,16 @@ def weakest(
     steps = np.log(np.maximum(falls, LEAST_FALL) / NEGLIGIBLE_FALL)
     last = int(np.flatnonzero(steps > 0).max(initial=-1))
     decades = 0.0 if last < 0 else last + 1 + steps[last] / (steps[last] - steps[last + 1])
-    half = 10.0 ** (max(decades, FEWEST_DECADES) / 2)  # the whole of which may overflow
+    half = 10.0 ** (max(decades, FEWEST_DECADES) / 2)  # the square of which may overflow
     return min(first * half * half, most), is_end
 
 
-def _heard(problem: Problem, l1_ratio: float, most: float) -> tuple[float, bool]:
-    """The C at which the penalty has let every feature have its say, if it tells anything.
+def _shrinkage_limit(problem: Problem, l1_ratio: float, most: float) -> tuple[float, bool]:
+    """The C above which no coefficient is shrunk by more than half, or held at zero though it matters.
 
     A coefficient with the curvature h, given all others, at the intercept-only model is shrunk to half by a
     ridge of as much, and can lower the loss by `NEGLIGIBLE_FALL` only if its gradient is above
-    ``sqrt(2 h NEGLIGIBLE_FALL)``, which an L1 penalty below that lets pass.
+    ``sqrt(2 h NEGLIGIBLE_FALL)``, so that an L1 penalty below that does not hold it at zero.
 
     Features that would need more than the `most` that C may be do not count; the second is whether there are
     none.

@@ -1,6 +1,6 @@
 """Directions of recession: the margins along a direction, and linear programs that find one.
 
-See `smreg.fit.separation` for what they are.
+`smreg.fit.separation` defines them.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from smreg.objective.logits import Direction, softmax
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-TIGHT = (2.0**-7, 2.0**-14)  # probabilities above which a class other than the label is near enough
+TIGHT = (2.0**-7, 2.0**-14)  # probabilities of a class above which its margin is tight; tried in turn
 ENOUGH = 4  # tight margins a column, of a label and a class, that most often have no direction in common
 
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
 ROUNDING = 2.0**-42  # of a margin, relative to the largest
-REGULAR = 2.0**-10  # least pivot of a factor that leaves no doubt
+REGULAR = 2.0**-10  # least pivot of the factor of a matrix that is certainly regular
 NULL = 2.0**-40  # eigenvalue of a correlation matrix that is zero to rounding
 REFINEMENTS = 3  # of a direction
 MOST_VIOLATED = 500  # constraints added to the linear program at a time
@@ -99,7 +99,7 @@ def _is_of_recession(objective: Objective, direction: Array, slack: float) -> bo
     """Whether no margin falls short, to a part of the largest."""
     worst, largest = -np.inf, 0.0
     for shortfall, size in objective.rows.map_blocks(_extremes, objective.direction(direction)):
-        # NumPy's maximum keeps what is no number
+        # NumPy's maximum propagates NaN
         largest = float(np.maximum(largest, size))
         worst = float(np.maximum(worst, shortfall))
         if slack < 0 <= worst:
@@ -113,14 +113,14 @@ def _extremes(block: Block, at: Direction) -> tuple[float, float]:
     return float(m.shortfall.max(initial=-np.inf)), float(np.abs(m.value).max(initial=0.0))
 
 
-def is_seen_from(
+def has_recession_direction_near(
     objective: Objective, phi: Array, max_size: int, max_program: int, allowance: Allowance
 ) -> bool:
-    """Whether a direction of recession is found where the margins that are tight at `phi` are zero.
+    """Whether a direction of recession is found in which the margins that are tight at `phi` are zero.
 
-    Sought are first directions that change one class, then all, in subspaces of at most `max_program`
-    dimensions, if there are at most `max_size` coordinates. Often a part of the rows shows that there are
-    none.
+    The linear programs are first about directions that change one class, then about all, in subspaces of at
+    most `max_program` dimensions, if there are at most `max_size` coordinates. Often the tight margins of
+    some rows already leave no subspace.
     """
     if phi.size > max_size:
         return False
@@ -254,7 +254,7 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
     """Whether there is a direction of recession in the space of a basis.
 
     Maximise the sum of all margins over a box, under constraints added where they are violated. None where
-    that takes more than the allowance, its tolerance is not enough to tell, or the sum is not finite.
+    that takes more than the allowance, its tolerance does not decide, or the sum is not finite.
     """
     gain = basis.T @ _margin_sum(objective, np.zeros(basis.shape[0]), _that_grow)
     size = float(np.linalg.norm(gain))

@@ -24,21 +24,21 @@ allowed at some ``x > 0`` have the highest w_k of all, those at some ``x < 0`` t
 direction of recession if and only if no class is among both, and these two groups exist, or one does and is
 not all classes.
 
-**A point on the way to infinity** tells where to look. Margins of rows whose probabilities are still far
-from zero and one do not grow: they are *tight*. The directions in which all these are zero are a subspace,
-most often a small one, and a linear program in it (Konis 2007) finds a direction of recession if there is
-one: first among those that change one class alone. Its constraints are all margins, so that what was taken
-for tight can only hide a direction. It is believed if, once it is made exact in the margins that are zero
-to the program's tolerance, none is negative, to rounding.
+**Diverging coefficients** restrict the search for a direction. Margins of rows whose probabilities are still
+far from zero and one do not grow: they are *tight*. The directions in which all these are zero are a
+subspace, most often a small one, and a linear program in it (Konis 2007) finds a direction of recession if
+there is one: first among those that change one class alone. Its constraints are all margins, so that a margin
+wrongly taken for tight can only exclude a direction. A direction is accepted if, once it is made exact in the
+margins that are zero to the program's tolerance, none is negative, to rounding.
 
 **At a maximum** there is none. With the change ``e`` of the logits by Newton's step, which takes the
 gradient ``sum_i s_i (p_i - t_i) x_i'`` to zero to first order, and ``q = p + (diag(p) - p p') e``, there is
 ``sum_i s_i (q_i - t_i) x_i' = 0``. If no two logits of a row change apart by one nat, q is positive, and
 the margins ``m_ik`` of any direction satisfy ``sum_ik s_i q_ik m_ik = 0``: all are zero where none is
-negative. On the way to infinity the step adds about a nat to some margin, however far the search has come.
-An estimate of that step misses margins of whose gradient nothing is left. `smreg.fit.overlap` makes it exact,
-and looks for a direction where there are too many coordinates for a linear program. What neither decides is
-said to be undecided: that there is a maximum is proved, never presumed.
+negative. Where the coefficients diverge the step adds about a nat to some margin, however large they are.
+An estimate of that step misses margins whose gradient is zero to rounding. `smreg.fit.overlap` makes it
+exact, and finds directions where there are too many coordinates for a linear program. Where neither decides,
+the fit ends as "undecided": that there is a maximum is proved, never presumed.
 
 References
 ----------
@@ -56,7 +56,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
-from smreg.fit.recession import Allowance, has_recession_direction, is_complete, is_seen_from
+from smreg.fit.recession import Allowance, has_recession_direction, has_recession_direction_near, is_complete
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.fisher import evaluation_cost
 from smreg.optimize.metric import Metric
@@ -65,13 +65,13 @@ from smreg.optimize.protocol import Minimum
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-FIRST_LOOK = 40  # evaluations: most searches that end, end before; doubled after each look
+FIRST_CHECK = 40  # evaluations: most searches with a maximum end before; doubled after each check
 
 # Passes over the rows, some and for each evaluation, to prove that there is a maximum or find a direction.
 PASSES, PASSES_PER_EVALUATION = 100, 2
 SMOOTHING, LEAST_SMOOTHING = 2.0**-20, 2.0**-40  # of the probabilities in that proof
 
-# Sizes up to which a subspace and a program in it are worth their time, in a look after so many evaluations.
+# Sizes up to which a subspace and a program in it are worth their time, in a check after so many evaluations.
 SIZE_PER_EVALUATION, PROGRAM_PER_EVALUATION = 16, 1
 MAX_SIZE, MAX_PROGRAM = 2000, 300
 # Pivots take some 2.5 ns for each number, constraints times variables, an evaluation 0.1 ns an operation: the
@@ -80,12 +80,12 @@ LEAST_NUMBERS, NUMBERS_PER_OPERATION = 2.0**29, 0.04
 
 
 class Watch:
-    """Tells in an unpenalised search, and at its end, whether there is a maximum.
+    """The check for separation during an unpenalised search, and at its end.
 
     Parameters
     ----------
     objective : Objective
-        Without penalty. Looks are taken when it has been evaluated often enough to have paid for them.
+        Without penalty. It is checked after so many evaluations that a check takes a small part of the time.
     varies : ndarray of bool of shape (n_features,), or None
         Whether each column varies by more than its rounding; None where columns are not those of the user but
         computed, so that rounding breaks their ties.
@@ -94,7 +94,7 @@ class Watch:
     """
 
     def __init__(self, objective: Objective, varies: Bools | None, null_metric: Callable[[], Metric]) -> None:
-        self.objective, self.due_at, self.found = objective, FIRST_LOOK, False
+        self.objective, self.due_at, self.found = objective, FIRST_CHECK, False
         self._varies, self._null_metric = varies, null_metric
         self._by_column: bool | None = None
         self._is_one_column = varies is not None and objective.rows.n_features == 1
@@ -104,7 +104,7 @@ class Watch:
         evaluations = self.objective.evaluations
         if evaluations >= self.due_at:
             self.due_at = 2 * evaluations
-            self.found = self._is_seen(phi(), evaluations)
+            self.found = self._is_separated(phi(), evaluations)
         return self.found
 
     def verdict(self, minimum: Minimum) -> str:
@@ -114,15 +114,16 @@ class Watch:
             return "separation"
         if reason == "callback" or not np.isfinite(minimum.point.value):
             return reason
-        found = self._is_found_at(minimum)
+        found = self._is_separated_at(minimum)
         if found:
             return "separation"
         return "undecided" if found is None and reason == "converged" else reason
 
-    def _is_found_at(self, minimum: Minimum) -> bool | None:
+    def _is_separated_at(self, minimum: Minimum) -> bool | None:
         """Whether the classes are separated, None where that is not decided.
 
-        Where the search was cut short, no linear program is worth its time.
+        After a search that ended at `max_iter` only columns and the point itself are checked: a linear
+        program may take longer than the search.
         """
         phi = minimum.point.x
         if self._has_column() or is_complete(self.objective, phi):
@@ -136,7 +137,7 @@ class Watch:
         if phi.size > MAX_PROGRAM and is_direction_near(*at, most):
             return True
         allowance = self._allowance()
-        if is_seen_from(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
+        if has_recession_direction_near(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
             return True
         if has_overlap(*at, minimum.preconditioner, LEAST_SMOOTHING, most):
             return False
@@ -146,7 +147,7 @@ class Watch:
         return is_direction_near(*at, most) or None if found is None else found
 
     def _allowance(self) -> Allowance:
-        """What linear programs may cost: in proportion to the search, but not less than a second."""
+        """What linear programs may cost: in proportion to the search, but at least a second."""
         paid = self.objective.evaluations * evaluation_cost(self.objective)
         return Allowance(LEAST_NUMBERS + NUMBERS_PER_OPERATION * paid)
 
@@ -157,13 +158,13 @@ class Watch:
             )
         return self._by_column
 
-    def _is_seen(self, phi: Array, evaluations: int) -> bool:
+    def _is_separated(self, phi: Array, evaluations: int) -> bool:
         if self._has_column() or is_complete(self.objective, phi):
             return True
         if self._is_one_column:
             return False
         size, program = SIZE_PER_EVALUATION * evaluations, PROGRAM_PER_EVALUATION * evaluations
-        return is_seen_from(
+        return has_recession_direction_near(
             self.objective, phi, min(size, MAX_SIZE), min(program, MAX_PROGRAM), self._allowance()
         )
 

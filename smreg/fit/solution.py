@@ -20,13 +20,13 @@ class Solution:
     suboptimality_bound : float
         An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
         a penalty, or with an intercept whose gradient is not zero to rounding. With an L1 penalty it is
-        the duality gap, which is finite; it tells little only where the penalty drowns in the rounding of
-        the gradient.
+        the duality gap, which is finite, but far from tight where the penalty is below the rounding of the
+        gradient.
     distance : float
         ``sqrt(total weight) * gradient_norm``, the estimated distance from the optimum in units of the
         standard error along the direction in which the coefficients are off.
     evaluations, iterations, refreshes : int
-        Computations of objective and gradient; steps; renewals of the metric.
+        Computations of objective and gradient; steps; refreshes of the preconditioner.
     seconds : float
         Wall time, without the validation of the input.
     converged : bool
@@ -59,7 +59,7 @@ class Solution:
         return self.suboptimality_bound
 
     def explain(self, tol: float, max_iter: int) -> str:
-        """Say in words where the search ended and, if it did not converge, what to change."""
+        """A message: where the search ended and, if it did not converge, what to change."""
         where = (
             f"the gradient's norm in the Fisher metric is {self.gradient_norm:.2g} after "
             f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}, with tol={tol:g}"

@@ -1,10 +1,10 @@
-"""What a fit reports is what its coefficients give.
+"""The check that the record of a fit agrees with its coefficients.
 
 Where a smaller problem was solved in the place of the one as given (see `Problem.is_reduced`), the objective
 is computed once more, from the coefficients in the precision in which they are kept, and the features as
-they came. It must be that of the record up to the rounding of the logits: else the problem is solved as
-given, and where that does not help either the record says what the coefficients give, and that floating
-point did not allow more. So it is of the folds of a search, whose coefficients are all applied in one pass.
+given. If it differs from the record by more than the rounding of the logits, the problem is solved as given.
+If it differs then too, the record gets the objective of the coefficients and the reason "rounding". Full fits
+and fold fits are checked alike.
 """
 
 from dataclasses import replace
@@ -37,7 +37,7 @@ def verified(
     dtype: Any,
     on_iteration: OnIteration | None = None,
 ) -> Fit:
-    """The fit in terms of the features as they came, with a record that is that of its coefficients.
+    """The fit in terms of the features as given, with a record that agrees with its coefficients.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _kept(regression: Regression, dtype: Any) -> Regression:
 
 
 def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: float) -> float:
-    """The objective that coefficients give, in one pass over the features as they came."""
+    """The objective that coefficients give, in one pass over the features as given."""
     with np.errstate(over="ignore", invalid="ignore"):
         loss = problem.given.map_reduce(mean_loss, _point(problem, regression))
     return problem.penalty(C, l1_ratio).value(regression.coef) + loss
@@ -113,7 +113,7 @@ def _point(problem: Problem, regression: Regression) -> Point:
 
 
 def _largest_logit(problem: Problem, regression: Regression) -> float:
-    """The largest sum of the sizes of a logit's terms, which tells how far rounding them goes."""
+    """The largest sum of the sizes of a logit's terms, to which its rounding error is proportional."""
     coef, intercept = problem.layout.restrict(regression)
     constant = np.abs(intercept) + np.abs(coef) @ np.abs(problem.given.shift)
     return max(problem.given.map_blocks(_largest_terms, coef, constant))

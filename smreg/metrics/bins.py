@@ -138,7 +138,7 @@ class Binning:
 def _quantiles(p: Array, weights: NDArray[np.float64], n_bins: int) -> Array:
     """Inverse of the empirical distribution function at ``b / n_bins``, b = 1, ..., n_bins - 1.
 
-    That is the least p up to which ``n_bins`` times the weight is ``b`` times the whole: a comparison of
+    That is the least p up to which ``n_bins`` times the weight is ``b`` times the total: a comparison of
     integers if weights are, or if they are equal, which are counted. Sums of others are rounded.
     """
     order = np.argsort(p, kind="stable")

@@ -116,7 +116,7 @@ def bootstrap_interval(
         )
 
     estimate = measure(y, probabilities, sample_weight=sample_weight, **parameters)
-    with warnings.catch_warnings():  # what there is to say of the weights has been said by now
+    with warnings.catch_warnings():  # the estimate above has already warned of the weights
         warnings.filterwarnings("ignore", "sample_weight sums to")
         result = stats.bootstrap(
             (np.flatnonzero(weights),),

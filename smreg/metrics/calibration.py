@@ -239,7 +239,7 @@ def _wilson(binned: Binned) -> tuple[Array, Array]:
 
 
 def _chance(binned: Binned) -> Array:
-    """Variance of the frequency in each bin, without bias; the whole square where it has one sample."""
+    """Variance of the frequency in each bin, without bias; the squared gap itself where it has one sample."""
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = binned.frequency * (1 - binned.frequency) / (binned.count - 1)
     return np.where(binned.count > 1, variance, binned.gap**2)

@@ -1,4 +1,4 @@
-r"""Log loss and Brier score, split into calibration, refinement and what the groups hide.
+r"""Log loss and Brier score, split into calibration, refinement and terms within groups.
 
 Both are means of a proper score ``S(p, t)``, linear in the target t: ``-<t, log p>``, and
 ``|p|^2 - 2 <p, t> + 1``, which for a label is ``|p - t|^2``. It has an *entropy* ``H(t) = S(t, t)`` and a
@@ -9,8 +9,8 @@ Both are means of a proper score ``S(p, t)``, linear in the target t: ``-<t, log
 
     ``mean S(p_i, t_i) = sum_g w_g D(p_g, t_g) + sum_g w_g H(t_g) + mean [S(p_i, t_i) - S(p_g, t_i)]``:
 
-*calibration*, *refinement* and what is *within* the groups. With the mean target t of all samples, refinement
-is *uncertainty* ``H(t)`` less *resolution* ``sum_g w_g D(t, t_g)``.
+*calibration*, *refinement* and the term *within* the groups. With the mean target t of all samples,
+refinement is *uncertainty* ``H(t)`` less *resolution* ``sum_g w_g D(t, t_g)``.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def calibration_decomposition(
     classes: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Decomposition:
-    """Log loss or Brier score as a sum of calibration, refinement and what is within groups.
+    """Log loss or Brier score as a sum of calibration, refinement and the terms within groups.
 
     A group are the samples of one predicted class whose largest probability is in one bin. With the shares
     ``w_g``, mean predictions ``p_g`` and mean targets ``t_g`` of the groups, and with divergence D and
@@ -94,7 +94,7 @@ def calibration_decomposition(
     -------
     Decomposition
         The score and its parts. Log loss is inf where a target has the probability 0: then so is calibration,
-        if its whole group has, and `within` otherwise.
+        if all of its group has, and `within` otherwise.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def calibration_decomposition(
     predictions = check_predictions(y, probabilities, classes, sample_weight)
     share, p, t = _group_means(predictions, binning)
     divergence, entropy = (_kl, family.entropy) if score == "log_loss" else (_square, _gini)
-    whole = np.einsum("g,gk->k", share, t)
+    mean = np.einsum("g,gk->k", share, t)
     total = _score(predictions, score)
     calibration, refinement = float(share @ divergence(p, t)), float(share @ entropy(t))
     return Decomposition(
@@ -129,8 +129,8 @@ def calibration_decomposition(
         calibration=calibration,
         refinement=refinement,
         within=total - calibration - refinement if np.isfinite(calibration) else 0.0,
-        uncertainty=float(entropy(whole)),
-        resolution=float(share @ divergence(np.broadcast_to(whole, t.shape), t)),
+        uncertainty=float(entropy(mean)),
+        resolution=float(share @ divergence(np.broadcast_to(mean, t.shape), t)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Predicted probabilities and what came of them, checked once, as plain arrays."""
+"""Predicted probabilities and outcomes, checked once, as plain arrays."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ ROUNDING = 1e-3  # of a row's sum: probabilities in half precision are off by as
 
 
 class Events(NamedTuple):
-    """Probabilities of events and what came of them.
+    """Probabilities of events and their outcomes.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Predictions:
     weighted: bool
 
     def events(self, kind: Kind) -> Events:
-        """That the predicted class is right, or for each class that it came true."""
+        """The events: that the predicted class is right, or for each class that it is the label."""
         target, p = self.targets.values, self.probabilities
         if kind == "classwise":
             return Events(p, target)
@@ -77,7 +77,7 @@ def check_predictions(
 
     One column of probabilities is that of the second of two classes.
     """
-    # that all numbers are finite is seen with their range, in the same pass
+    # whether all numbers are finite is checked with their range, in the same pass
     p = check_array(
         probabilities,
         dtype=[np.float64, np.float32],

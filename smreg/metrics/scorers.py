@@ -17,7 +17,7 @@ from smreg.metrics.smooth import smooth_calibration_error
 
 
 class _Scorer(BaseEstimator):  # type: ignore[misc]
-    """What scikit-learn wants of a scorer, around a method `_score`."""
+    """The interface of scikit-learn's scorers, around a method `_score`."""
 
     __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
 

@@ -9,7 +9,7 @@ where K is the Gaussian kernel on the line, *reflected* at 0 and 1 so that it st
 interval. The error at a width is ``E(sigma) = int_0^1 |g_sigma(t)| dt``. It falls in sigma, and the measure
 is where it equals the width: ``E(sigma) = sigma``.
 
-**Cosines.** The reflected kernel solves the heat equation with closed ends, whose modes are cosines:
+**Cosines.** The kernel solves the heat equation with reflecting boundaries, whose modes are cosines:
 
     ``K_sigma(t, f) = 1 + 2 sum_k exp(-(pi k sigma)^2 / 2) cos(pi k t) cos(pi k f)``,
 

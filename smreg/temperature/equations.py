@@ -2,27 +2,28 @@ r"""Softmax of logits as a family in one parameter, the inverse temperature, and
 
 **Family.** With the logits ``z_i`` fixed, the density of the target is ``exp(beta <z_i, t> - A(beta z_i))``:
 an exponential family in the *inverse temperature* ``beta = 1/T``, whose sufficient statistic is the logit
-of the target. Only differences of logits matter. Let ``d_ik = max_j z_ij - z_ik >= 0`` be the *deficit* of
-a class. The loss of all samples, of weights ``s_i`` that sum to S, is
+of the target. Only differences of logits matter. Let ``d_ik = max_j z_ij - z_ik >= 0`` be the *gap* of a
+class to the largest logit. The loss of all samples, of weights ``s_i`` that sum to S, is
 
     ``l(beta) = beta c + 1/S sum_i s_i log sum_k exp(-beta d_ik),   c = 1/S sum_i s_i <d_i, t_i>``,
 
-so that the targets enter by a single number, the *observed deficit* c, and from then on the logits alone
-are read. In the family's moments,
+so that the targets enter by a single number, the *observed gap* c, which is the observed sufficient statistic
+but for sign and shift; each further pass reads the logits alone. In the family's moments,
 
     ``l'(beta) = c - E(beta),   l'' = V(beta),   l''' = -M(beta)``,
 
 where E, V and M are the means over the samples of the mean, the variance and the third central moment of
-the deficit under ``softmax(beta z_i)``. **The best temperature makes the expected deficit the observed
-one**; the expected one falls in beta, from E(0), its mean over all classes, to 0 (``E' = -V``).
+the gap under ``softmax(beta z_i)``. **The likelihood equation**, as in every exponential family, is that the
+expected statistic equals the observed one: ``E(beta) = c``. E falls in beta, from E(0), the mean gap of all
+classes, to 0 (``E' = -V``).
 
-**Newton.** E is a falling sigmoid of ``u = log beta``. Nearly a line in u are its *log odds*
-``log(E(0)/E - 1)``: their slope is 1 where beta is small, and 2 where it is large if the deficits have a
-density next to zero. So the equation ``E = c`` is solved for the log odds, by Newton's method with its
-term of second order (Halley's), from T = 1, and within a bracket. Multiplying the logits only moves u.
+**Halley's method.** E is a falling sigmoid of ``u = log beta``. Its *log odds* ``log(E(0)/E - 1)`` are nearly
+linear in u: their slope is 1 where beta is small, and 2 where it is large if the gaps have a density next to
+zero. Hence the likelihood equation is solved for the log odds, by Newton's method with its term of second
+order (Halley's), from T = 1, safeguarded by a bracket. Multiplying the logits only shifts u.
 
 **Intervals.** The information on beta is ``S V``. The *signed root* of the likelihood ratio,
-``r(beta) = sign(beta - beta*) sqrt(2 S (l(beta) - l*))``, is nearly a line as well. The interval of the
+``r(beta) = sign(beta - beta*) sqrt(2 S (l(beta) - l*))``, is nearly linear as well. The interval of the
 profile likelihood is where ``|r|`` is at most the normal quantile; the same method finds its ends.
 
 References
@@ -52,7 +53,7 @@ FAR = 50.0  # longest step in log beta
 
 
 class Moments(NamedTuple):
-    """Loss at an inverse temperature, and mean, variance and third central moment of the deficit."""
+    """Loss at an inverse temperature, and mean, variance and third central moment of the gap."""
 
     beta: float
     loss: float
@@ -61,8 +62,8 @@ class Moments(NamedTuple):
     third: float
 
 
-class Deficits:
-    """The loss as a function of the inverse temperature.
+class TemperatureFamily:
+    """The family of given logits, with the loss as a function of the inverse temperature.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class Deficits:
     total : float
         Sum S of the weights.
     observed : float
-        Observed deficit c.
+        Observed gap c.
     at_zero, at_one : Moments
         At ``beta = 0``, without the third, and at ``beta = 1``.
     evaluations : int
@@ -109,17 +110,17 @@ class Deficits:
     def __call__(self, beta: float) -> Moments:
         """Loss and moments at `beta`, in one pass over the logits."""
         self.evaluations += 1
-        return self._moments(beta, self._sum(lambda rows: _log_sum_and_moments(self.deficits(rows), beta)))
+        return self._moments(beta, self._sum(lambda rows: _log_sum_and_moments(self.gaps(rows), beta)))
 
-    def deficits(self, rows: slice) -> Array:
-        """Deficits of a block of rows."""
+    def gaps(self, rows: slice) -> Array:
+        """Gaps to the largest logit in a block of rows."""
         block = self.logits[rows].astype(np.float64)
         return np.subtract(self.top[rows], block, out=block)
 
     def _first(self, rows: slice, target: NDArray[Any]) -> tuple[Array, ...]:
-        """Observed deficits, their mean and variance at zero, and what is summed at one."""
+        """Observed gaps, the mean and variance at zero, and what is summed at one."""
         self.top[rows, 0] = self.logits[rows].max(axis=1)
-        d = self.deficits(rows)
+        d = self.gaps(rows)
         labelled = target.ndim == 1
         observed = d[np.arange(len(d)), target] if labelled else np.einsum("ik,ik->i", d, target)
         uniform = np.full(self.n_classes, 1 / self.n_classes)
@@ -145,7 +146,7 @@ def row_blocks(logits: NDArray[Any]) -> list[slice]:
 
 
 def _log_sum_and_moments(d: Array, beta: float) -> tuple[Array, Array, Array, Array]:
-    """``log sum_k exp(-beta d_k)``, and mean, variance and third central moment of each row's deficit."""
+    """``log sum_k exp(-beta d_k)``, and mean, variance and third central moment of each row's gap."""
     ones = np.ones(d.shape[1])
     e = d * -beta
     np.exp(e, out=e)
@@ -182,15 +183,15 @@ class Step(NamedTuple):
         return float(step), float(error)
 
 
-def maximum(family: Deficits) -> Moments:
-    """The maximum of the likelihood, where ``0 < c < E(0)``; its last step is a series, not a pass."""
+def maximum(family: TemperatureFamily) -> Moments:
+    """The maximum of the likelihood, where ``0 < c < E(0)``; its loss by a series about the last point."""
     at, beta = _solve(family, lambda at: _log_odds(family, at), family.at_one, (0.0, np.inf), EXACT)
     step, slope = beta - at.beta, family.observed - at.mean
     loss = at.loss + step * (slope + step * (at.variance / 2 - step * at.third / 6))
     return Moments(beta, loss, family.observed, at.variance - step * at.third, at.third)
 
 
-def interval(family: Deficits, best: Moments) -> tuple[float, float]:
+def interval(family: TemperatureFamily, best: Moments) -> tuple[float, float]:
     """Inverse temperatures between which the likelihood ratio is below the quantile's square.
 
     Zero stands below where no temperature is rejected, however high.
@@ -212,26 +213,31 @@ def interval(family: Deficits, best: Moments) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def interval_at_limit(family: Deficits, minimum: float, side: int) -> float:
+def interval_at_limit(family: TemperatureFamily, minimum: float, side: int) -> float:
     """The one end of the interval, below or above, where the maximum is at T -> 0 or at T -> inf."""
     if side < 0 and not _rejects(family, minimum):
         return 0.0
     return _end(family, minimum, side, family(_unit(family)), (0.0, np.inf), CLOSE)
 
 
-def _rejects(family: Deficits, minimum: float) -> bool:
+def _rejects(family: TemperatureFamily, minimum: float) -> bool:
     """Whether the likelihood ratio rejects equal probabilities, T -> inf."""
     return bool(2 * family.total * (family.at_zero.loss - minimum) > QUANTILE**2)
 
 
 def _end(
-    family: Deficits, minimum: float, side: int, start: Moments, bracket: tuple[float, float], tol: float
+    family: TemperatureFamily,
+    minimum: float,
+    side: int,
+    start: Moments,
+    bracket: tuple[float, float],
+    tol: float,
 ) -> float:
     return _solve(family, lambda at: _signed_root(family, minimum, side, at), start, bracket, tol)[1]
 
 
 def _solve(
-    family: Deficits,
+    family: TemperatureFamily,
     function: Callable[[Moments], Step],
     start: Moments,
     bracket: tuple[float, float],
@@ -255,27 +261,27 @@ def _solve(
     return at, beta
 
 
-def _between(low: float, high: float, family: Deficits) -> float:
-    """A point of the bracket, in its middle by orders of magnitude."""
+def _between(low: float, high: float, family: TemperatureFamily) -> float:
+    """Bisection of the bracket in log beta; where an end is 0 or inf, a finite point inside."""
     if low == 0:
         unit = _unit(family)
         return unit if unit < high else high / 16
     return low * 16 if high == np.inf else float(np.sqrt(low) * np.sqrt(high))
 
 
-def _unit(family: Deficits) -> float:
-    """Inverse temperature at which the logits begin to matter."""
+def _unit(family: TemperatureFamily) -> float:
+    """Inverse temperature at which the gaps have a standard deviation of one under equal probabilities."""
     return 1 / float(np.sqrt(family.at_zero.variance))
 
 
-def _log_odds(family: Deficits, at: Moments) -> Step:
-    """Log odds of the expected deficit, less those of the observed one."""
-    whole, observed = family.at_zero.mean, family.observed
-    goal = float(np.log(whole - observed) - np.log(observed))
-    fall, mean = whole - at.mean, np.float64(at.mean)
-    if fall <= LINEAR * whole:
+def _log_odds(family: TemperatureFamily, at: Moments) -> Step:
+    """Log odds of the expected gap, less those of the observed one."""
+    at_zero, observed = family.at_zero.mean, family.observed
+    goal = float(np.log(at_zero - observed) - np.log(observed))
+    fall, mean = at_zero - at.mean, np.float64(at.mean)
+    if fall <= LINEAR * at_zero:
         tangent = at.beta * family.at_zero.variance
-        return Step(float(np.log(tangent) - np.log(whole)) - goal, 1.0, 0.0)
+        return Step(float(np.log(tangent) - np.log(at_zero)) - goal, 1.0, 0.0)
     slope, curvature = -at.beta * at.variance, at.beta * at.beta * at.third - at.beta * at.variance
     with np.errstate(all="ignore"):  # where the mean has vanished the bracket decides
         first, second = -1 / fall - 1 / mean, 1 / mean**2 - 1 / fall**2
@@ -284,7 +290,7 @@ def _log_odds(family: Deficits, at: Moments) -> Step:
     return Step(float(value), float(derivatives[0]), float(derivatives[1]))
 
 
-def _signed_root(family: Deficits, minimum: float, side: int, at: Moments) -> Step:
+def _signed_root(family: TemperatureFamily, minimum: float, side: int, at: Moments) -> Step:
     """Signed root r of the likelihood ratio on one side of the maximum, less the quantile there.
 
     ``r**2 / 2 = S (l - minimum)`` is differentiated twice: ``r r' = S l'`` and ``r'**2 + r r'' = S l''``.

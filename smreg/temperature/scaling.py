@@ -1,7 +1,6 @@
-"""The temperature of a classifier's logits, with its uncertainty.
+"""The temperature of a classifier's logits, with its uncertainty: checks, limits and the record.
 
-The mathematics stand in `smreg.temperature.equations`: a family in the inverse temperature, whose maximum
-and interval are found in a few passes over the logits. Here are the checks, the limits and the record.
+`smreg.temperature.equations` has the one-parameter family and solves its equations.
 """
 
 import warnings
@@ -20,7 +19,7 @@ from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
 from smreg.temperature.equations import (
     BLOCK,
     QUANTILE,
-    Deficits,
+    TemperatureFamily,
     interval,
     interval_at_limit,
     maximum,
@@ -32,7 +31,7 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-3  # of the sum of a row of probabilities, computed in half precision or printed
 LARGEST = 1e100  # magnitude of a logit: cubes of differences are summed
 STATISTICS = "standard error, intervals and test of the temperature"  # which count samples
-EQUAL = 1e-13  # relative difference of two means of deficits that is but the rounding of their sums
+EQUAL = 1e-13  # relative difference of two mean gaps that is but the rounding of their sums
 
 
 @dataclass(frozen=True)
@@ -200,20 +199,20 @@ def log_loss_by_temperature(
     if grid.ndim != 1 or not (np.isfinite(grid) & (grid > 0)).all():
         raise ValueError(f"temperatures must be positive finite numbers of shape (n,), got {temperatures!r}.")
     with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
-        family = Deficits(eta, targets.values, weights, map_blocks)
+        family = TemperatureFamily(eta, targets.values, weights, map_blocks)
         return np.array([family(1 / T).loss for T in grid])
 
 
 def _fit_checked(eta: NDArray[Any], targets: Targets, weights: Array) -> TemperatureFit:
     with row_threads(1 if eta.size <= BLOCK else None) as map_blocks:
-        fit, warning = _fit(Deficits(eta, targets.values, weights, map_blocks))
+        fit, warning = _fit(TemperatureFamily(eta, targets.values, weights, map_blocks))
     if warning:
         warnings.warn(warning, UserWarning, stacklevel=3)
     return fit
 
 
-def _fit(family: Deficits) -> tuple[TemperatureFit, str]:
-    """The record, and what is to be said where the likelihood has no maximum."""
+def _fit(family: TemperatureFamily) -> tuple[TemperatureFit, str]:
+    """The record, and a warning where the likelihood has no maximum, else an empty one."""
     if family.at_zero.variance == 0:
         return _flat(family)
     if family.observed == 0:
@@ -236,8 +235,8 @@ def _fit(family: Deficits) -> tuple[TemperatureFit, str]:
     return fit, ""
 
 
-def _flat(family: Deficits) -> tuple[TemperatureFit, str]:
-    """Logits that say nothing."""
+def _flat(family: TemperatureFamily) -> tuple[TemperatureFit, str]:
+    """Logits that are equal within each sample, of which the loss is constant."""
     loss = family.at_one.loss
     fit = _record(family, loss, 1.0, limit="flat", log_loss_after=loss, confidence_interval=(0.0, np.inf))
     return fit, (
@@ -246,16 +245,16 @@ def _flat(family: Deficits) -> tuple[TemperatureFit, str]:
     )
 
 
-def _at_zero(family: Deficits) -> tuple[TemperatureFit, str]:
+def _at_zero(family: TemperatureFamily) -> tuple[TemperatureFit, str]:
     """The limit T -> 0, in which a target has the probability one over the number of largest logits."""
-    gap, log_ties = np.inf, 0.0
+    least, log_ties = np.inf, 0.0
     for rows in family.blocks:
-        d, weights = family.deficits(rows), family.weights[rows]
+        d, weights = family.gaps(rows), family.weights[rows]
         counted = (d > 0) & (weights > 0)[:, np.newaxis]
-        gap = min(gap, float(np.min(d, initial=np.inf, where=counted)))
+        least = min(least, float(np.min(d, initial=np.inf, where=counted)))
         log_ties += float(weights @ np.log((d == 0).sum(axis=1)))
     nats = np.log(family.n_classes - 1) - np.log(np.finfo(float).eps)
-    T = max(min(1.0, gap / float(nats)), float(np.finfo(float).tiny))
+    T = max(min(1.0, least / float(nats)), float(np.finfo(float).tiny))
     low = interval_at_limit(family, log_ties, side=-1)
     fit = _record(
         family,
@@ -271,9 +270,9 @@ def _at_zero(family: Deficits) -> tuple[TemperatureFit, str]:
     )
 
 
-def _at_infinity(family: Deficits) -> tuple[TemperatureFit, str]:
+def _at_infinity(family: TemperatureFamily) -> tuple[TemperatureFit, str]:
     """The limit T -> inf, in which all classes are equally probable."""
-    widest = max(float(family.deficits(rows).max()) for rows in family.blocks)
+    widest = max(float(family.gaps(rows).max()) for rows in family.blocks)
     T = max(1.0, widest / float(np.finfo(float).eps))
     high = interval_at_limit(family, family.at_zero.loss, side=+1)
     fit = _record(
@@ -292,7 +291,7 @@ def _at_infinity(family: Deficits) -> tuple[TemperatureFit, str]:
 
 
 def _record(
-    family: Deficits,
+    family: TemperatureFamily,
     minimum: float,
     temperature: float,
     *,

@@ -214,7 +214,7 @@ class Given(ClassifierMixin, BaseEstimator):
         return X
 
 
-def test_where_smaller_probabilities_than_a_thousandth_were_said_zero_is_the_smallest():
+def test_where_smaller_probabilities_than_a_thousandth_were_predicted_zero_is_the_smallest():
     """Underflow comes of a larger difference of logits than any that does not: the order stays."""
     p = np.array([[0.5, 0.5], [1 - 1e-9, 1e-9], [1.0, 0.0], [0.0, 1.0], [0.25, 0.75]])
     y = np.array([0, 0, 0, 1, 0])
@@ -264,7 +264,7 @@ def test_three_columns_for_the_three_pairs_of_classes_are_no_logits(data, wrap):
     )
 
 
-def test_who_has_no_other_output_is_told(data):
+def test_a_classifier_without_other_outputs_is_an_error(data):
     with pytest.raises(ValueError, match=r"estimator must have .* column .*SVC.*decision_function_shape="):
         TemperatureScaling(SVC(decision_function_shape="ovo")).fit(*data)
 
@@ -321,9 +321,9 @@ def test_an_interval_by_weights_that_count_no_samples_is_warned_of_once(data, fr
     X, y = data
     model = FrozenEstimator(GaussianNB().fit(X, y)) if frozen else GaussianNB()
     cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
-    with pytest.warns(UserWarning, match=f"sample_weight sums to 1 over {len(y)} samples") as told:
+    with pytest.warns(UserWarning, match=f"sample_weight sums to 1 over {len(y)} samples") as caught:
         TemperatureScaling(model, cv=cv).fit(X, y, sample_weight=np.full(len(y), 1 / len(y)))
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 def test_one_weight_for_all_changes_no_temperature(data):

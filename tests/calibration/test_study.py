@@ -52,7 +52,7 @@ def models():
 
 
 class Traced(ClassifierMixin, BaseEstimator):
-    """Its logits of a sample, whose X is its number, tell which it is, and whether it was fitted to it."""
+    """Its logits of a sample, whose X is its number, show which it is, and whether it was fitted to it."""
 
     def fit(self, X, y):
         """Remember the samples."""
@@ -179,7 +179,7 @@ def test_the_table_has_the_measures_of_the_probabilities(data):
         assert_allclose(row.value, theirs[row.metric](study.y[fold], p), rtol=1e-12)
 
 
-def test_none_is_what_the_classifier_says_itself(data):
+def test_none_is_what_the_classifier_predicts_itself(data):
     X, y = data
     study = calibration_study(models(), X, y, cv=3, methods=["none"])
     for train, test in StratifiedKFold(3).split(X, y):
@@ -304,7 +304,7 @@ def test_a_constant_added_to_the_logits_of_a_sample_changes_nothing(rng, name):
     calibrator = NAMED[name]()
     p = calibrator.fit(logits, y).predict_proba(logits)
 
-    # sums of deficits, or of log-probabilities, are those of equal numbers
+    # sums of gaps, or of log-probabilities, are those of equal numbers
     assert_allclose(calibrator.fit(logits + constants, y).predict_proba(logits + constants), p, atol=1e-12)
 
 
@@ -347,10 +347,10 @@ def test_a_short_study_is_silent(data, capsys):
 
 
 @pytest.mark.parametrize("verbose", [True, False])
-def test_a_study_that_lasts_longer_than_patience_tells_how_far_it_is(verbose, capsys):
+def test_a_study_that_lasts_longer_than_patience_prints_its_progress(verbose, capsys):
     progress = _Progress(total=2, n_folds=2, verbose=verbose, patience=0.0)
     for number in range(2):
-        progress.tell("bayes", number)
+        progress.update("bayes", number)
 
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" done")[0] for line in lines] == ["1/2", "2/2"] * verbose

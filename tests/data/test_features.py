@@ -214,7 +214,7 @@ def time_columns():
     frames = {
         f"pandas {name} {where}": pd.DataFrame({**rest, "when": column})
         for name, column in pandas.items()
-        for where, rest in {"alone": {}, "beside": {"p": COUNTS[:, 0], "q": 0.5 * COUNTS[:, 1]}}.items()
+        for where, rest in {"alone": {}, "among others": {"p": COUNTS[:, 0], "q": 0.5 * COUNTS[:, 1]}}.items()
     }
     polars = {
         "Date": DAYS.dt.date.tolist(),
@@ -226,10 +226,10 @@ def time_columns():
     }
     frames |= {f"polars {name} alone": pl.DataFrame({"when": column}) for name, column in polars.items()}
     frames |= {
-        f"polars {name} beside": pl.DataFrame({"p": COUNTS[:, 0], "when": column})
+        f"polars {name} among others": pl.DataFrame({"p": COUNTS[:, 0], "when": column})
         for name, column in polars.items()
     }
-    return frames | {"pyarrow": frames["polars Datetime beside"].to_arrow()}
+    return frames | {"pyarrow": frames["polars Datetime among others"].to_arrow()}
 
 
 def objects(values):
@@ -258,7 +258,7 @@ def test_a_column_of_dates_or_time_spans_is_refused_by_its_name(name):
         [[day] for day in DAYS.dt.date],
         [[day] for day in DAYS.to_numpy()],
     ],
-    ids=["datetime64", "timedelta64", "objects", "Timestamps beside", "dates", "list of datetime64"],
+    ids=["datetime64", "timedelta64", "objects", "Timestamps among others", "dates", "list of datetime64"],
 )
 def test_so_is_an_array_or_a_list_of_them(X):
     with pytest.raises(TypeError, match=r"X must hold numbers, but it holds dates, times or time spans"):
@@ -521,7 +521,7 @@ def test_a_missing_number_is_refused_as_nan_is(dtype, columns):
         np.ma.masked_array(1.0 * COUNTS, mask=np.eye(N, 3, dtype=bool)),
         pd.DataFrame(COUNTS, columns=NAMES).astype("Sparse[float]").where(COUNTS != 2),
     ],
-    ids=["null", "null beside", "NA beside", "None", "NA", "masked", "sparse NaN"],
+    ids=["null", "null among others", "NA among others", "None", "NA", "masked", "sparse NaN"],
 )
 def test_so_is_what_is_missing_otherwise(X):
     with pytest.raises(ValueError, match="X contains NaN"):

@@ -1,4 +1,4 @@
-"""What a fit tells scikit-learn's callbacks, and what they may make it do."""
+"""What a fit reports to scikit-learn's callbacks, and what they may make it do."""
 
 import pickle
 

@@ -160,7 +160,7 @@ def test_the_reference_of_an_array_is_a_position(coding, reference):
         coding([1.0, 2.0, 3.0], reference)
 
 
-def test_a_class_beside_the_reference_there_must_be():
+def test_there_must_be_a_class_other_than_the_reference():
     with pytest.raises(ValueError, match="beside the reference"):
         to_symmetric_coding(np.empty((4, 0)))
 

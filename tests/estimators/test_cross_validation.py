@@ -1,4 +1,4 @@
-"""What a search is given besides the data, what it tells, and what it refuses."""
+"""The metadata of a search, its reports, and the input that it refuses."""
 
 from functools import partial
 
@@ -146,9 +146,7 @@ def outcome(call):
 @pytest.mark.parametrize(("scorer", "names"), ROUTED.values(), ids=ROUTED.keys())
 @pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline], ids=["alone", "pipeline"])
 @pytest.mark.parametrize("method", ["fit", "score"])
-def test_with_routing_weights_go_the_way_they_go_in_logistic_regression_cv(
-    weights, scorer, names, wrap, method
-):
+def test_weights_are_routed_as_in_logistic_regression_cv(weights, scorer, names, wrap, method):
     """The scorer alone says what `score` takes. Two fits at their tolerances differ by less than 1e-3."""
     params = {name: None if name == "none" else weights for name in names}
     params = {"sample_weight" if name == "none" else name: value for name, value in params.items()}
@@ -501,7 +499,7 @@ def test_a_training_part_without_a_class_is_named_with_the_class_as_it_is_called
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_class_of_fewer_samples_than_folds_is_warned_of(n):
-    """From two samples on every training part has one at least; of a single one the class is told."""
+    """From two samples on every training part has one at least; of a single one the error names the class."""
     rare = np.append(np.array(["ale", "beer", "cider"])[Y], n * ["mead"])
     with pytest.warns(UserWarning, match=r"least populated|training part") as caught:
         model = search(cv=5).fit(np.append(X, X[:n], axis=0), rare)

@@ -253,7 +253,7 @@ def test_the_temperature_can_be_searched_and_changes_scores_but_no_prediction(wi
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba", "decision_function"])
-def test_cross_val_predict_gives_what_each_fold_s_model_says(wine, method):
+def test_cross_val_predict_gives_what_each_fold_s_model_predicts(wine, method):
     X, y = wine
     folds = list(StratifiedKFold(3).split(X, y))
     predicted = cross_val_predict(SoftmaxRegression(), X, y, cv=folds, method=method)

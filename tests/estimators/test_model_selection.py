@@ -299,10 +299,12 @@ def value_with_labels(scorer, model, X, y):
     metric, options, method = scorer._score_func, scorer._kwargs, scorer._response_method
     (method,) = {method} if isinstance(method, str) else {"decision_function"}
     names = list(inspect.signature(metric).parameters)[2:]
-    told = {name: model.classes_ for name in ("labels", "classes") if name in names and name not in options}
+    arguments = {
+        name: model.classes_ for name in ("labels", "classes") if name in names and name not in options
+    }
     if isinstance(metric, partial):
-        told = {}
-    return scorer._sign * metric(y, getattr(model, method)(X), **told, **options)
+        arguments = {}
+    return scorer._sign * metric(y, getattr(model, method)(X), **arguments, **options)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -311,7 +313,7 @@ def value_with_labels(scorer, model, X, y):
     [*sorted(set(TAKES_LABELS) - {*OF_TWO_CLASSES, *OF_SETS, *NOT_DEFINED}), *OWN.values()],
     ids=lambda scoring: scoring if isinstance(scoring, str) else repr(scoring)[:40],
 )
-def test_a_test_part_without_a_class_has_the_score_of_the_metric_that_is_told_all_classes(wine, scoring):
+def test_a_test_part_without_a_class_has_the_score_of_the_metric_given_all_classes(wine, scoring):
     """Those of scikit-learn that are not defined on some class count it as zero, and say so."""
     X, y = wine
     test = np.flatnonzero(y < 2)[::4]
@@ -389,7 +391,7 @@ def test_where_a_score_is_not_defined_for_want_of_a_class_scorer_class_and_fold_
         model.score(X[test], y[test])
 
 
-# -- what the folds are told
+# -- what the folds are given
 
 
 @pytest.mark.parametrize("p", [25, 40, 200], ids=["some folds separated", "all separated", "wide"])
@@ -397,7 +399,7 @@ def test_where_a_score_is_not_defined_for_want_of_a_class_scorer_class_and_fold_
 def test_without_a_penalty_a_fold_knows_nothing_of_what_it_is_scored_on(rng, p, Cs):
     """Where there are many solutions, or none, the one that is found depends on where the search begins.
 
-    Labels that no feature tells are known to one in three, by models that are those of the training parts
+    Labels that no feature predicts are known to one in three, by models that are those of the training parts
     alone to rounding, which the end of a search without a minimum multiplies: 1e-6 of what they say.
     """
     X, y = rng.normal(size=(60, p)), np.arange(60) % 3
@@ -457,12 +459,12 @@ def test_a_training_part_without_a_class_is_fitted_as_the_same_samples_with_weig
     with pytest.warns(UserWarning, match="training part") as caught:
         model.fit(X, target, sample_weight=weights)
 
-    told = [str(warning.message) for warning in caught]
-    assert [words[:73] for words in told] == [
+    messages = [str(warning.message) for warning in caught]
+    assert [words[:73] for words in messages] == [
         f"The training part of fold {k} has no sample of the classes [{c}]. Its model gi"[:73]
         for k, c in ((1, 2), (2, 0))
     ]
-    assert all(("300 nats" in words) == fit_intercept for words in told)
+    assert all(("300 nats" in words) == fit_intercept for words in messages)
     assert model.cv_results_["converged"].all()
     for k, (train, test) in enumerate(folds):
         inside = np.isin(np.arange(len(y)), train)
@@ -676,8 +678,9 @@ def test_every_fit_to_a_fold_is_the_optimum_of_its_training_part(wine, n_classes
 
 @pytest.mark.parametrize("outlier", [1e6, 1e9, 1e12, 1e150])
 def test_an_outlier_in_the_test_part_plays_no_part_in_the_fit(wine, outlier):
-    """Its column has 1e6 to 1e150 times the spread in the whole, in whose coordinates the fold would see
-    nothing of it. The whole itself may not converge: beside such an entry the others' variance drowns."""
+    """Its column has 1e6 to 1e150 times the spread in all data, in whose coordinates the fold's coefficient
+    would be zero to rounding. The full fit itself may not converge: the variance of the other entries is
+    below the rounding of this one."""
     X, y = wine[0].copy(), wine[1]
     X[0, 3] = outlier
     rows, Cs, tol = np.arange(len(X)), [1e-3, 1.0, 1e3], 1e-6
@@ -980,7 +983,7 @@ def ends_at(means, errors=0.0, l1_ratio=0.0):
     warn_of_an_end(scores, int(np.argmax(means)), stacklevel=1)
 
 
-def test_a_score_that_still_rises_at_the_end_of_the_grid_is_told():
+def test_a_score_that_still_rises_at_the_end_of_the_grid_is_warned_of():
     """Of steps over two decades that rise alike, half for a factor of ten."""
     with pytest.warns(UserWarning, match=r"1e\+04, is the largest .* by 0.05 .*logspace\(-2, 8, 21\)"):
         ends_at([-0.5, -0.4, -0.3, -0.2])
@@ -1005,7 +1008,7 @@ def test_a_rise_that_dies_away_is_reckoned_by_the_power_that_it_follows():
             ends_at(-1e4 * C**-power)
 
 
-def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_not_told():
+def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_not_warned_of():
     """Nor where the best is inside: warnings are errors here."""
     ends_at([-0.5, -0.4, -0.3, -0.29])
     ends_at([-0.5, -0.4, -0.3, -0.2], errors=0.51)
@@ -1015,7 +1018,7 @@ def test_a_score_that_rises_by_a_thousandth_or_a_tenth_of_its_error_a_decade_is_
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-def test_the_grid_of_a_lasso_begins_where_no_fold_has_a_feature_though_chance_alone_tells(l1_ratio, seed):
+def test_the_grid_of_a_lasso_begins_where_no_fold_has_a_feature_though_all_are_noise(l1_ratio, seed):
     """With so few samples some fold has a larger gradient than all data."""
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(45, 5)), np.arange(45) % 3

@@ -192,13 +192,13 @@ def test_beyond_the_largest_c_the_loss_falls_by_next_to_nothing_a_decade(rng, ma
 
 
 def in_unlike_units(rng):
-    """A feature of spread 1e3 that tells little, and one of spread 1e-3 that tells the classes."""
+    """A feature of spread 1e3 that explains little, and one of spread 1e-3 that separates the classes."""
     y = np.arange(200) % 2
     return np.column_stack([1e3 * (rng.normal(size=200) + 0.3 * y), 1e-3 * (rng.normal(size=200) + 3 * y)]), y
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_a_fall_that_pauses_before_a_feature_of_small_variance_has_its_say_is_no_end(rng, l1_ratio):
+def test_a_fall_that_pauses_while_a_feature_of_small_variance_is_shrunk_to_nothing_is_no_end(rng, l1_ratio):
     """The last C comes within 0.01 nats of no penalty; the first feature by itself stays far from that."""
     X, y = in_unlike_units(rng)
     path = regularization_path(X, y, Cs=4, l1_ratio=l1_ratio)
@@ -213,7 +213,7 @@ def test_a_fall_that_pauses_before_a_feature_of_small_variance_has_its_say_is_no
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_features_that_tell_nothing_in_the_whole_set_no_limit(rng, l1_ratio):
+def test_features_that_are_independent_of_the_classes_set_no_limit(rng, l1_ratio):
     """In a balanced design the gradient at the null model is but rounding, which another storage changes."""
     X, y = np.tile([[1.0, 0.1], [-1.0, 0.3], [1.0, 0.3], [-1.0, 0.1]], (10, 1)), np.repeat([0, 1], 20)
     here, *others = (regularization_path(form(X), y, Cs=3, l1_ratio=l1_ratio).Cs for form in FORMS)
@@ -293,7 +293,7 @@ def test_a_grid_is_increasing_positive_and_finite_whatever_the_features(X, y):
 
 
 def three_columns(rng, units=(1.0, 1.0, 1.0)):
-    """Three features that tell three classes, in these units."""
+    """Three features that distinguish three classes, in these units."""
     y = np.arange(150) % 3
     return (rng.normal(size=(150, 3)) + np.eye(3)[y]) * np.array(units), y
 
@@ -337,7 +337,7 @@ def test_so_it_does_with_the_scale_of_the_weights(rng, exponent):
         ([1e-160, 1.0, 1e140], 1.0),
     ],
 )
-def test_columns_in_most_unlike_units_all_have_their_say_at_the_end_of_the_grid(rng, units, l1_ratio):
+def test_at_the_end_of_the_grid_no_column_in_most_unlike_units_is_shrunk(rng, units, l1_ratio):
     """There the loss is that of no penalty, to 1e-3: about three decades of what counts as negligible."""
     X, y = three_columns(rng, units)
     path = regularization_path(X, y, l1_ratio=l1_ratio)
@@ -349,20 +349,20 @@ def test_columns_in_most_unlike_units_all_have_their_say_at_the_end_of_the_grid(
 
 BEYOND_FLOATS = {
     "huge": ([1e160] * 3, 0.0),
-    "huge beside others": ([1e160, 1.0, 1.0], 0.0),
+    "huge among others": ([1e160, 1.0, 1.0], 0.0),
     "just too huge": ([1e150] * 3, 0.0),
     "largest": ([1e300] * 3, 0.0),
     "tiny": ([1e-160] * 3, 0.0),
-    "tiny beside others": ([1e-160, 1.0, 1.0], 0.0),
+    "tiny among others": ([1e-160, 1.0, 1.0], 0.0),
     "just too tiny": ([1e-153] * 3, 0.0),
     "tiny for the ridge of a mixture": ([1e-155] * 3, 0.5),
-    "tiny beside others for that": ([1e-160, 1.0, 1.0], 0.5),
+    "tiny among others for that": ([1e-160, 1.0, 1.0], 0.5),
 }
 
 
 @pytest.mark.filterwarnings("ignore:The best C")
 @pytest.mark.parametrize("name", BEYOND_FLOATS)
-def test_a_grid_that_floating_point_cannot_hold_is_told(rng, name):
+def test_a_grid_that_floating_point_cannot_hold_is_warned_of(rng, name):
     """With what to do, and whoever called as the place; what it can hold is the grid."""
     units, l1_ratio = BEYOND_FLOATS[name]
     X, y = three_columns(rng, units)
@@ -381,7 +381,7 @@ def test_a_grid_that_floating_point_cannot_hold_is_told(rng, name):
         assert np.isfinite(grid).all()
 
 
-def test_what_is_too_tiny_to_be_heard_takes_no_part_in_the_grid_of_the_others(rng):
+def test_a_feature_too_tiny_for_any_c_takes_no_part_in_the_grid_of_the_others(rng):
     """Else half-decades would become steps of a factor of 1e8."""
     X, y = three_columns(rng, [1e-160, 1.0, 1.0])
     with pytest.warns(UserWarning, match="No C that floating point can hold"):
@@ -390,7 +390,7 @@ def test_what_is_too_tiny_to_be_heard_takes_no_part_in_the_grid_of_the_others(rn
     assert_allclose(Cs, regularization_path(X[:, 1:], y).Cs, rtol=0.1)
 
 
-def test_weights_that_leave_no_c_are_told(rng):
+def test_weights_that_leave_no_c_are_warned_of(rng):
     X, y = three_columns(rng)
     for weight in (1e307, 1e-310):
         with pytest.warns(UserWarning, match="No C that floating point can hold .* such weights"):

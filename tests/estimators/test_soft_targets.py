@@ -412,7 +412,7 @@ def test_targets_that_the_classifier_does_not_know_are_refused(wine, targets, me
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA], ids=str)
-def test_a_missing_label_is_no_class_that_the_scorer_looks_for(missing, wine):
+def test_a_missing_label_is_no_class_for_the_scorer(missing, wine):
     """Nor is it the class "nan", which NumPy makes of it in a list of strings."""
     X, y = wine
     names = np.array(["nan", "a", "b"])[y]

@@ -314,7 +314,7 @@ UNITS, FAR = np.array([1e-6, 1.0, 1e6]), np.array([0.0, 1e6, 0.0])
         pytest.param(LINE, [[0.5, 0.5, 0.0]] * 2 + [[0.0, 0.0, 1.0]] * 2, {}, id="soft, two classes tied"),
     ],
 )
-def test_classes_that_are_separated_are_said_to_be(X, y, options):
+def test_classes_that_are_separated_are_reported(X, y, options):
     with pytest.warns(ConvergenceWarning, match="separat") as record:
         model = SoftmaxRegression(C=INF, **options).fit(X, y)
 
@@ -483,7 +483,7 @@ def test_too_few_steps_are_reported_with_what_was_reached_and_what_to_change(rng
 
 
 @pytest.mark.parametrize("p", [3, 1300], ids=["refreshed metric", "null metric"])
-def test_a_tol_below_rounding_is_said_to_be(p, rng):
+def test_a_tol_below_rounding_is_reported(p, rng):
     """The gradient rounds by some 2**-56: no number of steps gets to 1e-20, and 100 suffice to see it.
 
     Values of order one are known to 2**-52: by ``F - F* = norm**2 / 2`` a norm of 2**-25 is reached.
@@ -644,7 +644,7 @@ def test_separation_is_found_whatever_the_tolerance(tol):
     assert model.solution_.reason == "separation"
 
 
-def test_an_unpenalised_search_that_was_cut_short_says_so_and_not_that_it_is_separated(rng):
+def test_an_unpenalised_search_that_ends_at_max_iter_is_not_reported_as_separated(rng):
     """Before it converged nothing is known of separation, and no linear program is worth its time."""
     X = rng.normal(size=(2000, 400))
     y = (X[:, 0] + rng.normal(size=2000) > 0).astype(int)
@@ -670,7 +670,7 @@ def heights_in_two_units(dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_rounding_of_collinear_columns_is_not_fitted(dtype):
-    """Both columns say what one of them says: the logits are those without the second.
+    """Both columns have the information of one of them: the logits are those without the second.
 
     It is off by the rounding of 170 cm, times a coefficient below 1; tol=1e-10 is beyond that.
     """
@@ -684,7 +684,7 @@ def test_the_rounding_of_collinear_columns_is_not_fitted(dtype):
     assert_allclose(both.coef_[:, 0], 2.54 * both.coef_[:, 1], rtol=0, atol=rounding)  # coefficients below 1
 
 
-def test_a_column_that_is_constant_but_for_rounding_tells_nothing():
+def test_a_column_that_is_constant_but_for_rounding_is_constant():
     """1e8 and its neighbours in float32, eight apart, given to the classes one by one."""
     X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     y = np.arange(60) % 3
@@ -698,8 +698,8 @@ def test_a_column_that_is_constant_but_for_rounding_tells_nothing():
 @pytest.mark.parametrize("options", [{}, {"C": np.inf}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5}], ids=str)
 @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_told_although_it_was_not_looked_for(number, store, options, wine):
-    """With assume_finite validation does not look: the fit does not begin, and nothing fitted is lost."""
+def test_what_is_no_number_is_an_error_without_validation_too(number, store, options, wine):
+    """With assume_finite validation does not check: the fit does not begin, and nothing fitted is lost."""
     X, y = wine
     model = SoftmaxRegression().fit(X, y).set_params(**options)
     before, X = model.coef_, X.copy()
@@ -740,7 +740,7 @@ def test_weights_targets_and_logits_that_are_no_numbers_are_named(number, wine):
 
 
 @pytest.mark.parametrize("options", [{}, {"C": np.inf}, {"l1_ratio": 1.0}], ids=str)
-def test_what_is_no_number_is_told_in_rows_without_weight_too(options, wine):
+def test_what_is_no_number_is_an_error_in_rows_without_weight_too(options, wine):
     """Zero times NaN is none."""
     X, y = wine
     X, weights = X.copy(), np.ones(len(y))

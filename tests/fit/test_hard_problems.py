@@ -109,7 +109,7 @@ def test_a_hard_problem_is_solved_as_any_other(make, C, many_digits, storage, to
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("make", [separated, separated_into_three], ids=lambda make: make.__name__)
-def test_without_a_penalty_separated_classes_are_said_to_be(make, storage, tol):
+def test_without_a_penalty_separated_classes_are_reported(make, storage, tol):
     """There is no optimum, whatever the tolerance: finite coefficients, and a warning that says why."""
     X, y, _ = make(np.random.default_rng(0))
     X = STORAGES[storage](X)
@@ -174,8 +174,8 @@ def decrement(model, problem):
 
 
 @pytest.mark.parametrize("seed", [58, 236, 251])
-def test_rounding_is_no_excuse_where_a_step_meets_a_corner(seed):
-    """Newton's step moves rows by thousands of nats, over corners of F of which the Hessian tells nothing.
+def test_rounding_is_no_excuse_where_a_step_meets_a_kink(seed):
+    """Newton's step moves rows by thousands of nats, over kinks of F of which the Hessian has no trace.
 
     Where line searches gave up the norm was 2e-4. The record's norm is measured from below, to a thirtieth,
     and with the jitter on the Hessian.
@@ -288,7 +288,7 @@ def two_classes_of(problem):
 
 
 @pytest.mark.parametrize("storage", ["C", "sparse"])
-def test_five_thousand_columns_tell_two_classes_apart(storage, rng):
+def test_five_thousand_columns_separate_two_classes(storage, rng):
     problem = two_classes_of(wide(rng))
 
     assert_solved(STORAGES[storage](problem.X), problem, 1.0, TIGHT, optimum(*problem, 1.0))

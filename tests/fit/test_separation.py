@@ -1,7 +1,7 @@
 """Without a penalty there is a maximum unless some direction separates the classes, at least in part.
 
 The truth is a linear program with a constraint for every margin, on integers of one digit: a direction at a
-corner of its box has margins that are ratios of determinants of a few such numbers, far above its tolerance
+vertex of its box has margins that are ratios of determinants of a few such numbers, far above its tolerance
 of 1e-7 if they are not zero.
 """
 
@@ -74,7 +74,7 @@ def tables(draw, max_features):
     return X, T, weights
 
 
-def assert_told(X, T, weights, storage, fit_intercept):
+def assert_decided(X, T, weights, storage, fit_intercept):
     is_hard = (T.max(axis=1) == 1).all()
     y = T.argmax(axis=1) if is_hard else T
     found = reason(STORAGES[storage](X), y, weights, fit_intercept=fit_intercept)
@@ -86,13 +86,13 @@ def assert_told(X, T, weights, storage, fit_intercept):
 
 @given(table=tables(1), storage=st.sampled_from(["C", "sparse"]), fit_intercept=st.booleans())
 def test_one_column_is_decided_exactly(table, storage, fit_intercept):
-    assert_told(*table, storage, fit_intercept)
+    assert_decided(*table, storage, fit_intercept)
 
 
 @given(table=tables(4), storage=st.sampled_from(["C", "sparse"]), fit_intercept=st.booleans())
 @settings(max_examples=200)
-def test_separation_is_told_if_and_only_if_there_is_some(table, storage, fit_intercept):
-    assert_told(*table, storage, fit_intercept)
+def test_separation_is_found_if_and_only_if_there_is_some(table, storage, fit_intercept):
+    assert_decided(*table, storage, fit_intercept)
 
 
 @pytest.mark.parametrize("value", [-1e6, 0.0, 0.1])
@@ -151,7 +151,7 @@ def hidden(X, y, rng):
     return X
 
 
-def test_separation_in_a_combination_of_columns_is_told_beyond_the_size_of_the_linear_program(rng):
+def test_separation_in_a_combination_of_columns_is_found_beyond_the_size_of_the_linear_program(rng):
     X, y = many_coordinates(rng)
 
     assert reason(X, y) == "converged"
@@ -190,10 +190,10 @@ def mixed(X, columns, rng):
     ],
 )
 @pytest.mark.parametrize(("n", "p", "n_classes"), [(1500, 90, 6), (2500, 350, 7)])
-def test_hidden_separation_is_told_at_any_size_and_a_maximum_is_too(
+def test_hidden_separation_is_found_at_any_size_and_a_maximum_is_too(
     n, p, n_classes, tol, is_soft, storage, rng
 ):
-    """About 450 and 2,100 coordinates, either feature by itself, wherever the search has come to."""
+    """About 450 and 2,100 coordinates, either feature by itself, wherever the search has ended."""
     X, y = partly_separated(n, p, n_classes, rng, storage=storage, is_soft=is_soft)
     made, columns = STORAGES[storage], rng.choice(np.arange(2, p), 6, replace=False)
 
@@ -212,7 +212,7 @@ def test_a_null_space_bears_a_diagonal_that_rounding_made_negative():
 
 @pytest.mark.parametrize(("numbers", "found"), [(0.0, None), (1e4, None), (1e9, True)])
 def test_linear_programs_keep_within_their_allowance(numbers, found, rng):
-    """Where that is used up nothing is said: a pivot with the first 500 rows takes 10,500 numbers."""
+    """Where that is used up nothing is decided: a pivot with the first 500 rows takes 10,500 numbers."""
     X = rng.normal(size=(1000, 20))
     y = (X @ rng.normal(size=20) > 0).astype(np.int64)
     sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
@@ -238,16 +238,16 @@ def test_a_row_that_outweighs_all_others_overflows_nowhere(weight, rng):
     assert model.solution_.objective <= 60 * np.log(weight) / weight
 
 
-def test_a_separated_row_near_the_largest_number_is_told(rng):
-    """Sums of margins overflow: no linear program is asked for more than the point itself shows."""
+def test_a_separated_row_near_the_largest_number_is_never_called_converged(rng):
+    """Sums of margins overflow: no linear program decides more than the point itself."""
     X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
     X[7, 1] = 1e308
 
     assert reason(X, y) in ("separation", "undecided")
 
 
-def test_what_is_not_decided_is_said(rng, monkeypatch):
-    """With no time for a linear program or a direction: of a problem that has a maximum it takes none."""
+def test_a_warning_says_that_separation_is_undecided(rng, monkeypatch):
+    """With no time for a linear program or a direction: to prove a maximum needs neither."""
     for name in ("MAX_SIZE", "MAX_PROGRAM"):
         monkeypatch.setattr(separation, name, 0)
     monkeypatch.setattr(separation, "is_direction_near", lambda *arguments: False)
@@ -269,7 +269,7 @@ def test_without_any_time_nothing_is_called_converged(rng, monkeypatch):
 
 @pytest.mark.parametrize("dummies", [1, 20])
 @pytest.mark.parametrize("n_classes", [3, 7])
-def test_separation_by_dummies_of_a_few_rows_is_told(n_classes, dummies, rng):
+def test_separation_by_dummies_of_a_few_rows_is_found(n_classes, dummies, rng):
     """Columns of ten orders, dummies of a few rows, and classes that never occur with them."""
     n = 3000
     X = np.exp(3 * rng.normal(size=(n, 10))) * 10.0 ** np.arange(-5, 5)
@@ -282,14 +282,14 @@ def test_separation_by_dummies_of_a_few_rows_is_told(n_classes, dummies, rng):
     assert model.solution_.reason == "separation"
 
 
-def test_a_search_that_was_cut_short_tells_of_a_column_that_separates(rng):
+def test_a_search_that_ends_at_max_iter_reports_a_column_that_separates(rng):
     X, y = many_coordinates(rng, p=20)
     X[:, 0] = (y == 1) & (rng.random(len(y)) < 0.1)
 
     assert reason(X, y, max_iter=2) == "separation"
 
 
-def test_paths_and_searches_tell_of_columns_that_separate(rng):
+def test_paths_and_searches_warn_of_columns_that_separate(rng):
     X, y = many_coordinates(rng, n=300, p=5, n_classes=3)
     X[:, 0] = (y == 1) & (rng.random(len(y)) < 0.3)
     with pytest.warns(ConvergenceWarning, match=r"1 of 2 fits.*classes are separated"):

@@ -44,7 +44,7 @@ N_FOLDS = 3
 
 @st.composite
 def problems(draw, l1_ratios=(0.0, 0.5, 1.0), shapes=("tall", "wide", "determined")):
-    """Samples in three folds, each with all classes, which the features tell apart more or less; `groups` are
+    """Samples in three folds, each with all classes, which the features separate more or less; `groups` are
     the folds' numbers. `determined` columns are parts of a whole.
     """
     n_classes, shape = draw(st.integers(2, 3)), draw(st.sampled_from(shapes))
@@ -258,7 +258,7 @@ def temperature_off(off, widest, fit, total):
 
     The derivative of the mean loss in ``beta = 1/T`` is ``<p - t, z>``. Where differences of logits z, at
     most R, change by d, it changes by ``d (1 + beta R / 4)`` at most, and beta by that over the variance v of
-    z. The standard error tells v: it is ``T**2 / sqrt(S v)``.
+    z. The standard error gives v: it is ``T**2 / sqrt(S v)``.
     """
     T = fit.temperature
     return off * (1 + widest / (4 * T)) * total * fit.standard_error**2 / T**2

@@ -155,7 +155,7 @@ def test_units_that_are_powers_of_two_take_the_same_path(table, rng):
     assert_allclose(there.predict_proba(X * units), here.predict_proba(X), rtol=1e-9)
 
 
-def test_the_record_says_what_the_attributes_say(wine):
+def test_the_record_agrees_with_the_attributes(wine):
     model = fit(*wine)
     solution = model.solution_
 
@@ -183,7 +183,7 @@ def problems(draw, max_exponent):
 
 
 @given(problems(max_exponent=30))
-def test_every_problem_converges_and_tells_by_how_much(problem):
+def test_every_problem_converges_and_reports_by_how_much(problem):
     """``F - F* ~ tol**2 / 2``: the cubic term may double it, and values near one round by 1e-15."""
     X, y, options = problem
     loose, tight = fit(X, y, tol=1e-4, **options), fit(X, y, tol=1e-8, **options)

@@ -371,7 +371,7 @@ NUMBERED = {  # labels of columns 0 to 3, of which a sample of the second is lef
 
 @all_measures
 @pytest.mark.parametrize(("names", "numbers"), NUMBERED.values(), ids=NUMBERED)
-def test_only_numbers_from_zero_say_their_column_where_one_has_no_label(rng, measure, names, numbers):
+def test_only_numbers_from_zero_are_column_numbers_where_one_has_no_label(rng, measure, names, numbers):
     """Where all columns have one, sorted labels are the columns."""
     y, p = predictions(rng)
     some = y != 1
@@ -458,10 +458,10 @@ FREQUENCIES = {
 @pytest.mark.parametrize("weights", NO_FREQUENCIES.values(), ids=NO_FREQUENCIES)
 def test_weights_that_count_no_samples_are_warned_of_once(rng, measure, weights):
     y, p = predictions(rng)
-    with pytest.warns(UserWarning, match=r"sample_weight sums to .*frequency.*sampling") as told:
+    with pytest.warns(UserWarning, match=r"sample_weight sums to .*frequency.*sampling") as caught:
         measure(y, p, weights(rng))
 
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 @counting

@@ -21,7 +21,7 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from smreg import cross_entropy, log_softmax, softmax
-from smreg.temperature.equations import Deficits, maximum
+from smreg.temperature.equations import TemperatureFamily, maximum
 from smreg.temperature.scaling import fit_temperature
 
 CRITICAL = stats.chi2.ppf(0.95, 1)
@@ -127,7 +127,7 @@ def test_the_intervals_agree_where_there_are_many_samples(rng):
     assert_allclose(distances / fit.standard_error, [[-1.96, 1.96]] * 2, atol=1.96**2 / np.sqrt(40_000))
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_truth_at_its_level():
     """Of 1000 samples of 500, 95 % within 93 and 97: three standard deviations of the binomial count."""
     rng = np.random.default_rng(1)
     covered = 0
@@ -210,7 +210,7 @@ def test_labels_are_names(rng, names):
     assert fit_temperature(z, renamed, classes=names) == fit_temperature(z, y)
 
 
-def test_labels_that_are_no_numbers_from_zero_do_not_say_which_column_has_none(rng):
+def test_labels_that_are_no_numbers_from_zero_do_not_determine_which_column_has_none(rng):
     z, y = scaled(rng)
     z, y = z[y != 1], y[y != 1]
 
@@ -271,10 +271,10 @@ def test_weights_that_count_no_samples_are_warned_of_and_change_no_temperature(r
     z, y = scaled(rng)
     with pytest.warns(UserWarning, match=r"sample_weight sums to .* over 400 samples.*frequency.*sampling"):
         warned = fit_temperature(z, y, sample_weight=weights)
-    told = fit_temperature(z, y, sample_weight=weights / weights.mean())
+    normalised = fit_temperature(z, y, sample_weight=weights / weights.mean())
 
-    assert warned.temperature == pytest.approx(told.temperature, rel=4e-9)
-    assert np.ptp(warned.confidence_interval) > np.ptp(told.confidence_interval)
+    assert warned.temperature == pytest.approx(normalised.temperature, rel=4e-9)
+    assert np.ptp(warned.confidence_interval) > np.ptp(normalised.confidence_interval)
 
 
 def test_soft_targets_of_a_temperature_give_it_back(rng):
@@ -321,7 +321,7 @@ def test_the_logits_are_not_copied(rng):
 def test_moments_are_the_derivatives_of_the_loss(rng):
     """Central differences at h = 1e-3 are off by ``h^2`` times two derivatives on, of order ten here."""
     z, y = scaled(rng, n=50)
-    family = Deficits(z, y, np.ones(50), map)
+    family = TemperatureFamily(z, y, np.ones(50), map)
     h, at, above, below = 1e-3, family(0.4), family(0.401), family(0.399)
 
     assert family.observed - at.mean == pytest.approx((above.loss - below.loss) / (2 * h), abs=1e-4)
@@ -333,15 +333,15 @@ def test_the_moments_at_zero_are_those_of_equal_probabilities(rng):
     """Means and variances of four numbers: rounding."""
     z, y = scaled(rng, n=50)
     d = z.max(axis=1, keepdims=True) - z
-    at_zero = Deficits(z, y, np.ones(50), map).at_zero
+    at_zero = TemperatureFamily(z, y, np.ones(50), map).at_zero
 
     assert_allclose(at_zero[:4], [0, np.log(4), d.mean(), d.var(axis=1).mean()], rtol=1e-13)
 
 
-def test_the_expected_deficit_is_the_observed_one(rng):
-    """Exact to 1e-9 in beta, and so is the deficit to its slope."""
+def test_the_expected_gap_is_the_observed_one(rng):
+    """Exact to 1e-9 in beta, and so is the gap to its slope."""
     z, y = scaled(rng)
-    family = Deficits(z, y, np.ones(len(y)), map)
+    family = TemperatureFamily(z, y, np.ones(len(y)), map)
 
     assert family(maximum(family).beta).mean == pytest.approx(family.observed, rel=1e-8)
 
@@ -399,7 +399,7 @@ def test_targets_of_average_logits_have_the_limit_infinity(rng):
         assert fit_temperature(z, np.tile(np.arange(3), 9)).limit == "infinity"
 
 
-def test_logits_that_say_nothing_have_the_temperature_one():
+def test_logits_that_are_equal_have_the_temperature_one():
     with pytest.warns(UserWarning, match=r"all equal"):
         fit = fit_temperature(np.full((4, 3), 7.0), [0, 1, 2, 2])
 
@@ -454,11 +454,11 @@ def test_one_column_beyond_zero_and_one_is_no_probability(rng, shape):
     fit_temperature(np.append(p, -0.5).reshape(shape), np.append(y, 1))
 
 
-def test_logits_of_zero_in_one_column_say_nothing_and_look_like_nothing():
-    with pytest.warns(UserWarning, match="all equal") as told:
+def test_logits_of_zero_in_one_column_are_flat_and_not_taken_for_probabilities():
+    with pytest.warns(UserWarning, match="all equal") as caught:
         fit_temperature(np.zeros(6), [0, 1] * 3)
 
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(
