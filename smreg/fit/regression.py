@@ -19,7 +19,7 @@ from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.separation import Watch
 from smreg.fit.solution import Solution
-from smreg.objective import collinear, fisher
+from smreg.objective import collinear, information, null_metric, refreshes
 from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.cross_entropy import CrossEntropy, Objective
@@ -89,7 +89,7 @@ class Problem:
         self._given = self._normalised(rows)
         self._space = None if l1 else self._reduction(rows, largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
-        self._null: fisher.NullCovariance | None = None
+        self._null: null_metric.NullCovariance | None = None
         self._seconds = perf_counter() - began
 
     def _normalised(self, rows: Rows) -> Rows:
@@ -264,7 +264,7 @@ class Problem:
         if self.layout.is_certain:
             return np.empty(0)
         objective = self._unpenalised()
-        roots = fisher.root_null_curvatures(objective, self._null_covariance(objective))
+        roots = null_metric.root_null_curvatures(objective, self._null_covariance(objective))
         return roots[objective.coordinates.spread > self._columns.rounding]
 
     def root_null_information(self) -> Array:
@@ -283,7 +283,7 @@ class Problem:
             free = (len(self.priors) - 1) * self._fit_intercept
             return float(np.count_nonzero(regression.coef) + free)
         objective = self.objective(penalty)
-        return fisher.degrees_of_freedom(objective, self._phi(objective, regression))
+        return information.degrees_of_freedom(objective, self._phi(objective, regression))
 
     def solve(
         self,
@@ -356,7 +356,7 @@ class Problem:
         """The most exact preconditioner at a solution that costs no more than that."""
         objective = self.objective(penalty)
         phi = self._phi(objective, regression)
-        kinds = fisher.refreshes(objective, self._sampler(objective))
+        kinds = refreshes.refreshes(objective, self._sampler(objective))
         paid = [kind for kind in kinds if kind.cost(value) <= allowance]
         return Shared(objective.coordinates, paid[-1](phi, value)) if paid else None
 
@@ -555,7 +555,7 @@ class Problem:
             objective,
             start,
             preconditioner,
-            fisher.refreshes(objective, self._sampler(objective)),
+            refreshes.refreshes(objective, self._sampler(objective)),
             tol=tol,
             max_iter=max_iter,
             warm=warm and shared is None,
@@ -564,16 +564,16 @@ class Problem:
         return minimum, minimum.evaluations + more
 
     def _null_metric(self, objective: Objective) -> Metric:
-        return fisher.null_metric(objective, self._null_covariance(objective))
+        return null_metric.null_metric(objective, self._null_covariance(objective))
 
-    def _null_covariance(self, objective: Objective) -> fisher.NullCovariance:
+    def _null_covariance(self, objective: Objective) -> null_metric.NullCovariance:
         if self._null is None:
-            self._null = fisher.null_covariance(objective)
+            self._null = null_metric.null_covariance(objective)
         return self._null
 
     def _sampler(self, objective: Objective) -> Callable[[], RowSampler]:
         """Makes the sampler of rows, if it is called for."""
-        return cache(lambda: fisher.row_sampler(objective, self._null_covariance(objective)))
+        return cache(lambda: null_metric.row_sampler(objective, self._null_covariance(objective)))
 
     def _regression(self, objective: Objective, phi: Array) -> Regression:
         """The coefficients of all classes, without a penalty of all with these probabilities the least."""

@@ -57,8 +57,8 @@ from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
 from smreg.fit.recession import Allowance, has_recession_direction, has_recession_direction_near, is_complete
+from smreg.objective.costs import evaluation_cost
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.fisher import evaluation_cost
 from smreg.optimize.metric import Metric
 from smreg.optimize.protocol import Minimum
 

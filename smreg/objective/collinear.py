@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.fisher import gram
+from smreg.objective.information import gram
 
 Array = NDArray[np.float64]
 

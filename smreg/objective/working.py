@@ -1,7 +1,7 @@
 r"""The Hessian of the cross-entropy among the coordinates of a working set, as a matrix or by its products.
 
 Coordinates are pairs of a class and a column. Among them the Fisher information (see
-`smreg.objective.fisher`) is
+`smreg.objective.information`) is
 
     ``H_(k,j)(l,m) = sum_i s_i p_ik (1[k = l] - p_il) z_ij z_im``,
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import Block, Kept
-from smreg.objective import fisher
+from smreg.objective import costs, information, null_metric
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, complement, softmax
 from smreg.objective.penalty import Penalty
@@ -73,16 +73,16 @@ class Hessians:
         """
         loss, (classes, columns) = self.loss, np.nonzero(members)
         m = len(classes)
-        if not fisher.fits(loss, COPIES * m**2):
+        if not costs.fits(loss, COPIES * m**2):
             return Products(loss, theta, classes, columns, ridge, accuracy)
-        at = fisher.Curvature(theta.ravel())
-        n_rows = fisher.sample_size(loss, m**2 + fisher.ELEMENTWISE * m)
+        at = information.Curvature(theta.ravel())
+        n_rows = costs.sample_size(loss, m**2 + costs.ELEMENTWISE * m)
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
-            totals = fisher.class_variances(loss, at.phi)
+            totals = information.class_variances(loss, at.phi)
             rows = self._sampler(at.phi, 1.0, totals, n_rows)
         own = _slices(loss, classes)
-        H = fisher.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
+        H = information.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge
         if loss.coordinates.is_symmetric:
             intercepts = np.flatnonzero(columns == loss.rows.n_features)
@@ -91,13 +91,13 @@ class Hessians:
 
     @cached_property
     def _sampler(self) -> RowSampler:
-        return fisher.row_sampler(self.loss, fisher.null_covariance(self.loss))
+        return null_metric.row_sampler(self.loss, null_metric.null_covariance(self.loss))
 
 
 def _information(
     block: Block,
     standardisation: Standardisation,
-    at: fisher.Curvature,
+    at: information.Curvature,
     classes: Indices,
     columns: Indices,
     own: list[slice],

@@ -23,7 +23,7 @@ from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.fit.elastic_net import ElasticNet, Step, _Search
 from smreg.fit.regression import Problem
-from smreg.objective import fisher, working
+from smreg.objective import costs, working
 from smreg.objective.penalty import Penalty
 from smreg.objective.working import Hessians
 from smreg.optimize import quadratic
@@ -415,7 +415,7 @@ def test_products_with_the_hessian_lead_to_the_same_optimum_as_its_matrix(
     X, y = four_classes
     X = problems.STORAGES[storage](X)
     by_matrix = fit(X, y, l1_ratio=l1_ratio)
-    monkeypatch.setattr(fisher, "fits", lambda loss, numbers: False)
+    monkeypatch.setattr(costs, "fits", lambda loss, numbers: False)
     by_products = fit(X, y, l1_ratio=l1_ratio, tol=1e-8)
 
     assert by_products.converged_
@@ -432,7 +432,7 @@ def test_the_products_are_those_of_the_matrix(four_classes, l1_ratio, rng, monke
     members[:, -1] = True
     options = theta, members, sparse_net.ridge[members], 1e-12
     matrix = sparse_net.hessians.at(*options, sampled=False)
-    monkeypatch.setattr(fisher, "fits", lambda loss, numbers: False)
+    monkeypatch.setattr(costs, "fits", lambda loss, numbers: False)
     products = sparse_net.hessians.at(*options, sampled=False)
     v, active = rng.normal(size=members.sum()), np.flatnonzero(rng.random(members.sum()) < 0.5)
 

@@ -7,8 +7,8 @@ from objectives import Sample, logits_at, objective_of, standardised
 from scipy import sparse
 
 from smreg import family
-from smreg.objective import fisher
-from smreg.objective.fisher import Curvature
+from smreg.objective import information, null_metric
+from smreg.objective.information import Curvature
 from smreg.optimize.metric import JITTER, DenseMetric, inverse_factor
 
 EPS = np.finfo(np.float64).eps
@@ -118,7 +118,7 @@ def test_the_information_is_the_derivative_of_the_gradient(case, rng):
     phi = rng.normal(size=objective.start().size) / 2
 
     numeric = five_point_differences(lambda at: objective(at)[1], phi)
-    assert_allclose(fisher.information(objective, Curvature(phi)), numeric, rtol=0, atol=2e-11)
+    assert_allclose(information.information(objective, Curvature(phi)), numeric, rtol=0, atol=2e-11)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -142,7 +142,7 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
     expected += np.diag(ridge.ravel())
 
     root = np.sqrt(expected.diagonal())
-    actual = fisher.information(objective, Curvature(phi))
+    actual = information.information(objective, Curvature(phi))
     assert_allclose(actual / np.outer(root, root), expected / np.outer(root, root), rtol=0, atol=2.0**-40)
 
 
@@ -150,10 +150,10 @@ def test_the_information_keeps_its_digits_where_probabilities_are_near_one(case,
 def test_the_null_metric_is_the_information_at_the_intercept_only_model(case):
     """M = L L' with L = unwhiten^-T; both have entries of order one, and M the added jitter."""
     objective = make_objective(**case)
-    metric = fisher.null_metric(objective)
+    metric = null_metric.null_metric(objective)
     start = objective.start()
     whitened = np.column_stack(
-        [metric.whiten(row) for row in fisher.information(objective, Curvature(start))]
+        [metric.whiten(row) for row in information.information(objective, Curvature(start))]
     )
     twice = np.column_stack([metric.whiten(row) for row in whitened])
 
@@ -167,9 +167,9 @@ def test_whiten_and_unwhiten_belong_to_the_same_factor(case, rng):
     g = rng.normal(size=objective.start().size)
     at = Curvature(g / 10)
     for metric in (
-        fisher.null_metric(objective),
-        DenseMetric(fisher.information(objective, at)),
-        fisher.class_metric(objective, at)[0],
+        null_metric.null_metric(objective),
+        DenseMetric(information.information(objective, at)),
+        information.class_metric(objective, at)[0],
     ):
         whitened = metric.whiten(g)
         v = rng.normal(size=whitened.size)

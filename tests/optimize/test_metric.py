@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from objectives import Sample, objective_of
 
-from smreg.objective import fisher
-from smreg.objective.fisher import Curvature
+from smreg.objective import information
+from smreg.objective.information import Curvature
 from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, DenseMetric, Metric, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
@@ -221,9 +221,9 @@ def test_the_hessian_lies_below_twice_the_class_metric(n_classes, penalty, size,
     """
     objective = make_objective(rng, n_classes, penalty=penalty)
     at = Curvature(size * rng.normal(size=objective.start().size))
-    A = matrix_of(fisher.class_metric(objective, at)[0], at.phi.size)
+    A = matrix_of(information.class_metric(objective, at)[0], at.phi.size)
 
-    eigenvalues = np.linalg.eigvalsh(A @ fisher.information(objective, at) @ A.T)
+    eigenvalues = np.linalg.eigvalsh(A @ information.information(objective, at) @ A.T)
     assert eigenvalues.min() >= -(2.0**-32)
     assert eigenvalues.max() <= 2.0 + 2.0**-32
 
@@ -235,9 +235,9 @@ def test_at_uniform_probabilities_the_class_metric_is_the_hessian_but_for_a_fact
     K = 4
     objective = make_objective(rng, K, penalty=0.0)
     at = Curvature(np.zeros(objective.start().size))
-    A = matrix_of(fisher.class_metric(objective, at)[0], at.phi.size)
+    A = matrix_of(information.class_metric(objective, at)[0], at.phi.size)
 
-    product = A.T @ A @ fisher.information(objective, at)
+    product = A.T @ A @ information.information(objective, at)
     assert_allclose(product, K / (K - 1) * np.eye(at.phi.size), rtol=0, atol=2.0**-34)
 
 
@@ -247,7 +247,10 @@ def test_for_two_classes_the_class_metric_is_the_hessian(fit_intercept, rng):
     terms, EPS times a condition of less than 2**5."""
     objective = make_objective(rng, 2, fit_intercept=fit_intercept)
     at = Curvature(rng.normal(size=objective.start().size))
-    ours, exact = fisher.class_metric(objective, at)[0], inverse_factor(fisher.information(objective, at))
+    ours, exact = (
+        information.class_metric(objective, at)[0],
+        inverse_factor(information.information(objective, at)),
+    )
 
     assert_allclose(ours.basis, [[1.0]], rtol=0, atol=0)
     assert_allclose(ours.factors, [exact], rtol=0, atol=2**11 * EPS * np.abs(exact).max())

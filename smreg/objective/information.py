@@ -1,0 +1,291 @@
+r"""Fisher information: the Hessian of the cross-entropy, and its blocks.
+
+At logits with probabilities ``p_i`` the objective has the Hessian (see `smreg.objective.coordinates`:
+coding ``Q`` of the classes, standardised features ``z_i``, a one for the intercept)
+
+    ``H = 1/S sum_i s_i [Q' (diag(p_i) - p_i p_i') Q] kron [z_i z_i'] + gamma / scale^2``,
+
+which is exact, not an approximation: for the canonical link the observed and the expected information
+are the same. It is a dense matrix of size D = (K - 1)(p + 1). Cheaper are its *class blocks*,
+``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for each class, without what the classes have in common: H lies below
+twice that matrix, as a graph's Laplacian below twice its degrees.
+
+**Pairs of classes.** The covariance of the classes is itself the Laplacian of their complete graph, whose
+edges have the weights ``p_k p_l``. Near a good fit most rows are all but certain of their class, and few are
+in doubt between any two: H is then a sum over pairs of classes, each of a few rows, at a small part of the
+cost. What is left out is less than `NEGLIGIBLE` of the information on each pair of classes, rows being
+measured by their part in the information on each feature. H without it is still below H, so that Newton's
+decrement in it is an upper bound; before a search is called converged it is computed with all of H.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smreg.data.rows import Block, Kernel, Result, Rows
+from smreg.data.statistics import MAX_MEAN_TO_SPREAD
+from smreg.objective.coordinates import Coordinates
+from smreg.objective.costs import fits
+from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.logits import Point, complement, logits, softmax, variances
+from smreg.optimize.metric import Metric, inverse_factor
+
+Array = NDArray[np.float64]
+
+NEGLIGIBLE = 2.0**-5  # part of the mean information of the rows: from 2**-8 to 2**-3 steps are as many
+FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
+LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
+RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
+WIDE = 128  # columns of blocks that are factorised in threads
+BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
+
+
+def degrees_of_freedom(objective: Objective, phi: Array) -> float:
+    """``tr(H (H + R)^-1)`` for the information H of all rows and the penalty's curvature R.
+
+    Without a penalty it is the rank of H. It is nan where H would take more memory than a metric may.
+    """
+    size = objective.shape[0] * objective.shape[1]
+    ridge = np.broadcast_to(objective.curvature, objective.shape).ravel()
+    if not fits(objective, 3 * size**2):
+        return float("nan")
+    penalised = information(objective, Curvature(phi))
+    root = np.sqrt(penalised.diagonal())
+    known = root > 0
+    if objective.penalty.is_zero:
+        scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
+        return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
+    inverse = np.square(inverse_factor(penalised)).sum(axis=0)
+    return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))
+
+
+def _inverse_factors(objective: Objective, blocks: Array) -> Array:
+    """The inverse factors of all blocks, in their place."""
+
+    def invert(block: Array) -> None:
+        block[:] = inverse_factor(block)
+
+    some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
+    list(some_map(invert, blocks))
+    return blocks
+
+
+def class_variances(objective: Objective, phi: Array) -> Array:
+    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
+    total = objective.rows.map_reduce(_class_variances, objective.point(phi))
+    return np.maximum(total, LEAST_VARIANCE)
+
+
+def _class_variances(block: Block, point: Point) -> Array:
+    return np.asarray(np.dot(variances(point.logits(block), 1.0), block.weights))
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Where the information is taken: at the logits of `phi` divided by a temperature.
+
+    Attributes
+    ----------
+    phi : ndarray of shape (D,)
+        The point.
+    temperature : float
+        Divisor of its logits.
+    damping : float
+        ``tau``.
+    """
+
+    phi: Array
+    temperature: float = 1.0
+    damping: float = 0.0
+
+    def probabilities(self, block: Block, coordinates: Coordinates, z: Array) -> Array:
+        """Those of all classes in a block of rows, with standardised features z (width, n_rows)."""
+        predictors = coordinates.contrasts @ self.phi.reshape(coordinates.shape) @ z
+        return softmax(logits(block, predictors), self.temperature)
+
+    def variances(self, p: Array) -> Array:
+        """``p (1 - p) + tau`` to full precision."""
+        return p * complement(p) + self.damping
+
+
+def class_metric(
+    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
+) -> tuple[Metric, float]:
+    """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
+    contrasts, width = objective.coordinates.contrasts, objective.shape[1]
+    result = len(contrasts) * width**2
+    blocks, taken = sum_rows(objective, rows, _own_blocks, at, negligible, numbers=width, result=result)
+    blocks[:, np.arange(width), np.arange(width)] += objective.curvature
+    metric = Metric(contrasts, _inverse_factors(objective, blocks))
+    return metric, taken / (rows or objective.rows).n_samples
+
+
+def _own_blocks(
+    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+) -> tuple[Array, float]:
+    """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for classes that have coefficients, and how many rows it took.
+
+    Rows with less than a part `negligible` of the mean information on a class are left out. A preconditioner
+    of many columns needs no more than single precision.
+    """
+    z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
+    p = at.probabilities(block, standardisation.coordinates, z)
+    variances = p * (1.0 - p)
+    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, negligible, s.sum())
+    z = z.astype(np.float32) if len(z) > WIDE else z
+    roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
+    blocks = np.empty((len(contrasts), len(z), len(z)))
+    for own, root, mask in zip(blocks, roots, chosen, strict=True):
+        members = np.flatnonzero(mask)
+        own[:] = _gram(np.take(z, members, axis=1) * root[members])
+    return blocks, _share(chosen, s, s.sum()) * len(block)
+
+
+def _sizes(z: Array, variances: Array, s: Array) -> Array:
+    """Squared length of each row, in units of the information of each feature, lest one have nothing."""
+    squares = z * z
+    totals = squares @ (s * variances.sum(axis=0))
+    return np.asarray(np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares)
+
+
+def _informative(information: Array, s: Array, negligible: float, weight: float) -> NDArray[np.bool_]:
+    """Rows with more than a part of the mean of some kinds of information, of shape (n_kinds, n_rows).
+
+    Only what a row of weight one has counts, so that a weight is as good as its repetitions.
+    """
+    return np.asarray(information * weight >= negligible * (information @ s)[:, np.newaxis])
+
+
+def _share(chosen: NDArray[np.bool_], s: Array, weight: float) -> float:
+    """Mean part of the weight that is chosen."""
+    return float(np.mean(chosen @ s) / weight) if weight > 0 else 1.0
+
+
+def information(objective: Objective, at: Curvature) -> Array:
+    """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
+    return hessian(objective, at)[0]
+
+
+def hessian(
+    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
+) -> tuple[Array, float]:
+    """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
+
+    The covariance of the classes is the Laplacian of their complete graph, whose edges have the weights
+    ``p_k p_l``: a sum over the pairs of classes. Rows with less than a part `negligible` of the mean
+    information on a pair are left out.
+    """
+    Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
+    K = len(Q)
+    numbers, result = width + K**2 // 2, (K * width) ** 2
+    blocks, taken = sum_rows(objective, rows, _class_blocks, at, negligible, numbers=numbers, result=result)
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
+    made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
+    made[np.diag_indices(len(made))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    return np.asarray(made), taken / (rows or objective.rows).n_samples
+
+
+def _class_blocks(
+    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+) -> tuple[Array, float]:
+    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took."""
+    z, s = standardisation.of(block), block.weights
+    p = at.probabilities(block, standardisation.coordinates, z)
+    if negligible == 0:
+        return _of_classes(z, p, s, at), float(len(block))
+    weight, variances = s.sum(), p * (1.0 - p)
+    sizes = _sizes(z, variances, s)
+    some = np.flatnonzero(_informative(variances * sizes, s, negligible, weight).any(axis=0))
+    if len(some) < len(block):
+        z, p, sizes, s = np.take(z, some, axis=1), np.take(p, some, axis=1), sizes[some], s[some]
+    K, width = len(p), len(z)
+    chosen = [_informative(p[k] * p[k + 1 :] * sizes, s, negligible, weight) for k in range(K - 1)]
+    share = _share(np.concatenate(chosen), s, weight)
+    if K > 2 and share > FEW:
+        return _of_classes(z, p, s, at), share * len(block)
+    blocks = np.zeros((K, width, K, width))
+    for k in range(K - 1):
+        for other, mask in enumerate(chosen[k], k + 1):
+            members = np.flatnonzero(mask)
+            weights = s[members] * p[k, members] * p[other, members]
+            pair = _gram(np.take(z, members, axis=1) * np.sqrt(weights))
+            blocks[k, :, k] += pair
+            blocks[other, :, other] += pair
+            blocks[k, :, other] = blocks[other, :, k] = -pair
+    return blocks, share * len(block)
+
+
+def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
+    """The same from one product for all pairs of classes.
+
+    Blocks of one class are computed with ``p_k (1 - p_k)``: as a difference of sums they would drown in
+    rounding where probabilities are near one.
+    """
+    (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
+    if K == 2:
+        own = _gram(z * np.sqrt(s * at.variances(p)[0]))
+        return np.array([[own, -own], [-own, own]]).transpose(0, 2, 1, 3)
+    means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
+    blocks = -_gram(means).reshape(K, width, K, width)
+    blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
+    return blocks
+
+
+def _gram(z: Array) -> Array:
+    return np.asarray(np.dot(z, z.T))  # unlike `@` it lets other threads run where the result is small
+
+
+def sum_rows(
+    objective: Objective,
+    rows: Rows | None,
+    kernel: Kernel[Result],
+    *arguments: Any,
+    numbers: int,
+    result: int,
+) -> Result:
+    """A sum over rows of what a kernel makes of them and the objective's standardisation.
+
+    It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
+    result.
+    """
+    size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
+    return (rows or objective.rows).map_reduce(
+        kernel, objective.standardisation, *arguments, size=size, dense=True, result=result
+    )
+
+
+def gram(
+    objective: Objective, combinations: Array | None = None, max_ratio: float = MAX_MEAN_TO_SPREAD
+) -> Array:
+    """Weighted Gram matrix of the standardised features, or of linear combinations of them.
+
+    With an intercept the features are centred and it is their covariance. `combinations` has a column
+    for each. Where means are up to `max_ratio` spreads from zero those of sparse features are taken off
+    their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
+    """
+    at, rows = objective.coordinates, objective.rows.in_memory
+    near = (np.abs(at.mean) / max_ratio <= at.spread) | (at.spread == 0)
+    if rows is not None and rows.csr is not None and combinations is None and near.all():
+        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), rows.weights > 0
+        scaled = rows.csr[used].astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(rows.weights[used, np.newaxis]).tocsr()
+        mean = at.mean * unit
+        return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
+    products, means = objective.rows.map_reduce(
+        _gram_and_sum, objective.standardisation, combinations, dense=True, result=at.n_features**2
+    )
+    if at.fit_intercept:  # the rounding of means that are far from zero
+        products -= np.outer(means, means)
+    return products
+
+
+def _gram_and_sum(
+    block: Block, standardisation: Standardisation, combinations: Array | None
+) -> tuple[Array, Array]:
+    z = standardisation.of(block)[: standardisation.coordinates.n_features]
+    z = z if combinations is None else combinations.T @ z
+    total = z @ block.weights
+    z *= np.sqrt(block.weights)
+    return _gram(z), total
