@@ -18,7 +18,7 @@ which for ``rho = 0`` is Newton's decrement. Some ten evaluations of F lead from
 to the optimum of a table in raw units.
 
 **Working set.** The model needs the Hessian only among the coefficients that are not zero, or want to move
-from there, ``|dL/dtheta| > l``: the others stay at zero in the model, and the next gradient tells of those
+from there, ``|dL/dtheta| > l``: the others stay at zero in the model, and the next gradient shows those
 that should not have.
 
 **Steps that are too long.** Where classes are rare or nearly separated, the Hessian says little of F a step
@@ -116,7 +116,7 @@ class ElasticNet:
 
 @dataclass(frozen=True)
 class Step:
-    """The minimum of a model, the way there, and its length in the metric of the Hessian."""
+    """The minimum of a model, the direction to it, and its length in the metric of the Hessian."""
 
     theta: Array
     direction: Array

@@ -104,7 +104,7 @@ def _information(
 ) -> Array:
     """The information of the working set.
 
-    The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would drown in
+    The blocks of one class are computed with ``p (1 - p)``: as a difference of sums they would be lost in
     rounding where probabilities are near one.
     """
     z, s, m = standardisation.of(block), block.weights, len(classes)

@@ -98,7 +98,7 @@ class ModelMinimum:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A point, H times the way there, by how much q has fallen, and whether the last step met no border."""
+    """A point, H times the step there, by how much q has fallen, and whether the last step met no border."""
 
     x: Array
     moved: Array
@@ -153,7 +153,7 @@ class Model:
         return ModelMinimum(at.x, self._length(at), False)
 
     def _length(self, at: _Stage) -> float:
-        """``||x - x0||_H``, or where H is so nearly singular that it drowns, by the fall of q.
+        """``||x - x0||_H``, or where H is so nearly singular that it is lost in rounding, by the fall of q.
 
         That is at least half of its square.
         """
