@@ -116,7 +116,7 @@ def class_metric(
     """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
     contrasts, width = objective.coordinates.contrasts, objective.shape[1]
     result = len(contrasts) * width**2
-    blocks, taken = sum_rows(objective, rows, _own_blocks, at, negligible, numbers=width, result=result)
+    blocks, taken = sum_rows(objective, rows, _own_blocks, at, negligible, numbers=2 * width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
     metric = Metric(contrasts, _inverse_factors(objective, blocks))
     return metric, taken / (rows or objective.rows).n_samples
@@ -179,7 +179,7 @@ def hessian(
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
-    numbers, result = width + K**2 // 2, (K * width) ** 2
+    numbers, result = 2 * width + K**2 // 2, (K * width) ** 2
     blocks, taken = sum_rows(objective, rows, _class_blocks, at, negligible, numbers=numbers, result=result)
     half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
     made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)

@@ -83,7 +83,7 @@ ROUNDING, PROGRESS = 2.0**-48, 0.75
 MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
-NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss: a thirtieth of it
+NEGLIGIBLE = 2.0**-8  # part of its square that conjugate gradients may miss, by the least curvature met
 MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MEMORY = 10  # pairs that L-BFGS keeps

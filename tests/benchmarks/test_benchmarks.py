@@ -235,8 +235,8 @@ def test_the_record_of_the_gate_knows_all_of_its_cases():
 
 def test_passes_are_counted_and_the_design_is_as_before():
     """An evaluation is a pass at least; what counts them is gone afterwards."""
-    before = gated.DesignMatrix.map
+    before = gated.MatrixRows.map_blocks
     counts, _ = gated.ALL["units, C=1"].run()
 
     assert counts.passes >= counts.evaluations > 0
-    assert gated.DesignMatrix.map is before
+    assert gated.MatrixRows.map_blocks is before

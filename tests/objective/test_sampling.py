@@ -7,7 +7,7 @@ from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
 from smreg.objective.costs import ROWS_PER_COLUMN
-from smreg.objective.information import Curvature, hessian
+from smreg.objective.information import Curvature, class_metric, class_variances, hessian
 from smreg.objective.logits import softmax, variances
 from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, information_leverage, systematic
 from smreg.optimize.metric import DenseMetric, inverse_factor, inverse_root
@@ -38,7 +38,7 @@ def sampler_of(objective, *, diagonal=False):
 
 
 def sampled(objective, phi, size):
-    return sampler_of(objective)(phi, 1.0, information.class_variances(objective, phi), size)
+    return sampler_of(objective)(phi, 1.0, class_variances(objective, phi), size)
 
 
 def information(objective, phi, rows=None):
@@ -261,7 +261,7 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     y = rng.permutation(np.arange(400) % n_classes)
     objective = make_objective(rng.normal(size=(400, 5)), y, rng.exponential(size=400), penalty=0.0)
     phi = objective.start() + rng.normal(size=objective.start().size)
-    metric, _ = information.class_metric(objective, Curvature(phi))
+    metric, _ = class_metric(objective, Curvature(phi))
     directions = metric.directions(DIRECTIONS)
     expected = [d @ information(objective, phi) @ d for d in directions]
 
@@ -285,7 +285,7 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     X[only, 1] = 0.5
     objective = make_objective(X, y, penalty=1e-9)
     phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
-    sampler, totals = sampler_of(objective), information.class_variances(objective, phi)
+    sampler, totals = sampler_of(objective), class_variances(objective, phi)
     first = sampler(phi, 1.0, totals, 32)
     metric = DenseMetric(information(objective, phi, first))
     second = sampler(phi, 1.0, totals, 32, metric=metric)
