@@ -133,8 +133,11 @@ def _own_blocks(
     z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
     p = at.probabilities(block, standardisation.coordinates, z)
     variances = p * (1.0 - p)
-    chosen = _informative((variances * _sizes(z, variances, s))[-len(contrasts) :], s, negligible, s.sum())
     z = z.astype(np.float32) if len(z) > WIDE else z
+    chosen = np.ones((len(contrasts), len(block)), dtype=bool)
+    if negligible > 0:
+        leverages = _leverages(z, variances, s)
+        chosen = _informative((variances * leverages)[-len(contrasts) :], s, negligible, s.sum())
     roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
     blocks = np.empty((len(contrasts), len(z), len(z)))
     for own, root, mask in zip(blocks, roots, chosen, strict=True):
@@ -143,11 +146,13 @@ def _own_blocks(
     return blocks, _share(chosen, s, s.sum()) * len(block)
 
 
-def _sizes(z: Array, variances: Array, s: Array) -> Array:
-    """Squared length of each row, in units of the information of each feature, lest one have nothing."""
-    squares = z * z
-    totals = squares @ (s * variances.sum(axis=0))
-    return np.asarray(np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) @ squares)
+def _leverages(z: Array, variances: Array, s: Array) -> Array:
+    """``z_i' G^-1 z_i`` for every row, with the information ``G = sum_i s_i v_i z_i z_i'`` of all classes.
+
+    It depends on no basis, and so where a row has a direction to itself it is large, whatever the units.
+    """
+    G = _gram(z * np.sqrt(s * variances.sum(axis=0)).astype(z.dtype)).astype(np.float64)
+    return np.asarray(np.square(inverse_factor(G).astype(z.dtype) @ z).sum(axis=0))
 
 
 def _informative(information: Array, s: Array, negligible: float, weight: float) -> NDArray[np.bool_]:
@@ -196,12 +201,12 @@ def _class_blocks(
     if negligible == 0:
         return _of_classes(z, p, s, at), float(len(block))
     weight, variances = s.sum(), p * (1.0 - p)
-    sizes = _sizes(z, variances, s)
-    some = np.flatnonzero(_informative(variances * sizes, s, negligible, weight).any(axis=0))
+    leverages = _leverages(z, variances, s)
+    some = np.flatnonzero(_informative(variances * leverages, s, negligible, weight).any(axis=0))
     if len(some) < len(block):
-        z, p, sizes, s = np.take(z, some, axis=1), np.take(p, some, axis=1), sizes[some], s[some]
+        z, p, leverages, s = np.take(z, some, axis=1), np.take(p, some, axis=1), leverages[some], s[some]
     K, width = len(p), len(z)
-    chosen = [_informative(p[k] * p[k + 1 :] * sizes, s, negligible, weight) for k in range(K - 1)]
+    chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(K - 1)]
     share = _share(np.concatenate(chosen), s, weight)
     if K > 2 and share > FEW:
         return _of_classes(z, p, s, at), share * len(block)

@@ -83,7 +83,8 @@ ROUNDING, PROGRESS = 2.0**-48, 0.75
 MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
-NEGLIGIBLE = 2.0**-8  # part of its square that conjugate gradients may miss, by the least curvature met
+NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss near the Hessian; else its square
+MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over such a step
 MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MEMORY = 10  # pairs that L-BFGS keeps
@@ -188,6 +189,8 @@ class _Search:
         Whether the last ones have lowered the function as the quadratic model promised.
     is_complete : bool
         Whether nothing is left out of preconditioners any more, since one has lost a direction.
+    has_taken_newton : bool
+        Whether the last step was Newton's, by conjugate gradients.
     is_exact : bool
         Whether all steps are Newton's, with the Hessian of the whole function, since others led no further.
     level : int
@@ -210,7 +213,7 @@ class _Search:
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
         self.inverse: Callable[[Array], Array] | None = None
         self.ratio, self.is_fresh, self.is_trusted = UNMEASURED, True, True
-        self.is_exact = self.is_complete = self.interrupted = False
+        self.is_exact = self.is_complete = self.has_taken_newton = self.interrupted = False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
@@ -298,6 +301,8 @@ class _Search:
             return point, None, False
         if point.norm <= ROUNDING:
             return point, None, True
+        if self.has_taken_newton and MARGIN * self.ratio * point.norm <= self.tol:
+            return replace(point, norm=MARGIN * self.ratio * point.norm), None, True
         if not self.is_fresh and self.has_hessian and (self.is_exact or self.is_cheap(point.value)):
             self.refresh(point, max(WORTH, self.evaluations))
             point = self.measured(point)
@@ -313,11 +318,13 @@ class _Search:
         What is missing of its square is at most that of the residual by the least curvature, here of the
         directions so far.
         """
+        is_near = self.level >= 0 and self.kinds[self.level].is_hessian
+        negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
         product, iterate = self.function.hessian_at(point.x), None
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
         for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
             self.evaluations += count > 0
-            enough = iterate.squared <= NEGLIGIBLE * iterate.least * iterate.energy
+            enough = iterate.squared <= negligible * iterate.least * iterate.energy
             if count >= 2 - self.is_fresh and enough:
                 break
         assert iterate is not None
@@ -338,7 +345,7 @@ class _Search:
         if stepped := reached is point:
             reached = self.stepped(point, self.precondition(point.gradient) if step is None else step)
             self.is_exact = self.is_exact or reached is point
-        fall = point.value - reached.value
+        self.has_taken_newton, fall = step is not None, point.value - reached.value
         self.is_trusted = fall >= TRUSTED * promised
         self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
