@@ -1,6 +1,6 @@
 r"""Overlap and separation in many coordinates, where a linear program has no time: by conjugate gradients.
 
-See `smreg.fit.separation` for what is looked for. Both ways need passes over the rows alone.
+See `smreg.fit.separation` for the definitions. Both methods need passes over the rows alone.
 
 **There is a maximum** if there are probabilities ``q_i``, all positive, that fit the targets' moments as the
 maximum does, ``sum_i s_i (q_i - t_i) x_i' = 0``: the margins ``m_ik`` of any direction then satisfy
@@ -14,8 +14,8 @@ up to a residual r, that is ``q_i = p'_i (1 + e_i - <p'_i, e_i>)``. If no entry 
 least ``min_i s_i w_i / (2 K)``. But its length in the metric M of the intercept-only model is at most 1/2, as
 no logit of a row leaves an interval of length one, and ``|<r, d>|`` is at most ``||r||_{M^-1} / 2``. A
 residual below ``min_i s_i w_i / K`` hence excludes all directions, also those along which the search has come
-so far that nothing of them is left in the gradient. On the way to infinity no such q exists, wherever the
-point is.
+so far that nothing of them is left in the gradient. Where there is a direction of recession no such q exists,
+wherever the point is.
 
 **A direction of recession** is what is left of the point itself less its projection on what changes the tight
 margins: the search has gone along it, and the margins that have grown are positive. Where others become
@@ -67,7 +67,7 @@ def has_overlap(
     preconditioner : Metric or None
         One near the Hessian, None for `null`.
     smoothing : float
-        ``w_i`` in a row of mean weight: with less the maximum may be farther out, and rounding tells less.
+        ``w_i`` in a row of mean weight: with less the maximum may be farther out, and rounding matters less.
     most : int
         Products with the Hessian.
     """

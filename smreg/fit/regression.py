@@ -40,7 +40,8 @@ MAX_PENALTY = 1e300
 
 NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
 
-# Where tol tells no maximum from a way to infinity it is lowered: Newton's steps soon become tiny or do not.
+# Where tol does not distinguish a maximum from divergence it is lowered: Newton's steps soon become tiny
+# or do not.
 FINER, FINEST = 2.0**-8, 2.0**-24
 
 EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
@@ -52,7 +53,7 @@ OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 class Problem:
     """One sample and its features, to be fitted with any penalty: what does not depend on it is made once.
 
-    Where fewer features say the same the problem is solved for these: it takes and gives regressions of the
+    Where fewer features suffice the problem is solved for these: it takes and gives regressions of the
     reduced problem, and `expand` and `restrict` lead back and forth.
 
     Parameters
@@ -65,8 +66,8 @@ class Problem:
     largest_C : float
         The weakest penalty that will be asked for, inf for none.
     l1 : bool
-        Whether an L1 penalty will be asked for. Features are then not replaced by fewer that say the same,
-        whose coefficients have another L1 norm.
+        Whether an L1 penalty will be asked for. Features are then not replaced by fewer, whose
+        coefficients have another L1 norm.
 
     Attributes
     ----------
@@ -334,8 +335,8 @@ class Problem:
     ) -> "tuple[tuple[Regression, Solution], Shared | None]":
         """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
-        That is the last one of the solver, if it was made in the most exact way, or else one made at the
-        solution, in the most exact way that costs no more than `allowance` evaluations.
+        That is the last one of the solver, if it is of the most exact kind, or else one made at the solution,
+        of the most exact kind that costs no more than `allowance` evaluations.
         """
         if self.layout.is_certain:
             return self._certain(), None
@@ -389,7 +390,7 @@ class Problem:
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
         phi, reason = minimum.point.x, minimum.reason
         if penalty.is_zero:
-            minimum, reason, more = self._settled(objective, watch, minimum, tol, max_iter, report)
+            minimum, reason, more = self._decided(objective, watch, minimum, tol, max_iter, report)
             phi, evaluations = minimum.point.x, evaluations + more
             if reason != "callback" and self._nulls is None:
                 phi = collinear.onto_rows(objective, phi)
@@ -402,7 +403,7 @@ class Problem:
         )
         return self._regression(objective, phi), solution, last
 
-    def _settled(
+    def _decided(
         self,
         objective: Objective,
         watch: Watch,
@@ -492,7 +493,7 @@ class Problem:
         )
 
     def _reduction(self, rows: Rows, largest_C: float) -> RowSpace | Singletons | None:
-        """Fewer features that say the same, if there are and X is at hand."""
+        """Fewer features that suffice, if there are and X is at hand."""
         weakest, given = self.penalty(largest_C), self._given.in_memory
         if given is None or not weakest.is_uniform:
             return None
@@ -514,7 +515,7 @@ class Problem:
     ) -> tuple[Minimum, int]:
         """Run the solver from the intercept-only model, or from coefficients that are given.
 
-        A metric that is shared is better than any other way. The second number is that of the evaluations.
+        A metric that is shared is better than any other. The second number is that of the evaluations.
         """
         given = None if start is None else self._phi(objective, start)
         if shared is not None or not rownewton.applies(objective):

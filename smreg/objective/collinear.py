@@ -7,7 +7,7 @@ the units of X.
 
 **Rounding.** The numbers of a column are known to their rounding r_j alone, and a combination ``a`` of
 columns to ``sqrt(sum_j a_j^2 r_j^2)``. What varies by less is no information: fitted, it would ask for
-coefficients so large that they could not be told to any digit.
+coefficients so large that no digit of them would be known.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MAX_RATIO = 2.0**4  # of mean to spread, for the Gram matrix of sparse features
 MAX_SIDE = 5000  # rows or columns up to which combinations are sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
-# its rounding errors. Which of them are null is seen by computing them row by row: their variance is then
+# its rounding errors. Which of them are null is decided by computing them row by row: their variance is then
 # at most that of the error in the eigenvectors, of about 2**-52 / sqrt(SMALL_EIGENVALUE) = 2**-34.
 SMALL_EIGENVALUE = 2.0**-36
 NULL_VARIANCE = 2.0**-66
@@ -118,7 +118,7 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     """The coordinates with the probabilities of `phi`, and the least norm, for more columns than rows.
 
     Where X is not in memory, has more than `MAX_SIDE` rows, or is too wide to be made dense, `phi` itself.
-    So it is where columns are in so unlike units that what tells of some of them is lost among the rounding
+    So it is where columns are in so unlike units that what distinguishes some of them is lost in the rounding
     of others.
     """
     n, p, of_all = objective.loss.n_used, objective.rows.n_features, objective.rows.in_memory

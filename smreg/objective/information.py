@@ -225,8 +225,8 @@ def _class_blocks(
 def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
     """The same from one product for all pairs of classes.
 
-    Blocks of one class are computed with ``p_k (1 - p_k)``: as a difference of sums they would drown in
-    rounding where probabilities are near one.
+    Blocks of one class are computed with ``p_k (1 - p_k)``: a difference of sums would lose all digits
+    where probabilities are near one.
     """
     (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
     if K == 2:

@@ -22,7 +22,7 @@ from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
 
-DETERMINED = 64 * JITTER  # part of a variance, given others, that is told from none
+DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
 
 
 @dataclass(frozen=True)

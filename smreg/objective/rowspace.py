@@ -55,7 +55,7 @@ def is_wide(rows: Rows, n_used: int, *, penalised: bool) -> bool:
 
 
 def is_resolved(columns: ColumnStatistics, *, centred: bool, penalty: float) -> bool:
-    """Whether the decomposition, which rounds to a part of the largest column, leaves what all others tell.
+    """Whether the decomposition, which rounds to a part of the largest column, keeps all others.
 
     A coefficient makes logits of about one by a column of size d, and so is at most some ``1 / d``; by the
     penalty gamma it is at most ``d / gamma``. The rounding of the largest column times as much is lost.
@@ -135,7 +135,7 @@ class RowSpace:
         return sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left, shifted
 
     def _rounding(self, of_columns: Array) -> Array | None:
-        """That of the coordinates, where there is a basis to tell it."""
+        """That of the coordinates, where there is a basis."""
         if self.basis is None:
             return None
         largest = max(float(of_columns.max(initial=0.0)), SMALLEST)

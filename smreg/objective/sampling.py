@@ -4,18 +4,18 @@ The part that row i has in the information is about its *leverage*
 
     ``l_i = z_i' Cov(z)^-1 z_i  *  sum_k s_i v_ik / sum_j s_j v_jk,   v_ik = p_ik (1 - p_ik)``,
 
-a first factor for where the row lies among the features and a second for what it tells of each class at
+a first factor for where the row lies among the features and a second for its information on each class at
 the current point. Rows are drawn with probabilities in proportion to it and count in inverse proportion,
-so that every direction, rare class and rare category keeps its share: a row that alone tells of a direction
-is taken for certain. The sampling is systematic: equally spaced thresholds on the cumulative
+so that every direction, rare class and rare category keeps its share: a row that alone is informative on a
+direction is always taken. The sampling is systematic: equally spaced thresholds on the cumulative
 leverage. Nothing is random, and a row of weight two is met as often as two equal rows.
 
 **Few rows.** Where nearly all rows are certain of their class, the information of those that are not is
-another than that of the features, and a row that alone tells of a direction there may be an ordinary one
-among all. Where the sample is too small to meet it all the same, a metric ``M^-1 = A' A`` from a point nearby
-tells the leverage ``tr(A I_i A')`` in the information I_i of the row: the mean over vectors q of random signs
-of the variance, under p_i, of the change of the row's logits along ``A' q``. What M has missed is long in it,
-and the rows that tell of that come first.
+another than that of the features, and a row that alone is informative on a direction there may be an
+ordinary one among all. Where the sample is small, half of it is drawn by the leverage ``tr(A I_i A')`` in a
+metric ``M^-1 = A' A`` from a point nearby, with the information I_i of the row: the mean over vectors q of
+random signs of the variance, under p_i, of the change of the row's logits along ``A' q``. A direction that
+M lacks is long in it, so that its rows come first.
 
 References
 ----------

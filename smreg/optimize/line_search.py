@@ -1,7 +1,7 @@
 """A convex function along a direction: where its slope all but vanishes.
 
-Values of the function are not compared: near the minimum they carry rounding errors that hide what slopes
-still tell. Where the slope is not positive a convex function is no higher than at the start of the line.
+Values of the function are not compared: near the minimum they carry rounding errors larger than what slopes
+still resolve. Where the slope is not positive a convex function is no higher than at the start of the line.
 """
 
 import math

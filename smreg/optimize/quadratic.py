@@ -11,11 +11,11 @@ is its minimum where with the slope ``h = g + H (x - x0)``
 
 **Active set.** Active are the coordinates that are not zero, those without a weight, and those that are
 zero but want to move, ``|h_j| > l_j``. Within the orthant of their signs q is a plain quadratic, whose
-minimum is one linear system away. Coordinates that want to leave zero, but would leave it the wrong way when
-all move together, are put back to rest. The others go as far as the orthant reaches, and those that meet its
+minimum is one linear system away. Coordinates that want to leave zero, but would leave it with the wrong sign
+when all move together, stay there. The others go as far as the orthant reaches, and those that meet its
 border stop there, at exactly zero. Every step lowers q, one that meets a border makes the active set smaller,
-and one that meets none ends at the minimum over it: no set ends a step twice in that way, and there are
-finitely many. In practice a handful of steps suffices.
+and one that meets none ends at the minimum over it: no set ends two such steps, and there are finitely
+many. In practice a handful of steps suffices.
 
 References
 ----------
@@ -40,7 +40,7 @@ Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SUFFICIENT = 2.0**-5  # part of the slope by which q must fall; to the minimum it falls by a half
-MAX_STEPS = 500  # more than were ever seen
+MAX_STEPS = 500  # more than any problem so far has taken
 EPS = 2.0**-52
 TINY = 1e-300
 
@@ -87,8 +87,8 @@ class ModelMinimum:
     norm : float
         ``||x - x0||_H``; where floating point allows no further step, with what is left to go.
     is_exact : bool
-        Whether the active set is settled, or floating point allows no further step; else x is on the way,
-        with a lower q than at x0.
+        Whether the active set is final, or floating point allows no further step; else q is lower than at
+        x0, but not least.
     """
 
     x: Array
@@ -103,7 +103,7 @@ class _Stage:
     x: Array
     moved: Array
     fall: float
-    settled: bool
+    final: bool
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,14 @@ class Model:
     def minimum(self, accuracy: float, *, exact: bool = False) -> ModelMinimum:
         """The minimum of q.
 
-        The active set is settled when coordinates at rest could lower q by a part ``accuracy**2`` of what the
+        The active set is final when coordinates at rest could lower q by a part ``accuracy**2`` of what the
         others have. Unless it must be `exact`, the search ends already where a step lowers q by no more.
         """
-        at, fell = _Stage(self.start, np.zeros_like(self.start), 0.0, settled=False), math.inf
+        at, fell = _Stage(self.start, np.zeros_like(self.start), 0.0, final=False), math.inf
         for _ in range(MAX_STEPS):
             slope, little = self.gradient + at.moved, accuracy**2 * at.fall
             excess = np.where(at.x == 0, np.maximum(np.abs(slope) - self.weights, 0.0), 0.0)
-            if at.settled and float(np.sum(excess**2 / np.maximum(self.quadratic.diagonal, TINY))) <= little:
+            if at.final and float(np.sum(excess**2 / np.maximum(self.quadratic.diagonal, TINY))) <= little:
                 return ModelMinimum(at.x, self._length(at), True)
             if not exact and fell <= little:
                 break
@@ -176,7 +176,7 @@ class Model:
         slope = slope + self.weights * signs
         direction, solved = self._direction(active, slope, np.where(at.x == 0, signs, 0.0), exact=exact)
         following = self._search(at, direction, slope, signs)
-        return following and replace(following, settled=following.settled and solved)
+        return following and replace(following, final=following.final and solved)
 
     def _hold(self, active: Mask, x: Array, excess: Array) -> None:
         """Of every group that is active as a whole, let the one rest that least wants to move."""
@@ -189,9 +189,9 @@ class Model:
         active[whole[order[first]]] = False
 
     def _direction(self, active: Mask, slope: Array, outward: Array, *, exact: bool) -> tuple[Array, bool]:
-        """To the minimum over the active set, without coordinates that leave zero the wrong way.
+        """To the minimum over the active set, without coordinates that leave zero with the wrong sign.
 
-        The second part is whether it goes all the way, up to accuracy.
+        The second part is whether it reaches that, up to accuracy.
         `outward` is the sign with which one leaves zero, if it is there.
         """
         while True:

@@ -27,13 +27,13 @@ end.
 norm in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor.
 Before the search is called converged the decrement is therefore computed at that very point: from the
 Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
-learnt. They give Newton's step besides, which is taken if the decrement is not small enough. SciPy's own
+learnt. They also give Newton's step, which is taken if the decrement is not small enough. SciPy's own
 ``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
 ``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
-any other reason, all further steps are Newton's, along which slopes still tell where values no longer do,
-for as long as the value falls or the decrement does.
+any other reason, all further steps are Newton's, along which slopes resolve what values no longer do, for
+as long as the value falls or the decrement does.
 
 =============== ======================================================================================
 what            set by
@@ -376,7 +376,7 @@ class _Search:
         return trial
 
     def accept(self, point: Point) -> None:
-        """Count a step and tell the user."""
+        """Count a step and call back."""
         self.iterations += 1
         self.interrupted = self.on_iteration(point)
 
