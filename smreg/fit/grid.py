@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import power_of_two
-from smreg.fit.regression import MAX_PENALTY, Problem
+from smreg.fit.formulation import MAX_PENALTY
+from smreg.fit.regression import Problem
 
 Array = NDArray[np.float64]
 Grid = int | Literal["auto"] | Array

@@ -37,18 +37,16 @@ https://doi.org/10.1007/978-0-387-40065-5
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import sum_of
+from smreg.fit.dual import DualRows, State, Step, inner
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.conjugate_gradients import conjugate_gradients
-from smreg.optimize.line_search import LEVEL, lowest
 from smreg.optimize.metric import JITTER, inverse_factor
 from smreg.optimize.protocol import Minimum, Point
 from smreg.optimize.solver import is_better
@@ -56,9 +54,7 @@ from smreg.optimize.solver import is_better
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
 
-RANK = 128  # dense columns times classes: their matrix takes about as long as a product
 BLOCK = 2**11  # rows in a block of their products
-PARTS = 4  # of the columns, for threads
 
 # mu at a cold start, in parts of the mean of ``s g``; every step halves it. Without it 20 newsgroups takes
 # 158 products in the place of 84 at C = 100.
@@ -117,7 +113,7 @@ def minimize(
         Its norm is an estimate from above. The reason is "rounding" where steps
         fail, for whatever cause.
     """
-    rows = _Rows(objective)
+    rows = DualRows(objective)
     state = rows.state_at(objective.start())
     mu, iterations, interrupted = max(rows.penalty, FIRST_DAMPING * rows.size), 0, False
     if start is not None:
@@ -148,160 +144,22 @@ def minimize(
     return Minimum(point, reason or "rounding", iterations, rows.products + 1, refreshes=0)
 
 
-@dataclass(frozen=True)
-class _State:
-    """A point: V, ``E = G V``, the intercept, the objective, and the probabilities."""
-
-    dual: Array
-    predictors: Array
-    intercept: Array
-    value: float
-    probabilities: Array
-
-
-@dataclass(frozen=True)
-class _Step:
-    """Changes of V, of E and of the intercept, and a bound from above of ``||g||_{H^-1}`` of the damped H.
-
-    The bound is infinite where conjugate gradients did not come to the end.
-    """
-
-    dual: Array
-    predictors: Array
-    intercept: Array
-    norm: float
-
-
-class _Rows:
-    """The rows that have weight, with all classes: two classes with one row count as two of opposite sign."""
-
-    def __init__(self, objective: Objective) -> None:
-        self.objective, self.products = objective, 0
-        rows = objective.rows.in_memory
-        assert rows is not None
-        used, n_classes = np.flatnonzero(rows.weights), rows.n_classes
-        self.weights, target = rows.weights[used, np.newaxis], rows.targets.values[used]
-        self.target = np.eye(n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
-        self.has_reference = objective.coordinates.has_reference
-        self.penalty = float(objective.penalty.ridge) * (2.0 if self.has_reference else 1.0)
-        self.known = 0.0 if rows.offset is None else rows.offset[used]  # that no coefficient changes
-        X = rows.csr
-        self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
-        ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
-        parts = [self.columns[first:last] for first, last in pairwise(ends)]
-        self.parts = [(part, part.T) for part in parts if part.shape[0]]
-        squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean, rank = objective.coordinates.mean, RANK // n_classes
-        largest = np.argsort(-objective.coordinates.spread, kind="stable")[:rank]
-        self.dense = self.columns[largest].toarray().T - mean[largest]
-        squares += mean @ mean - 2 * (self.columns.T @ mean) - _inner(self.dense, self.dense)[:, 0]
-        self.diagonal = np.maximum(squares, 0.0)[:, np.newaxis]
-        self.size = float(np.vdot(self.weights, self.diagonal)) / len(used)
-
-    def gram(self, dual: Array) -> Array:
-        """``G V``."""
-        self.products += 1
-        return sum_of(self.objective.rows.thread_map(lambda part: part[1] @ (part[0] @ dual), self.parts))
-
-    def state(self, dual: Array, predictors: Array, intercept: Array) -> _State:
-        """The point with its value."""
-        eta = predictors + intercept + self.known
-        below_largest(eta.T)
-        linear = _inner(eta, self.target)
-        total = exponentials(eta.T)[:, np.newaxis]
-        eta /= total
-        loss = float(np.vdot(self.weights, np.log(total) - linear))
-        value = loss + self.penalty / 2 * float(np.vdot(dual, predictors))
-        return _State(dual, predictors, intercept, value, eta)
-
-    def state_at(self, phi: Array) -> _State:
-        """The point of coordinates that may be an optimum, so that V is in proportion to the residuals."""
-        coef, intercept = self.objective.coefficients(phi)
-        if self.has_reference:
-            coef, intercept = np.stack([-coef[0], coef[0]]) / 2, np.array([-0.5, 0.5]) * intercept
-        nothing = np.zeros_like(self.target)
-        if not coef.any():
-            return self.state(nothing, nothing, intercept)
-        predictors = self.columns.T @ np.ascontiguousarray(coef.T)
-        dual = self.residuals(self.state(nothing, predictors, intercept))
-        image = self.gram(dual)
-        squared = float(np.vdot(dual, image))
-        factor = float(np.vdot(dual, predictors)) / squared if squared > 0 else 0.0
-        return self.state(factor * dual, factor * image, intercept)
-
-    def residuals(self, state: _State) -> Array:
-        """``s (p - t)``."""
-        return self.weights * (state.probabilities - self.target)
-
-    def followed(self, state: _State, step: _Step) -> _State | None:
-        """The point near the minimum along a step, or at its end; None if the objective does not fall.
-
-        Where the objective still falls at the end of a damped step, the next model knows better how far.
-        """
-        line = _RowLine(self, state, step)
-        slope = line.slope(0.0)
-        if not slope < 0:
-            return None
-        length = 1.0 if line.slope(1.0) <= -LEVEL * slope else lowest(line, slope)
-        return line.state(length) if length else None
-
-    def coordinates(self, state: _State) -> Array:
-        """The point in the coordinates of the objective."""
-        coef, intercept = np.asarray((self.columns @ state.dual).T), state.intercept
-        if self.has_reference:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        return self.objective.coordinates.of(coef, intercept)
-
-
-class _RowLine:
-    """The objective along a step, on which neither X nor G is read."""
-
-    first, evaluations = 1.0, 0
-
-    def __init__(self, rows: _Rows, state: _State, step: _Step) -> None:
-        self.rows, self.before, self.step = rows, state, step
-        self.changes = step.predictors + step.intercept
-        self.linear = rows.penalty * float(np.vdot(state.dual, step.predictors))
-        self.quadratic = rows.penalty * float(np.vdot(step.dual, step.predictors))
-
-    def slope(self, length: float) -> float:
-        """The derivative in the length."""
-        residuals = self.rows.residuals(self.state(length))
-        return float(np.vdot(residuals, self.changes)) + self.linear + length * self.quadratic
-
-    def state(self, length: float) -> _State:
-        """The point at a length."""
-        if not length:
-            return self.before
-        before, step = self.before, self.step
-        return self.rows.state(
-            before.dual + length * step.dual,
-            before.predictors + length * step.predictors,
-            before.intercept + length * step.intercept,
-        )
-
-    def point(self, length: float) -> tuple[float, Array, None]:
-        """Value and the derivatives in the logits at a length."""
-        state = self.state(length)
-        return state.value, self.rows.residuals(state), None
-
-
 class _Model:
     """The quadratic model at a point, with ``mu = gamma + delta``."""
 
-    def __init__(self, rows: _Rows, state: _State, mu: float) -> None:
+    def __init__(self, rows: DualRows, state: State, mu: float) -> None:
         self.rows, self.state, self.mu = rows, state, mu
         self.p = state.probabilities
         self.weighted = rows.weights * self.p
         self.inverse = 1.0 / (mu + rows.diagonal * self.weighted)  # for Sherman and Morrison
-        determinant = mu * _inner(self.p, self.inverse)
+        determinant = mu * inner(self.p, self.inverse)
         self.correction = rows.diagonal * rows.weights * self.p * self.inverse / determinant
         self.factor = inverse_factor(self.of_dense()) if rows.dense.size else np.empty((0, 0))
         self.of_constants = _generalised_inverse(self.p.T @ self.weighted)
 
     def information(self, w: Array) -> Array:
         """``S w``."""
-        return np.asarray(self.weighted * (w - _inner(self.p, w)))
+        return np.asarray(self.weighted * (w - inner(self.p, w)))
 
     def constant(self, image: Array) -> Array:
         """The constant c nearest to w, from ``S w``: ``sum_i S_i (w_i - c) = 0``."""
@@ -319,7 +177,7 @@ class _Model:
     def by_rows(self, w: Array) -> Array:
         """``(mu + g S)^-1 w``."""
         scaled = self.inverse * w
-        return np.asarray(scaled + self.correction * _inner(self.p, scaled))
+        return np.asarray(scaled + self.correction * inner(self.p, scaled))
 
     def of_dense(self) -> Array:
         """``1 + Z' S (mu + g S)^-1 Z`` for the dense columns Z of all classes."""
@@ -346,7 +204,7 @@ class _Model:
         back = (self.factor.T @ (self.factor @ scores.ravel())).reshape(scores.shape)
         return np.asarray(by_rows - self.by_rows(Z @ back.T))
 
-    def minimised(self, tol: float) -> _Step:
+    def minimised(self, tol: float) -> Step:
         """The step to the model's minimum, to within `ENOUGH` of the decrease or half the square of `tol`."""
         rows, state, mu = self.rows, self.state, self.mu
         residuals = rows.residuals(state)
@@ -388,24 +246,19 @@ class _Model:
         off = residual / self.mu
         return float(np.vdot(off, self.information(off))) / 2
 
-    def step(self, dual: Array, predictors: Array, constant: Array) -> _Step:
+    def step(self, dual: Array, predictors: Array, constant: Array) -> Step:
         """The step ``V' - V`` from its multiple by mu, with the best change of the intercept."""
         change = predictors / self.mu
         intercept = -constant - self.constant(self.information(change))
-        return _Step(dual / self.mu, change, intercept, math.inf)
+        return Step(dual / self.mu, change, intercept, math.inf)
 
-    def decrease(self, step: _Step) -> float:
+    def decrease(self, step: Step) -> float:
         """By how much a step lowers the model."""
         rows, state = self.rows, self.state
         e = step.predictors + step.intercept
         linear = np.vdot(rows.residuals(state), e) + rows.penalty * np.vdot(state.dual, step.predictors)
         squared = np.vdot(e, self.information(e)) + self.mu * np.vdot(step.dual, step.predictors)
         return float(-linear - squared / 2)
-
-
-def _inner(v: Array, w: Array) -> Array:
-    """The inner product of every row, as a column."""
-    return np.asarray(np.einsum("ik,ik->i", v, w))[:, np.newaxis]
 
 
 def _generalised_inverse(products: Array) -> Array:

@@ -88,15 +88,8 @@ MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over 
 MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
 
 MEMORY = 10  # pairs that L-BFGS keeps
-UNLIMITED = 2**31 - 1  # SciPy's own limit of 15000 evaluations must not bind
-OPTIONS: Any = {
-    "ftol": 0,
-    "gtol": 0,
-    "maxls": 50,
-    "maxfun": UNLIMITED,
-    "maxiter": UNLIMITED,
-    "maxcor": MEMORY,
-}
+OPTIONS: Any = {"ftol": 0, "gtol": 0, "maxls": 50, "maxcor": MEMORY}
+OPTIONS |= dict.fromkeys(["maxfun", "maxiter"], 2**31 - 1)  # SciPy's limit of 15000 must not bind
 
 
 def minimize(

@@ -9,7 +9,8 @@ from problems import labels
 from scipy import sparse
 
 from smreg import SoftmaxRegression
-from smreg.fit import regression, rownewton
+from smreg.fit import dual, formulation, rownewton
+from smreg.fit.dual import DualRows
 from smreg.objective import information
 from smreg.optimize import solver
 
@@ -29,7 +30,7 @@ def texts(rng, n_classes=3, n=80, p=200):
 @pytest.fixture
 def by_newton(monkeypatch):
     """Small data take the way of large ones, and no other."""
-    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
+    monkeypatch.setattr(formulation, "is_wide", lambda *arguments, penalised: False)
     monkeypatch.setattr(solver, "minimize", None)
 
 
@@ -46,7 +47,7 @@ def problem(rng, n_classes=3, C=10.0, *, fit_intercept=True):
         ridge=1 / (C * len(y)),
         fit_intercept=fit_intercept,
     )
-    rows = rownewton._Rows(objective)
+    rows = DualRows(objective)
     dual = rng.normal(size=rows.target.shape)
     dual -= dual.mean(axis=0)
     dual -= dual.mean(axis=1, keepdims=True)
@@ -127,7 +128,7 @@ def test_the_norm_is_bounded_from_above_however_early_conjugate_gradients_end(rn
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("rank", [0, 40])
 def test_the_preconditioner_inverts_the_diagonal_and_the_dense_columns(n_classes, rank, rng, monkeypatch):
-    monkeypatch.setattr(rownewton, "RANK", rank)
+    monkeypatch.setattr(dual, "RANK", rank)
     _, rows, state = problem(rng, n_classes)
     model = rownewton._Model(rows, state, 3 * rows.penalty)
     r = rng.normal(size=rows.target.shape)
@@ -206,7 +207,7 @@ def test_an_optimum_of_any_penalty_is_found_again_from_its_coefficients(rng, by_
 
 @pytest.mark.parametrize("C", [1e-2, 1e4])
 def test_where_conjugate_gradients_fail_lbfgs_goes_on(C, rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
+    monkeypatch.setattr(formulation, "is_wide", lambda *arguments, penalised: False)
     monkeypatch.setattr(rownewton, "MAX_CONJUGATE", 1)
     X, y = texts(rng)
 
@@ -218,7 +219,7 @@ def test_where_conjugate_gradients_fail_lbfgs_goes_on(C, rng, monkeypatch):
 
 @pytest.mark.parametrize("unit", [1e-120, 1e-8, 1e8, 1e120])
 def test_columns_of_any_unit_are_solved(unit, rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
+    monkeypatch.setattr(formulation, "is_wide", lambda *arguments, penalised: False)
     X, y = texts(rng)
 
     model = SoftmaxRegression(C=unit**-2, tol=1e-6).fit(sparse.csr_array(X * unit), y)
@@ -230,7 +231,7 @@ def test_columns_of_any_unit_are_solved(unit, rng, monkeypatch):
 
 
 def test_a_column_of_large_unit_among_others_is_solved(rng, monkeypatch):
-    monkeypatch.setattr(regression, "is_wide", lambda *arguments, penalised: False)
+    monkeypatch.setattr(formulation, "is_wide", lambda *arguments, penalised: False)
     X, y = texts(rng)
     X[:, 1:4] *= [1e5, 1e-5, 1e3]
 
@@ -325,7 +326,7 @@ def test_a_rise_of_the_model_that_rounding_makes_is_no_norm_of_zero(rng):
     weights = np.full(len(y), 1 / len(y))
     sample = Sample(y, weights, np.bincount(y, weights))
     objective = objective_of(sparse.csr_array(X), sample, ridge=1 / len(y))
-    rows = rownewton._Rows(objective)
+    rows = DualRows(objective)
     step = rownewton._Model(rows, rows.state_at(objective.start()), rows.penalty).minimised(1e-6)
 
     assert step.norm > 1e-6
