@@ -34,7 +34,9 @@ from smreg.optimize.metric import Metric, inverse_factor
 
 Array = NDArray[np.float64]
 
-NEGLIGIBLE = 2.0**-5  # part of the mean information of the rows: from 2**-8 to 2**-3 steps are as many
+NEGLIGIBLE = (
+    2.0**-5
+)  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 Array = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Iterate:
     energy : float
         ``b' v = v' H v``, which rises to ``b' H^-1 b``.
     least : float
-        The least curvature ``d' H d / d' M d`` of the directions so far.
+        The least Ritz value: the least curvature ``d' H d / d' M d`` in the span of the directions so far.
     length : float
         That of the last step, in parts of its direction d, of which the product was taken.
     """
@@ -64,16 +65,17 @@ def conjugate_gradients(
         The inner product.
     """
     solution, residual, energy, least, length = np.zeros_like(b), b, 0.0, math.inf, 0.0
-    direction, size = np.zeros_like(b), 0.0  # ``d' M d``
-    before = math.inf
+    last = 1.0
+    direction, before = np.zeros_like(b), math.inf
+    diagonal, off_diagonal = list[float](), list[float]()  # of Lanczos's tridiagonal matrix
     while True:
         steepest = precondition(residual)
         squared = float(inner(residual, steepest))
         yield Iterate(solution, residual, squared, energy, least, length)
         if not 0 < squared < math.inf:
             return
-        direction = steepest + squared / before * direction
-        size = squared + (squared / before) ** 2 * size
+        share = squared / before
+        direction = steepest + share * direction
         with np.errstate(over="ignore", invalid="ignore"):  # a step along what hardly curves
             image = product(direction)
             curvature = float(inner(direction, image))
@@ -82,8 +84,12 @@ def conjugate_gradients(
             length = squared / curvature
             solution = solution + length * direction
             residual = residual - length * image
-        energy, least = energy + length * squared, min(least, curvature / size)
-        before = squared
+        if diagonal:
+            off_diagonal.append(math.sqrt(share) / last)
+        diagonal.append(1.0 / length + (share / last if len(diagonal) else 0.0))
+        ritz = linalg.eigvalsh_tridiagonal(diagonal, off_diagonal, select="i", select_range=(0, 0))
+        energy, least = energy + length * squared, min(least, float(ritz[0]))
+        before, last = squared, length
 
 
 def first(

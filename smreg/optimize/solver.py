@@ -36,14 +36,16 @@ any other reason, all further steps are Newton's, along which slopes resolve wha
 as long as the value falls or the decrement does.
 
 =============== ======================================================================================
-what            set by
+constant        evaluations of eleven fits (nine tables at C = 1, two nearly separated), 275 as it is
 =============== ======================================================================================
-`REFRESH_AFTER` 5 takes 1 to 8 % more evaluations on ten tables, 6 up to 20 %
-`PATIENCE`      where refreshes must promise as many evaluations as they cost (1), tables take 0.92 of the
-                seconds, but up to 1.6 times the evaluations
-`WORTH`         digits at C = 1e4 takes 45 evaluations, without it 140, in two thirds of the seconds
-`TRUSTED`       from 0.25 to 0.75 counts change by their noise
-`UNMEASURED`    with 1 every fifth search is verified twice
+`REFRESH_AFTER` 3: 271, with more refreshes; 5: 309; 6: 313. As the cost of a Hessian that is made anew after
+                each step, 2: 275; 4: 251, with 9 refreshes more of 89
+`PATIENCE`      0.15: 273; 0.6: 281; 1: 365, with 67 refreshes in place of 89
+`WORTH`         4: 356; 8: 323; 32: 275
+`TRUSTED`       0.25: 295; 0.75: 265, both within what other kernels of BLAS change
+`LOST`          without it 20,000 rows with 30 rare categories take 5000 evaluations at C = inf, with it 12
+`NEGLIGIBLE`    where it is not squared far from the Hessian the decrement comes out three times too small on
+                300 rows of 2000 columns
 =============== ======================================================================================
 
 References
@@ -73,7 +75,7 @@ Array = NDArray[np.float64]
 
 REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another costs less
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
-CHEAP, WORTH = 2.0, 16.0  # evaluations: costs of a Hessian that is made anew after each step
+WORTH = 16.0  # evaluations that a Hessian may cost after each step that is not trusted
 TRUSTED = 0.5  # part of what the quadratic model promises
 LOST = 2.0**-20  # part below which the model lacks the curvature in some direction
 
@@ -82,7 +84,6 @@ LOST = 2.0**-20  # part below which the model lacks the curvature in some direct
 ROUNDING, PROGRESS = 2.0**-48, 0.75
 MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
-UNMEASURED = 1.5  # ratio of the decrement to the norm at hand, before it is measured
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss near the Hessian; else its square
 MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over such a step
 MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
@@ -205,7 +206,7 @@ class _Search:
         self.function, self.on_iteration = function, on_iteration
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
         self.inverse: Callable[[Array], Array] | None = None
-        self.ratio, self.is_fresh, self.is_trusted = UNMEASURED, True, True
+        self.ratio, self.is_fresh, self.is_trusted = 1.0, True, True
         self.is_exact = self.is_complete = self.has_taken_newton = self.interrupted = False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
@@ -227,8 +228,9 @@ class _Search:
         return bool(self.kinds) and self.kinds[-1].is_hessian
 
     def is_cheap(self, value: float) -> bool:
-        """Whether the Hessian costs next to nothing."""
-        return self.has_hessian and self.kinds[-1].cost(value) <= CHEAP
+        """Whether the Hessian costs little, or no more than conjugate gradients that have been in vain."""
+        most = WORTH if self.is_exact or self.has_taken_newton else REFRESH_AFTER
+        return self.has_hessian and self.kinds[-1].cost(value) <= most
 
     def is_due(self, point: Point, begun: float, evaluations: int) -> bool:
         """Whether another preconditioner has paid for itself, and promises more than going on in this one.
@@ -271,7 +273,7 @@ class _Search:
         self.preconditioner = self.kinds[self.level](
             point.x, point.value, complete=self.is_complete, exact=self.is_exact
         )
-        self.inverse, self.ratio, self.is_fresh = None, UNMEASURED, True
+        self.inverse, self.ratio, self.is_fresh = None, 1.0, True
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         return True
@@ -294,10 +296,10 @@ class _Search:
             return point, None, False
         if point.norm <= ROUNDING:
             return point, None, True
-        if self.has_taken_newton and MARGIN * self.ratio * point.norm <= self.tol:
+        if self.has_taken_newton and not self.has_hessian and MARGIN * self.ratio * point.norm <= self.tol:
             return replace(point, norm=MARGIN * self.ratio * point.norm), None, True
-        if not self.is_fresh and self.has_hessian and (self.is_exact or self.is_cheap(point.value)):
-            self.refresh(point, max(WORTH, self.evaluations))
+        if not self.is_fresh and self.is_cheap(point.value):
+            self.refresh(point, WORTH)
             point = self.measured(point)
             if self.is_at_hessian:
                 return point, None, True
@@ -317,7 +319,8 @@ class _Search:
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
         for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
             self.evaluations += count > 0
-            enough = iterate.squared <= negligible * iterate.least * iterate.energy
+            least = min(iterate.least, self.ratio**-2)  # as a decrement before has shown
+            enough = iterate.squared <= negligible * least * iterate.energy
             if count >= 2 - self.is_fresh and enough:
                 break
         assert iterate is not None
@@ -342,14 +345,14 @@ class _Search:
         self.is_trusted = fall >= TRUSTED * promised
         self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
         if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
-            self.refresh(reached, WORTH if stepped and self.level >= 0 else CHEAP)
+            self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER)
         return self.measured(reached)
 
     def takes_newton(self, value: float) -> bool:
         """Whether a Hessian, made anew after each step, is worth more than L-BFGS in it."""
         if self.level < 0 or not self.kinds[self.level].is_hessian:
             return False
-        return self.kinds[self.level].cost(value) <= (CHEAP if self.is_trusted else WORTH)
+        return self.kinds[self.level].cost(value) <= (REFRESH_AFTER if self.is_trusted else WORTH)
 
     def stepped(self, point: Point, step: Array) -> Point:
         """The point where the function is least along a step, or the same."""
