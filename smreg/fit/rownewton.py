@@ -132,8 +132,9 @@ def minimize(
             reason = "callback" if interrupted else "max_iter"
         elif not step.norm < math.inf or (before is not None and not is_better(point, before)):
             reason = "rounding"
-        following = rows.followed(state, step) if reason in ("", "converged") else None
-        if following is not None:  # a last step, too, which is there
+        is_last = reason == "converged" and not is_over  # a step that is there
+        following = rows.followed(state, step) if not reason or is_last else None
+        if following is not None:
             state, before, iterations, mu = following, point, iterations + 1, max(mu / 2, rows.penalty)
             interrupted = on_iteration(partial(rows.coordinates, state), state.value, step.norm)
         if reason or following is None:

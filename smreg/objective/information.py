@@ -81,35 +81,29 @@ def class_variances(objective: Objective, phi: Array) -> Array:
 
 
 def _class_variances(block: Block, point: Point) -> Array:
-    return np.asarray(np.dot(variances(point.logits(block), 1.0), block.weights))
+    return np.asarray(np.dot(variances(point.logits(block)), block.weights))
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """Where the information is taken: at the logits of `phi` divided by a temperature.
+    """Where the information is taken.
 
     Attributes
     ----------
     phi : ndarray of shape (D,)
         The point.
-    temperature : float
-        Divisor of its logits.
-    damping : float
-        ``tau``.
     """
 
     phi: Array
-    temperature: float = 1.0
-    damping: float = 0.0
 
     def probabilities(self, block: Block, coordinates: Coordinates, z: Array) -> Array:
         """Those of all classes in a block of rows, with standardised features z (width, n_rows)."""
         predictors = coordinates.contrasts @ self.phi.reshape(coordinates.shape) @ z
-        return softmax(logits(block, predictors), self.temperature)
+        return softmax(logits(block, predictors))
 
     def variances(self, p: Array) -> Array:
-        """``p (1 - p) + tau`` to full precision."""
-        return p * complement(p) + self.damping
+        """``p (1 - p)`` to full precision."""
+        return p * complement(p)
 
 
 def class_metric(

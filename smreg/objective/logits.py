@@ -61,10 +61,9 @@ def changes(block: Block, predictors: Array) -> Array:
     return eta
 
 
-def softmax(eta: Array, temperature: float = 1.0) -> Array:
-    """Probabilities of logits that are divided by a temperature."""
+def softmax(eta: Array) -> Array:
+    """Probabilities."""
     p = below_largest(eta.copy(order="K"))
-    p /= temperature
     p /= exponentials(p)
     return p
 
@@ -98,8 +97,8 @@ def complement(p: Array) -> Array:
     return rest
 
 
-def variances(eta: Array, temperature: float) -> Array:
-    """``p (1 - p)`` for logits that are divided by a temperature, not to full precision."""
-    p = softmax(eta, temperature)
+def variances(eta: Array) -> Array:
+    """``p (1 - p)``, not to full precision."""
+    p = softmax(eta)
     p -= p * p
     return p

@@ -124,7 +124,7 @@ class Refresh:
         if self._of_sample < self._of_all(value) and not exact:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few and self._last else None
-            rows = self.sampler()(phi, 1.0, totals, self._n_rows, metric=nearby)
+            rows = self.sampler()(phi, totals, self._n_rows, metric=nearby)
             self.share.estimate(totals, value)
         made: Metric | DenseMetric
         negligible = 0.0 if complete or exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE

@@ -71,26 +71,22 @@ class RowSampler:
     def __call__(
         self,
         phi: Array,
-        temperature: float,
         totals: Array,
         size: int,
-        damping: float = 0.0,
         metric: Metric | DenseMetric | None = None,
     ) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class, to each of which the damping is
-        still to be added. With a `metric` from a point nearby half the sample goes by the leverage in that.
+        `totals` are the sums of the variances over all rows, for every class. With a `metric` from a point
+        nearby half the sample goes by the leverage in that.
         """
-        objective, totals = self.objective, totals + damping
+        objective = self.objective
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = objective.rows.map_blocks(
-            _shares_of_classes, objective.point(phi), inverse, temperature, damping
-        )
+        shares = objective.rows.map_blocks(_shares_of_classes, objective.point(phi), inverse)
         rows = indexed(objective.rows)
         mass = rows.weights * np.concatenate(list(shares)) * self.leverage
         if metric is not None:
-            other = information_leverage(objective, metric, phi, temperature, damping)
+            other = information_leverage(objective, metric, phi)
             mass = _shares(mass) + _shares(rows.weights * other)
         return drawn(rows, mass, size)
 
@@ -116,10 +112,8 @@ def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> 
     return np.asarray(whitened.sum(axis=0))
 
 
-def _shares_of_classes(
-    block: Block, point: Point, inverse: Array, temperature: float, damping: float
-) -> Array:
-    return np.asarray(inverse @ (variances(point.logits(block), temperature) + damping))
+def _shares_of_classes(block: Block, point: Point, inverse: Array) -> Array:
+    return np.asarray(inverse @ (variances(point.logits(block))))
 
 
 def _shares(mass: Array) -> Array:
@@ -128,25 +122,18 @@ def _shares(mass: Array) -> Array:
     return mass / total if 0 < total < np.inf else np.zeros_like(mass)
 
 
-def information_leverage(
-    objective: Objective, metric: Metric | DenseMetric, phi: Array, temperature: float, damping: float = 0.0
-) -> Array:
+def information_leverage(objective: Objective, metric: Metric | DenseMetric, phi: Array) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
     directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]
-    parts = objective.rows.map_blocks(
-        _information_leverage, objective.point(phi), directions, temperature, damping
-    )
+    parts = objective.rows.map_blocks(_information_leverage, objective.point(phi), directions)
     return np.concatenate(list(parts))
 
 
-def _information_leverage(
-    block: Block, point: Point, directions: Sequence[Direction], temperature: float, damping: float
-) -> Array:
-    p, total = softmax(point.logits(block), temperature), np.zeros(len(block))
+def _information_leverage(block: Block, point: Point, directions: Sequence[Direction]) -> Array:
+    p, total = softmax(point.logits(block)), np.zeros(len(block))
     with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
         for direction in directions:
             change = direction.logits(block)
-            total += damping * np.sum(change**2, axis=0)
             change -= np.sum(p * change, axis=0)
             total += np.sum(p * change**2, axis=0)
     return total / len(directions)

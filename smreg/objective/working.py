@@ -80,7 +80,7 @@ class Hessians:
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
             totals = information.class_variances(loss, at.phi)
-            rows = self._sampler(at.phi, 1.0, totals, n_rows)
+            rows = self._sampler(at.phi, totals, n_rows)
         own = _slices(loss, classes)
         H = information.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge

@@ -228,8 +228,8 @@ class _Search:
         return bool(self.kinds) and self.kinds[-1].is_hessian
 
     def is_cheap(self, value: float) -> bool:
-        """Whether the Hessian costs little, or no more than conjugate gradients that have been in vain."""
-        most = WORTH if self.is_exact or self.has_taken_newton else REFRESH_AFTER
+        """Whether the Hessian costs little, or after vain conjugate gradients no more than the search."""
+        most = max(WORTH, self.evaluations) if self.is_exact or self.has_taken_newton else REFRESH_AFTER
         return self.has_hessian and self.kinds[-1].cost(value) <= most
 
     def is_due(self, point: Point, begun: float, evaluations: int) -> bool:
@@ -273,7 +273,7 @@ class _Search:
         self.preconditioner = self.kinds[self.level](
             point.x, point.value, complete=self.is_complete, exact=self.is_exact
         )
-        self.inverse, self.ratio, self.is_fresh = None, 1.0, True
+        self.inverse, self.ratio, self.is_fresh, self.has_taken_newton = None, 1.0, True, False
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
         return True
@@ -299,7 +299,7 @@ class _Search:
         if self.has_taken_newton and not self.has_hessian and MARGIN * self.ratio * point.norm <= self.tol:
             return replace(point, norm=MARGIN * self.ratio * point.norm), None, True
         if not self.is_fresh and self.is_cheap(point.value):
-            self.refresh(point, WORTH)
+            self.refresh(point, max(WORTH, self.evaluations))
             point = self.measured(point)
             if self.is_at_hessian:
                 return point, None, True
@@ -324,7 +324,7 @@ class _Search:
             if count >= 2 - self.is_fresh and enough:
                 break
         assert iterate is not None
-        if iterate.energy == 0 < iterate.squared:  # the curvature is lost in rounding
+        if not 0 < iterate.energy < math.inf and iterate.squared != 0:  # the curvature is lost in rounding
             return math.inf, self.precondition(point.gradient)
         return math.sqrt(iterate.energy), iterate.solution
 
@@ -430,6 +430,7 @@ class _Search:
         if reason in ("max_iter", "rounding") and not self.is_at_hessian:
             self.is_exact = True
             point = self.verified(point)[0]
+            reason = "converged" if point.norm <= self.tol else reason
         is_best = self.level >= 0 and self.level == len(self.kinds) - 1
         return Minimum(
             point,

@@ -38,7 +38,7 @@ def sampler_of(objective, *, diagonal=False):
 
 
 def sampled(objective, phi, size):
-    return sampler_of(objective)(phi, 1.0, class_variances(objective, phi), size)
+    return sampler_of(objective)(phi, class_variances(objective, phi), size)
 
 
 def information(objective, phi, rows=None):
@@ -139,11 +139,11 @@ def test_where_masses_say_nothing_the_weights_are_the_masses(mass, rng):
 def test_probabilities_and_variances_are_those_of_the_softmax_at_any_size_of_logits(rng):
     """Each is rounded a few times; logits of 1e3 carry an error of a thousand EPS into the exponential."""
     eta = rng.normal(size=(4, 100)) * 10.0 ** rng.uniform(-2, 3, 100)
-    p = softmax(eta, 2.0)
-    exact = np.exp(eta / 2 - np.logaddexp.reduce(eta / 2, axis=0))
+    p = softmax(eta)
+    exact = np.exp(eta - np.logaddexp.reduce(eta, axis=0))
 
     assert_allclose(p, exact, rtol=2**13 * EPS, atol=1e-300)
-    assert_allclose(variances(eta, 2.0), exact * (1 - exact), rtol=0, atol=2**13 * EPS)
+    assert_allclose(variances(eta), exact * (1 - exact), rtol=0, atol=2**13 * EPS)
 
 
 # -- leverage
@@ -265,7 +265,7 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     directions = metric.directions(DIRECTIONS)
     expected = [d @ information(objective, phi) @ d for d in directions]
 
-    leverage = information_leverage(objective, metric, phi, 1.0)
+    leverage = information_leverage(objective, metric, phi)
     assert objective.rows.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
 
 
@@ -286,9 +286,9 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     objective = make_objective(X, y, penalty=1e-9)
     phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
     sampler, totals = sampler_of(objective), class_variances(objective, phi)
-    first = sampler(phi, 1.0, totals, 32)
+    first = sampler(phi, totals, 32)
     metric = DenseMetric(information(objective, phi, first))
-    second = sampler(phi, 1.0, totals, 32, metric=metric)
+    second = sampler(phi, totals, 32, metric=metric)
 
     assert not np.isin(only, first.index).any()
     assert np.isin(only, second.index).all()
