@@ -309,8 +309,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         >>> from sklearn.datasets import load_iris
         >>> from smreg import SoftmaxRegression, TemperatureScaling
         >>> X, y = load_iris(return_X_y=True)
-        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).predict_log_proba(X[:1]).round(1)
-        array([[ -0. , -11.6, -52.6]])
+        >>> TemperatureScaling(SoftmaxRegression()).fit(X, y).predict_log_proba(X[:1]).round()
+        array([[ -0., -12., -53.]])
         """
         return family.log_softmax(self._logits(X), self.temperature_)
 
