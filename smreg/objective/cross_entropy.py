@@ -203,11 +203,11 @@ class Objective:
 
     def hessian_at(self, phi: Array) -> Callable[[Array], Array]:
         """Products with the Hessian at a point, in one pass over the rows each."""
-        probabilities = self.rows.keep(_probabilities, self.point(phi))
+        probabilities = self.rows.keep(probabilities_of, self.point(phi))
 
         def product(v: Array) -> Array:
             curved = (self.curvature * v.reshape(self.shape)).ravel()
-            gradient = self.gradient_of(_information_times, probabilities, self.direction(v))
+            gradient = self.gradient_of(information_times, probabilities, self.direction(v))
             return np.asarray(gradient + curved)
 
         return product
@@ -228,11 +228,12 @@ def _pulled_to_features(
     return block.scores(own), own.sum(axis=1)
 
 
-def _probabilities(block: Block, point: Point) -> Array:
+def probabilities_of(block: Block, point: Point) -> Array:
+    """Those at a point, to be kept for products with the information."""
     return softmax(point.logits(block))
 
 
-def _information_times(block: Block, probabilities: Kept[Array], direction: Direction) -> Array:
+def information_times(block: Block, probabilities: Kept[Array], direction: Direction) -> Array:
     """``s (diag(p) - p p') d`` for the changes d of the logits."""
     p, change = probabilities.of(block), direction.logits(block)
     return np.asarray(block.weights * p * (change - np.sum(p * change, axis=0)))

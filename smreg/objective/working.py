@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from smreg.data.rows import Block, Kept
 from smreg.objective import costs, information, null_metric
-from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Direction, Point, complement, softmax
+from smreg.objective.cross_entropy import Objective, Standardisation, information_times, probabilities_of
+from smreg.objective.logits import complement
 from smreg.objective.penalty import Penalty
 from smreg.objective.sampling import RowSampler
 from smreg.optimize.conjugate_gradients import conjugate_gradients, first
@@ -145,7 +145,7 @@ class Products:
         kept = np.append(features, loss.rows.n_features) if loss.coordinates.fit_intercept else features
         self._at = classes, np.searchsorted(kept, columns)
         phi = theta.reshape(loss.shape)[:, kept].ravel()
-        self._probabilities = self._loss.rows.keep(_probabilities, self._loss.point(phi))
+        self._probabilities = self._loss.rows.keep(probabilities_of, self._loss.point(phi))
         self._intercepts = np.flatnonzero(columns == loss.rows.n_features)
         self.diagonal = self._class_diagonals()[self._at] + ridge
         self._common = 0.0
@@ -160,7 +160,7 @@ class Products:
         phi = np.zeros(loss.shape)
         phi[self._at] = v
 
-        gradient = loss.gradient_of(_curved, loss.direction(phi.ravel()), self._probabilities)
+        gradient = loss.gradient_of(information_times, self._probabilities, loss.direction(phi.ravel()))
         product = gradient.reshape(loss.shape)[self._at] + self.ridge * v
         product[self._intercepts] += self._common * v[self._intercepts].sum()
         return np.asarray(product)
@@ -185,19 +185,6 @@ class Products:
         kernel = _squares if loss.rows.stores_zeros else _squares_of_stored
         n_rows = loss.shape[0]
         return loss.rows.map_reduce(kernel, loss.standardisation, self._probabilities, n_rows)
-
-
-def _probabilities(block: Block, point: Point) -> Array:
-    return softmax(point.logits(block))
-
-
-def _curved(block: Block, direction: Direction, probabilities: Kept[Array]) -> Array:
-    """``s (diag(p) - p p') delta`` for the changes of the logits."""
-    p, delta = probabilities.of(block), direction.logits(block)
-    delta -= np.sum(p * delta, axis=0)
-    delta *= p
-    delta *= block.weights
-    return delta
 
 
 def _variances(block: Block, probabilities: Kept[Array], n_rows: int) -> Array:
