@@ -310,8 +310,8 @@ class _Search:
     def newton_step(self, point: Point) -> tuple[float, Array]:
         """The Newton decrement ``sqrt(g' H^-1 g)``, from below, and the step ``H^-1 g``.
 
-        What is missing of its square is at most that of the residual by the least curvature, here of the
-        directions so far.
+        What is missing of its square is at most that of the residual by the least curvature, here the least
+        Ritz value, or less where the last decrement has shown less.
         """
         is_near = self.level >= 0 and self.kinds[self.level].is_hessian
         negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
