@@ -16,7 +16,6 @@ from smreg.optimize.line_search import LEVEL, lowest
 
 Array = NDArray[np.float64]
 
-RANK = 128  # dense columns times classes: their matrix takes about as long as a product
 PARTS = 4  # of the columns, for threads
 
 
@@ -45,9 +44,17 @@ class Step:
 
 
 class DualRows:
-    """The rows that have weight, with all classes: two classes with one row count as two of opposite sign."""
+    """The rows that have weight, with all classes: two classes with one row count as two of opposite sign.
 
-    def __init__(self, objective: Objective) -> None:
+    Parameters
+    ----------
+    objective : Objective
+        Of sparse rows in memory.
+    rank : int
+        Dense columns times classes: the matrix of 128 takes about as long to make as a product.
+    """
+
+    def __init__(self, objective: Objective, rank: int = 128) -> None:
         self.objective, self.products = objective, 0
         rows = objective.rows.in_memory
         assert rows is not None
@@ -63,8 +70,8 @@ class DualRows:
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean, rank = objective.coordinates.mean, RANK // n_classes
-        largest = np.argsort(-objective.coordinates.spread, kind="stable")[:rank]
+        mean = objective.coordinates.mean
+        largest = np.argsort(-objective.coordinates.spread, kind="stable")[: rank // n_classes]
         self.dense = self.columns[largest].toarray().T - mean[largest]
         squares += mean @ mean - 2 * (self.columns.T @ mean) - inner(self.dense, self.dense)[:, 0]
         self.diagonal = np.maximum(squares, 0.0)[:, np.newaxis]
