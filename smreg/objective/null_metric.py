@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.information import _gram, _inverse_factors, sum_rows
+from smreg.objective.information import gram, inverse_factors, sum_rows
 from smreg.objective.sampling import RowSampler, drawn, indexed
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
@@ -58,7 +58,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
     z = standardisation.of(block)
     z *= np.sqrt(block.weights)
-    return _gram(z)
+    return gram(z)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -111,7 +111,7 @@ def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues:
         return inverse_root(np.outer(eigenvalues, variances) + ridge)
     of_all = np.eye(objective.shape[1])  # the features' mean is zero, so that the intercept is by itself
     of_all[:p, :p] = matrix
-    return _inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
+    return inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
 
 
 def _null_rows(objective: Objective) -> Rows | None:

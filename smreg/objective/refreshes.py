@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smreg.objective.costs import ELEMENTWISE, MIN_ROWS, NO_COST, SPEED, evaluation_cost, fits, sample_size
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.information import NEGLIGIBLE, Curvature, class_metric, class_variances, hessian
+from smreg.objective.information import NEGLIGIBLE, class_metric, class_variances, hessian
 from smreg.objective.sampling import DIRECTIONS, RowSampler
 from smreg.optimize.metric import DenseMetric, Metric
 
@@ -120,7 +120,7 @@ class Refresh:
         self, phi: Array, value: float, *, complete: bool = False, exact: bool = False
     ) -> Metric | DenseMetric:
         """The preconditioner at a point; an exact one is of all rows."""
-        at, rows = Curvature(phi), None
+        rows = None
         if self._of_sample < self._of_all(value) and not exact:
             totals = class_variances(self.objective, phi)
             nearby = self._last[-1] if self._is_few and self._last else None
@@ -129,10 +129,10 @@ class Refresh:
         made: Metric | DenseMetric
         negligible = 0.0 if complete or exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE
         if self.is_hessian:
-            matrix, share = hessian(self.objective, at, rows, negligible)
+            matrix, share = hessian(self.objective, phi, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
-            made, share = class_metric(self.objective, at, rows, negligible)
+            made, share = class_metric(self.objective, phi, rows, negligible)
         if rows is None:
             self.share.known, self.share.value = share, value
         self._last[:] = [] if rows is None else [made]

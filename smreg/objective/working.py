@@ -75,14 +75,14 @@ class Hessians:
         m = len(classes)
         if not costs.fits(loss, COPIES * m**2):
             return Products(loss, theta, classes, columns, ridge, accuracy)
-        at = information.Curvature(theta.ravel())
+        phi = theta.ravel()
         n_rows = costs.sample_size(loss, m**2 + costs.ELEMENTWISE * m)
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
-            totals = information.class_variances(loss, at.phi)
-            rows = self._sampler(at.phi, totals, n_rows)
+            totals = information.class_variances(loss, phi)
+            rows = self._sampler(phi, totals, n_rows)
         own = _slices(loss, classes)
-        H = information.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
+        H = information.sum_rows(loss, rows, _information, phi, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge
         if loss.coordinates.is_symmetric:
             intercepts = np.flatnonzero(columns == loss.rows.n_features)
@@ -97,7 +97,7 @@ class Hessians:
 def _information(
     block: Block,
     standardisation: Standardisation,
-    at: information.Curvature,
+    phi: Array,
     classes: Indices,
     columns: Indices,
     own: list[slice],
@@ -108,7 +108,7 @@ def _information(
     rounding where probabilities are near one.
     """
     z, s, m = standardisation.of(block), block.weights, len(classes)
-    p, total = at.probabilities(block, standardisation.coordinates, z), np.zeros((m, m))
+    p, total = information.probabilities(block, standardisation.coordinates, z, phi), np.zeros((m, m))
     if len(own) > 1:
         means = (np.sqrt(s) * p)[classes] * z[columns]
         total -= means @ means.T

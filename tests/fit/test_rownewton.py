@@ -102,7 +102,7 @@ def test_the_step_is_newtons(n_classes, fit_intercept, rng):
     objective, rows, state = problem(rng, n_classes, fit_intercept=fit_intercept)
     phi = rows.coordinates(state)
     value, gradient = objective(phi)
-    H = information.information(objective, information.Curvature(phi))
+    H = information.information(objective, phi)
     newton = -np.linalg.solve(H, gradient)
     decrement = np.sqrt(-gradient @ newton)
 
@@ -122,7 +122,7 @@ def test_the_norm_is_bounded_from_above_however_early_conjugate_gradients_end(rn
     objective, rows, state = problem(rng)
     phi = rows.coordinates(state)
     gradient = objective(phi)[1]
-    H = information.information(objective, information.Curvature(phi))
+    H = information.information(objective, phi)
     decrement = np.sqrt(gradient @ np.linalg.solve(H, gradient))
 
     for enough in (10.0, 1.0, 0.1, 0.01):
@@ -184,7 +184,7 @@ def test_a_limit_and_a_callback_end_the_search_with_the_norm_of_the_place(rng):
 
     last = rownewton.minimize(objective, None, tol=0.0, max_iter=2)
     stopped = rownewton.minimize(objective, None, tol=0.0, max_iter=9, on_iteration=lambda *_: True)
-    H = information.information(objective, information.Curvature(last.point.x))
+    H = information.information(objective, last.point.x)
     decrement = np.sqrt(last.point.gradient @ np.linalg.solve(H, last.point.gradient))
 
     assert (last.reason, last.iterations) == ("max_iter", 2)

@@ -7,7 +7,7 @@ from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
 from smreg.objective.costs import ROWS_PER_COLUMN
-from smreg.objective.information import Curvature, class_metric, class_variances, hessian
+from smreg.objective.information import class_metric, class_variances, hessian
 from smreg.objective.logits import softmax, variances
 from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, information_leverage, systematic
 from smreg.optimize.metric import DenseMetric, inverse_factor, inverse_root
@@ -42,7 +42,7 @@ def sampled(objective, phi, size):
 
 
 def information(objective, phi, rows=None):
-    return hessian(objective, Curvature(phi), rows)[0]
+    return hessian(objective, phi, rows)[0]
 
 
 # -- systematic sampling
@@ -261,7 +261,7 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     y = rng.permutation(np.arange(400) % n_classes)
     objective = make_objective(rng.normal(size=(400, 5)), y, rng.exponential(size=400), penalty=0.0)
     phi = objective.start() + rng.normal(size=objective.start().size)
-    metric, _ = class_metric(objective, Curvature(phi))
+    metric, _ = class_metric(objective, phi)
     directions = metric.directions(DIRECTIONS)
     expected = [d @ information(objective, phi) @ d for d in directions]
 
