@@ -14,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
+from smreg.data.rows import BLOCK, Block, IndexedRows, Kernel, Result, sum_of
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
 
-# Numbers in a block: the more, the smaller the part of the time in which the GIL is held; 2**20 of them,
-# 8 MiB, are still in the last-level cache when they are read again.
-BLOCK = 2**20
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
 BLOCKS_IN_FLIGHT = 16  # results computed but not yet added, so that the threads of a pool are kept busy
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB

@@ -26,6 +26,10 @@ Array = NDArray[np.float64]
 Result = TypeVar("Result")
 Kernel = Callable[..., Result]
 
+# Numbers that a block has, or that a kernel makes of it: the more, the smaller the part of the time in which
+# the GIL is held; 2**20 of them, 8 MiB, are still in the last-level cache when they are read again.
+BLOCK = 2**20
+
 NOT_FINITE = (
     "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps validation "
     "from saying where."

@@ -16,8 +16,6 @@ from smreg.optimize.line_search import LEVEL, lowest
 
 Array = NDArray[np.float64]
 
-PARTS = 4  # of the columns, for threads
-
 
 @dataclass(frozen=True)
 class State:
@@ -66,7 +64,7 @@ class DualRows:
         self.known = 0.0 if rows.offset is None else rows.offset[used]  # that no coefficient changes
         X = rows.csr
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
-        ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
+        ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, 5))  # for threads
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()

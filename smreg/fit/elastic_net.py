@@ -57,16 +57,12 @@ from smreg.optimize.solver import ROUNDING, is_better
 
 Array = NDArray[np.float64]
 
-# A step solved to a part `accuracy` of its length costs another step later. Near the optimum, where steps
-# shrink like their squares, it is solved as well as the next one is short.
-LOOSE, EXACT = 0.1, 2.0**-10
-
-# Models of steps longer than this are made from a sample of the rows, where that is cheaper: the Hessian
-# changes over such a step by more than the sample errs.
-SAMPLED = 0.1
+# A step solved to a part of its length costs another step later; near the optimum, where steps shrink like
+# their squares, it is solved as well as the next one is short. Models of longer steps are made from a sample
+# of the rows, where that is cheaper: the Hessian changes over such a step by more than the sample errs.
+LOOSE = 0.1
 
 SURELY = 2.0**-6  # part of `tol` at which the norm is enough, whatever the gap
-GAP_EVALUATIONS = 2  # passes over the rows for the duality gap
 
 
 class ElasticNet:
@@ -254,7 +250,7 @@ class _Search:
 
     def duality_gap(self, point: Point, step: Step) -> float:
         """At the point, by the probabilities that the step leads to; at most F, which is never negative."""
-        self.evaluations += GAP_EVALUATIONS
+        self.evaluations += 2  # passes over the rows
         gap = duality_gap(self.net.loss, self.net.penalty, point.x, step.direction)
         return min(gap, point.value) if gap >= 0 else point.value
 
@@ -276,7 +272,7 @@ class _Search:
 
     def step(self, point: Point) -> Step:
         """The minimum of the model at a point, of all rows if that is the end."""
-        sampled = self.norm > SAMPLED
+        sampled = self.norm > LOOSE
         step = self.solve(point, sampled=sampled)
         if step.norm <= self.tol and sampled:
             step = self.solve(point, sampled=False)
@@ -291,7 +287,7 @@ class _Search:
         columns = np.nonzero(members)[1]
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)
-        accuracy = min(max(LOOSE * self.norm, EXACT), LOOSE)
+        accuracy = LOOSE * min(self.norm, 1.0)
         H = net.hessians.at(theta, members, net.ridge[members], accuracy, sampled=sampled)
         self.refreshes += 1
         groups = columns if net.has_shifts else None

@@ -19,16 +19,13 @@ from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
-from smreg.objective.penalty import Penalty
+from smreg.objective.penalty import LARGEST, Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
 from smreg.objective.sampling import RowSampler, indexed
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
-
-# Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
-MAX_PENALTY = 1e300
 
 
 class Formulation:
@@ -90,7 +87,7 @@ class Formulation:
         """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
             strength = float(
-                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), MAX_PENALTY)
+                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), LARGEST)
             )
         l1 = strength * l1_ratio
         if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one

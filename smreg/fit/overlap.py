@@ -36,9 +36,7 @@ from smreg.optimize.protocol import Preconditioner
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Of the residual's bound, for a metric from a sample of rows, and where it has only the variances, as if no
-# correlation matrix were worse.
-SAFETY, DIAGONAL = 2.0**-1, 2.0**-6
+SAFETY = 2.0**-6  # part of the residual's bound, for a metric from a sample of rows or of variances alone
 
 
 def has_overlap(
@@ -69,7 +67,7 @@ def has_overlap(
     n_used, rows = objective.loss.n_used, objective.rows
     least = min(rows.map_blocks(_least, smoothing / n_used)) / rows.n_classes
     smoothed = rows.keep(_smoothed, objective.point(phi), smoothing / n_used)
-    enough = least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
+    enough = SAFETY * least
 
     metric = preconditioner or null
     iterates = conjugate_gradients(

@@ -21,18 +21,14 @@ from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
+from smreg.optimize.metric import JITTER
 from smreg.optimize.protocol import Minimum, Point, Preconditioner
 
 Array = NDArray[np.float64]
 
-NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
-
-# Where tol does not distinguish a maximum from divergence it is lowered: Newton's steps soon become tiny
-# or do not.
-FINER, FINEST = 2.0**-8, 2.0**-24
-
-EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
-
+# Where tol does not distinguish a maximum from divergence it is lowered to this: Newton's steps soon become
+# tiny or do not.
+FINEST = 2.0**-24
 
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 
@@ -85,7 +81,13 @@ class Problem(Formulation):
         return regression, solution
 
     def solve_for_parts(
-        self, C: float, allowance: float, *, tol: float, max_iter: int, start: Regression | None = None
+        self,
+        C: float,
+        *,
+        tol: float,
+        max_iter: int,
+        start: Regression | None = None,
+        allowance: float = 16.0,
     ) -> "tuple[tuple[Regression, Solution], Shared | None]":
         """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
@@ -170,18 +172,15 @@ class Problem(Formulation):
 
         The third number is that of further evaluations.
         """
-        evaluations = 0
-        while (reason := watch.verdict(minimum)) == "undecided" and tol > FINEST:
-            tol = tol * FINER
-            begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
-            further, more = self._search(objective, begin, None, tol, left, report)
-            evaluations += more
-            iterations = minimum.iterations + further.iterations
-            if further.reason not in ("converged", "callback"):
-                minimum = replace(minimum, iterations=iterations)
-                break
-            minimum = replace(further, iterations=iterations)
-        return minimum, reason, evaluations
+        reason = watch.verdict(minimum)
+        if reason != "undecided" or tol <= FINEST:
+            return minimum, reason, 0
+        begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
+        further, evaluations = self._search(objective, begin, None, FINEST, left, report)
+        iterations = minimum.iterations + further.iterations
+        if further.reason not in ("converged", "callback"):
+            return replace(minimum, iterations=iterations), reason, evaluations
+        return replace(further, iterations=iterations), watch.verdict(further), evaluations
 
     def _solve_sparse(
         self,
@@ -324,7 +323,8 @@ def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
         return True
     if part.determined is not None and ((part.spread > 0) != (whole.spread > 0)).any():
         return True
-    return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
+    narrow = JITTER**0.25  # ratio of two spreads: a metric, with its jitter, can bear the square of more
+    return bool(((part.spread > 0) & (part.spread < narrow * whole.spread)).any())
 
 
 def _bound(objective: Objective, gradient: Array) -> float:
@@ -332,7 +332,7 @@ def _bound(objective: Objective, gradient: Array) -> float:
     by_contrast = gradient.reshape(objective.shape)
     p = objective.rows.n_features
     strength = float(np.min(objective.penalty.ridge))
-    if strength == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
+    if strength == 0 or (np.abs(by_contrast[:, p:]) > JITTER).any():  # of whose square nothing is left
         return float("inf")
     with np.errstate(over="ignore"):
         squares = (by_contrast[:, :p] * objective.coordinates.scale) ** 2

@@ -44,24 +44,21 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.rows import BLOCK
 from smreg.fit.dual import DualRows, State, Step, inner
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize.conjugate_gradients import conjugate_gradients
-from smreg.optimize.metric import JITTER, inverse_factor
+from smreg.optimize.metric import JITTER, TINY, inverse_factor
 from smreg.optimize.protocol import Minimum, Point
 from smreg.optimize.solver import is_better
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
 
-BLOCK = 2**11  # rows in a block of their products
-
 # mu at a cold start, in parts of the mean of ``s g``; every step halves it. Without it 20 newsgroups takes
 # 158 products in the place of 84 at C = 100.
 FIRST_DAMPING = 0.5
 
-SMALLEST = 1e-200  # divisor
-LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
 # Of a mean square to the penalty. V leaves logits 2**-52 of it: with 2**40 they were off by 2e-6.
 MAX_RATIO = 2.0**36
 
@@ -75,7 +72,8 @@ def applies(objective: Objective) -> bool:
         return False
     if float(np.hypot(at.mean, at.spread).max(initial=0.0)) > math.sqrt(MAX_RATIO * float(penalty.ridge)):
         return False
-    return 1 / LARGEST < float(np.abs(rows.csr.data).max(initial=0.0)) < LARGEST
+    largest = float(np.abs(rows.csr.data).max(initial=0.0))
+    return 2.0**-300 < largest < 2.0**300  # so that one can work with squares
 
 
 def minimize(
@@ -180,10 +178,11 @@ class _Model:
         """``1 + Z' S (mu + g S)^-1 Z`` for the dense columns Z of all classes."""
         a, Z = self.weighted * self.inverse, self.rows.dense
         (n, K), rank = a.shape, Z.shape[1]
-        shares = a / np.sqrt(np.maximum(a.sum(axis=1, keepdims=True), SMALLEST))
+        shares = a / np.sqrt(np.maximum(a.sum(axis=1, keepdims=True), TINY))
         matrix = np.eye(K * rank)
-        for first in range(0, n, BLOCK):
-            block = slice(first, first + BLOCK)
+        size = max(BLOCK // len(matrix), 1)
+        for first in range(0, n, size):
+            block = slice(first, first + size)
             z = Z[block]
             half = (shares[block, :, np.newaxis] * z[:, np.newaxis, :]).reshape(len(z), -1)
             matrix -= half.T @ half
@@ -271,7 +270,7 @@ class _Model:
 def _generalised_inverse(products: Array) -> Array:
     """That of ``sum_i S_i`` from ``sum_i s_i p_i p_i'``, whose rows add up to its diagonal."""
     between = products * (1.0 - np.eye(len(products)))
-    root = np.sqrt(np.maximum(between.sum(axis=1), SMALLEST))
+    root = np.sqrt(np.maximum(between.sum(axis=1), TINY))
     unit = root / np.linalg.norm(root)
     scaled = (1.0 + JITTER) * np.eye(len(root)) - between / np.outer(root, root) + np.outer(unit, unit)
     return np.asarray(np.linalg.inv(scaled) / np.outer(root, root))

@@ -17,22 +17,19 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from smreg.data.rows import Block
-from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.cross_entropy import MAX_NUMBERS, Objective, Standardisation
 from smreg.objective.information import gram
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # in a wide X, which is made dense: 256 MiB
-CHANGED = 2.0**-36  # part of a logit that may be lost where coefficients of less norm are sought
 MAX_RATIO = 2.0**4  # of mean to spread, for the Gram matrix of sparse features
 MAX_SIDE = 5000  # rows or columns up to which combinations are sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
 # its rounding errors. Which of them are null is decided by computing them row by row: their variance is then
-# at most that of the error in the eigenvectors, of about 2**-52 / sqrt(SMALL_EIGENVALUE) = 2**-34.
+# at most that of the error in the eigenvectors, of about ``2**-52 / sqrt(SMALL_EIGENVALUE)``.
 SMALL_EIGENVALUE = 2.0**-36
-NULL_VARIANCE = 2.0**-66
-NEGLIGIBLE_PART = 2.0**-30  # of a null combination: above the eigenvectors' error, below what is meant
+ERROR = 2.0**-34
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     logits = rows @ coef.T
     least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
     least[:, at.resting] = 0.0
-    if np.abs(rows @ least.T - logits).max() > CHANGED * max(1.0, np.abs(logits).max()):
+    if np.abs(rows @ least.T - logits).max() > ERROR * max(1.0, np.abs(logits).max()):
         return phi
     minimal[:, :p] = least * at.scale
     return minimal.ravel()
@@ -153,7 +150,7 @@ def _null_combinations(objective: Objective, columns: NDArray[np.intp], rounding
         return combined
     variances, rotation = np.linalg.eigh(_feature_gram(objective, combined))
     noise = np.square(rounding[columns] / root) @ np.square(vectors @ rotation)
-    return np.asarray(combined @ rotation[:, variances < np.maximum(NULL_VARIANCE, noise)])
+    return np.asarray(combined @ rotation[:, variances < np.maximum((2 * ERROR) ** 2, noise)])
 
 
 def _feature_gram(objective: Objective, combinations: Array | None = None) -> Array:
@@ -196,6 +193,6 @@ def _echelon(basis: Array) -> tuple[Array, NDArray[np.intp]]:
         return basis, np.empty(0, dtype=np.intp)
     pivots = linalg.qr(basis.T, mode="r", pivoting=True)[1][:count]
     echelon = basis @ linalg.pinv(basis[pivots])
-    echelon = np.where(np.abs(echelon) > NEGLIGIBLE_PART, echelon, 0.0)
+    echelon = np.where(np.abs(echelon) > 16 * ERROR, echelon, 0.0)  # and below what is meant
     echelon[pivots] = np.eye(count)
     return echelon, pivots.astype(np.intp)

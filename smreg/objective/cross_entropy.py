@@ -33,7 +33,7 @@ from smreg.optimize.line_search import EvaluatedLine, Line
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # logits that are kept, and their changes: 512 MiB
+MAX_NUMBERS = 2**25  # that are kept, as logits or a dense X: 256 MiB
 FIRST_CHANGE = 100.0  # nats, of the logit that changes most, at the first trial of a length
 MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
 

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Kernel, Result, Rows
+from smreg.data.rows import BLOCK, Block, Kernel, Result, Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.costs import fits
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Point, complement, logits, softmax, variances
-from smreg.optimize.metric import JITTER, Metric, inverse_factor
+from smreg.optimize.metric import JITTER, SMALL, Metric, inverse_factor
 
 Array = NDArray[np.float64]
 
@@ -36,9 +36,6 @@ NEGLIGIBLE = (
     2.0**-5
 )  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
-LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
-WIDE = 128  # columns of blocks that are factorised in threads
-BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
 
 
 def degrees_of_freedom(objective: Objective, phi: Array) -> float:
@@ -66,7 +63,7 @@ def inverse_factors(objective: Objective, blocks: Array) -> Array:
     def invert(block: Array) -> None:
         block[:] = inverse_factor(block)
 
-    some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
+    some_map = objective.rows.thread_map if blocks.shape[-1] > SMALL else map
     list(some_map(invert, blocks))
     return blocks
 
@@ -74,7 +71,7 @@ def inverse_factors(objective: Objective, blocks: Array) -> Array:
 def class_variances(objective: Objective, phi: Array) -> Array:
     """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
     total = objective.rows.map_reduce(_class_variances, objective.point(phi))
-    return np.maximum(total, LEAST_VARIANCE)
+    return np.maximum(total, 2.0**-80)  # as it divides: less is none
 
 
 def _class_variances(block: Block, point: Point) -> Array:
@@ -109,7 +106,7 @@ def _own_blocks(
     z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
     p = probabilities(block, standardisation.coordinates, z, phi)
     variances = p * (1.0 - p)
-    z = z.astype(np.float32) if len(z) > WIDE else z
+    z = z.astype(np.float32) if len(z) > SMALL else z
     chosen = np.ones((len(contrasts), len(block)), dtype=bool)
     if negligible > 0:
         leverages = _leverages(z, variances, s)
@@ -232,7 +229,7 @@ def sum_rows(
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
     result.
     """
-    size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
+    size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
     return (rows or objective.rows).map_reduce(
         kernel, objective.standardisation, *arguments, size=size, dense=True, result=result
     )

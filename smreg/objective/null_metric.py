@@ -22,8 +22,6 @@ from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
 
-DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
-
 
 @dataclass(frozen=True)
 class NullCovariance:
@@ -73,7 +71,7 @@ def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Ar
     given = variances
     if covariance.matrix.ndim == 2:
         given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
-    given = np.where(given > DETERMINED * variances, given, variances)
+    given = np.where(given > 64 * JITTER * variances, given, variances)  # more than rounding leaves of none
     least, _ = _null_classes(objective)
     return np.asarray(np.sqrt(given * least.min()) * covariance.scale)
 

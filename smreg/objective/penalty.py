@@ -17,7 +17,7 @@ from smreg.objective.coordinates import Coordinates
 
 Array = NDArray[np.float64]
 
-MAX_WEIGHT = 1e300  # of the penalty in the coordinates: more would overflow
+LARGEST = 1e300  # factor: with more the probabilities are the priors too, but its products would overflow
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Penalty:
         scale, of_intercept = coordinates.scale, int(coordinates.fit_intercept)
 
         def full(factors: Array) -> Array:
-            factors = np.atleast_2d(np.minimum(factors, MAX_WEIGHT))
+            factors = np.atleast_2d(np.minimum(factors, LARGEST))
             return np.concatenate([factors, np.zeros((len(factors), of_intercept))], axis=1)
 
         with np.errstate(over="ignore"):

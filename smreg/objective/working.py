@@ -24,15 +24,12 @@ from smreg.objective.logits import complement
 from smreg.objective.penalty import Penalty
 from smreg.objective.sampling import RowSampler
 from smreg.optimize.conjugate_gradients import conjugate_gradients, first
+from smreg.optimize.metric import TINY
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-COPIES = 4  # of the matrix that there are at a time, factors and parts included
-FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
-TINY = 1e-300
 
 
 class Hessians:
@@ -72,8 +69,8 @@ class Hessians:
             Whether a sample of the rows may stand for all.
         """
         loss, (classes, columns) = self.loss, np.nonzero(members)
-        m = len(classes)
-        if not costs.fits(loss, COPIES * m**2):
+        m = len(classes)  # of H there are four copies at a time, factors and parts included
+        if not costs.fits(loss, 4 * m**2):
             return Products(loss, theta, classes, columns, ridge, accuracy)
         phi = theta.ravel()
         n_rows = costs.sample_size(loss, m**2 + costs.ELEMENTWISE * m)
@@ -175,7 +172,7 @@ class Products:
 
         enough = self.accuracy**2 * float(rhs @ (rhs / diagonal))
         iterates = conjugate_gradients(product, rhs, lambda r: r / diagonal)
-        most = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        most = 2000 if exact else 25  # while the active set still changes
         iterate, is_solved = first(iterates, lambda at: at.squared <= enough, most)
         return iterate.solution, is_solved
 

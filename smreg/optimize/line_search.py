@@ -15,7 +15,6 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.2  # part of the slope that may be left
 FAR = 8.0  # by which a length is divided at most, or by half of it multiplied
-MAX_TRIALS = 60
 
 
 class Line(Protocol):
@@ -64,7 +63,7 @@ def lowest(line: Line, slope: float) -> float:
     """
     (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), line.first
     was_low, divisor = False, 1.0
-    for trial in range(MAX_TRIALS):
+    for trial in range(60):
         at = line.slope(length)
         if abs(at) <= -LEVEL * slope:
             return length

@@ -21,7 +21,11 @@ Array = NDArray[np.float64]
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
 
-SMALL_TRIANGLE = 128  # that LAPACK inverts; SciPy's routines, unlike NumPy's, keep other threads waiting
+# Rows of a matrix that is small: it is not worth a thread, and its triangle is inverted by LAPACK, for which
+# SciPy's routines, unlike NumPy's, hold the GIL.
+SMALL = 128
+
+TINY = 1e-200  # divisor, whose root and inverse can be multiplied with
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def inverse_factor(matrix: Array) -> Array:
 
 def _inverse_of_triangle(L: Array) -> Array:
     """The inverse of a lower triangular matrix, by halves of it."""
-    if len(L) <= SMALL_TRIANGLE:
+    if len(L) <= SMALL:
         return np.asarray(linalg.lapack.dtrtri(L, lower=1)[0])
     half = len(L) // 2
     inverse = np.zeros_like(L)

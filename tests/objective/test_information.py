@@ -117,7 +117,7 @@ def test_the_share_is_that_of_the_products_taken(n_classes, rng):
     """Between none and all, and the less, the more rows are certain of their class."""
     objective = make_objective(rng, n_classes)
     shares = [
-        information.hessian(objective(points(objective, size, np.random.default_rng(1))), None, NEGLIGIBLE)[1]
+        information.hessian(objective, points(objective, size, np.random.default_rng(1)), None, NEGLIGIBLE)[1]
         for size in (0.0, 3.0, 30.0, 300.0)
     ]
 
