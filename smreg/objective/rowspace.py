@@ -37,8 +37,8 @@ Array = NDArray[np.float64]
 
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
 MAX_PROJECTION = 2**28  # ``p n^2`` up to which that is done for the sake of the least norm, whatever it saves
-# Of the largest variance to one that counts, where R is not decomposed itself; and of the logits of two columns,
-# which then lose 2**-24 at most.
+# Of the largest variance to one that counts, where R is not decomposed itself; and of the logits of two
+# columns, which then lose 2**-24 at most.
 MAX_RATIO = 2.0**28
 
 
