@@ -101,6 +101,9 @@ LEGITIMATE = (
     "it has not seen",
     "logits look like probabilities",
     "class beside the reference",
+    "whole step",
+    "whole function",
+    "colour-blind",
 )
 ROOMS = sorted(path.name for path in (ROOT / "smreg").iterdir() if path.is_dir() and path.name[0] != "_")
 

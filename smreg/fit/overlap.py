@@ -138,7 +138,7 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
         return float(np.linalg.norm(null.whiten(residual)))
 
     noise = ROUNDING * size(of_held(phi))
-    direction, whole = phi, largest_margin(objective, phi)
+    direction, size_of_all = phi, largest_margin(objective, phi)
     for _ in range(6):  # each holds the margins to zero that the one before has made negative
         iterates = conjugate_gradients(of_held, of_held(direction), lambda r: null.unwhiten(null.whiten(r)))
         iterate, is_solved = first(iterates, lambda at: size(at.residual) <= noise, most)
@@ -146,7 +146,7 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
             return False
         direction = direction - iterate.solution
         largest = largest_margin(objective, direction)
-        if not 2.0**-30 * whole < largest < np.inf:  # more is left than rounding
+        if not 2.0**-30 * size_of_all < largest < np.inf:  # more is left than rounding
             return False
         at, slack = objective.direction(direction), ROUNDING * largest
         if not any(rows.map_blocks(_any_negative, at, slack)):

@@ -314,17 +314,17 @@ class Shared:
     metric: Preconditioner
 
 
-def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
+def _is_apart(part: Coordinates, full: Coordinates) -> bool:
     """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
 
     Or, without a penalty, since other features determine others.
     """
-    if len(part.coding) < len(whole.coding):
+    if len(part.coding) < len(full.coding):
         return True
-    if part.determined is not None and ((part.spread > 0) != (whole.spread > 0)).any():
+    if part.determined is not None and ((part.spread > 0) != (full.spread > 0)).any():
         return True
     narrow = JITTER**0.25  # ratio of two spreads: a metric, with its jitter, can bear the square of more
-    return bool(((part.spread > 0) & (part.spread < narrow * whole.spread)).any())
+    return bool(((part.spread > 0) & (part.spread < narrow * full.spread)).any())
 
 
 def _bound(objective: Objective, gradient: Array) -> float:

@@ -40,7 +40,7 @@ class Refresh(Protocol):
     def __call__(self, x: Array, value: float, /, *, complete: bool, exact: bool) -> Preconditioner:
         """The preconditioner at x, where the function has that value.
 
-        A complete one leaves out nothing for being small, and an exact one is of the whole function.
+        A complete one leaves out nothing for being small, and an exact one is of all of the function.
         """
 
 

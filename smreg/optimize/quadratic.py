@@ -117,7 +117,7 @@ class Model:
         If given, H is zero along the direction in which all `group_size` coordinates of a group move by the
         same: one of them is then kept where it is.
     group_size : int
-        Coordinates in a whole group.
+        Coordinates in a complete group.
     """
 
     quadratic: Quadratic
@@ -175,14 +175,14 @@ class Model:
         return following and replace(following, final=following.final and solved)
 
     def _hold(self, active: Mask, x: Array, excess: Array) -> None:
-        """Of every group that is active as a whole, let the one rest that least wants to move."""
+        """Of every group whose members are all active, let the one rest that least wants to move."""
         assert self.groups is not None
         members = np.flatnonzero(active & (self.weights > 0))
         counts = np.bincount(self.groups[members])
-        whole = members[counts[self.groups[members]] == self.group_size]
-        order = np.lexsort((excess[whole], np.abs(x[whole]), self.groups[whole]))
-        _, first = np.unique(self.groups[whole][order], return_index=True)
-        active[whole[order[first]]] = False
+        complete = members[counts[self.groups[members]] == self.group_size]
+        order = np.lexsort((excess[complete], np.abs(x[complete]), self.groups[complete]))
+        _, first = np.unique(self.groups[complete][order], return_index=True)
+        active[complete[order[first]]] = False
 
     def _direction(self, active: Mask, slope: Array, outward: Array, *, exact: bool) -> tuple[Array, bool]:
         """To the minimum over the active set, without coordinates that leave zero with the wrong sign.

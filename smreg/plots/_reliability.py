@@ -331,12 +331,14 @@ class ReliabilityDisplay:
         x, frequency = rows["confidence"], rows["accuracy"]
         (line,) = panel.plot(x, frequency, lw=1.5, marker="o", ms=4, label=self._text(), zorder=3)
         colour = line.get_color()
-        seen = part["count"] > 0
+        occupied = part["count"] > 0
         low, high = rows["low"], rows["high"]
-        band = panel.fill_between(x, low, high, where=seen, fc=(colour, 0.2), ec=(colour, 0.4), lw=1.2)
+        band = panel.fill_between(x, low, high, where=occupied, fc=(colour, 0.2), ec=(colour, 0.4), lw=1.2)
         self.bands_.append(band)
         self.gaps_.append(
-            panel.vlines(x[seen], x[seen], frequency[seen], color=colour, lw=3.5, alpha=0.5, zorder=2)
+            panel.vlines(
+                x[occupied], x[occupied], frequency[occupied], color=colour, lw=3.5, alpha=0.5, zorder=2
+            )
         )
         edges = [*part["left"], part["right"].iloc[-1]]
         self.counts_.append(counts.stairs(part["count"], edges, color=colour, lw=1.2))

@@ -218,7 +218,7 @@ class SimplexDisplay:
 
 
 def temperature_path(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities from infinite temperature to zero, in steps too small to be seen."""
+    """Probabilities from infinite temperature to zero, in steps too small to be visible."""
     top, finite = logits == logits.max(), np.sort(logits[np.isfinite(logits)])
     hot, spread = softmax(logits, HOT), finite[-1] - finite[0]
     if spread == 0:
@@ -226,6 +226,6 @@ def temperature_path(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     z = (logits - finite[-1]) / spread
     gaps = np.diff(np.sort(z[np.isfinite(z)]))
     coldest = max(LAST * gaps[gaps > 0].min(), np.finfo(float).tiny)
-    with np.errstate(over="ignore"):  # a logit that is too low for its class to be seen
+    with np.errstate(over="ignore"):  # a logit that is too low for its class to be visible
         path = softmax(z / np.geomspace(FIRST, coldest, N_STEPS - 2)[:, np.newaxis])
     return np.stack([hot, *path, top / top.sum()])
