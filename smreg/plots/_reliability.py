@@ -39,7 +39,7 @@ class ReliabilityDisplay:
     Wilson's 95 % interval of the latter, and the bar from the diagonal to the point the gap between the two,
     which is more than chance where the band does not reach the diagonal. Points below the diagonal are
     over-confident. Lines and bands are broken at empty bins. Below stands the number of samples in each bin,
-    on a logarithmic scale. The legend tells the calibration error, the mean of the gaps over the samples.
+    on a logarithmic scale. The legend gives the calibration error, the mean of the gaps over the samples.
 
     The diagram is of the largest probability of each sample and whether its class was right, or
     *class-wise*: a panel for each class, and for two classes one for the second. Of more than 12 classes
