@@ -201,9 +201,9 @@ class Model:
     def _search(self, at: _Stage, direction: Array, slope: Array, signs: Array) -> _Stage | None:
         """Go along a direction within the orthant of the signs, zero for coordinates without a border.
 
-        Up to the first border q falls, to the minimum over the active set at length one. Beyond it coordinates
-        stop at zero, and the length is halved until q falls by a 32nd of the slope, where the minimum has half,
-        or to that border.
+        Up to the first border q falls, to the minimum over the active set at length one. Beyond it
+        coordinates stop at zero, and the length is halved until q falls by a 32nd of the slope, where the
+        minimum has half, or to that border.
         """
         meets = direction * signs < 0
         reach = np.divide(-at.x, direction, out=np.full_like(direction, math.inf), where=meets)
