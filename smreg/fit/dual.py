@@ -133,7 +133,7 @@ class DualRows:
 class DualLine:
     """The objective along a step, on which neither X nor G is read."""
 
-    first, evaluations = 1.0, 0
+    first = 1.0
 
     def __init__(self, rows: DualRows, state: State, step: Step) -> None:
         self.rows, self.before, self.step = rows, state, step
@@ -156,11 +156,6 @@ class DualLine:
             before.predictors + length * step.predictors,
             before.intercept + length * step.intercept,
         )
-
-    def point(self, length: float) -> tuple[float, Array, None]:
-        """Value and the derivatives in the logits at a length."""
-        state = self.state(length)
-        return state.value, self.rows.residuals(state), None
 
 
 def inner(v: Array, w: Array) -> Array:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, IndexedRows, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
-from smreg.optimize.metric import DenseMetric, Metric
+from smreg.optimize.metric import DenseMetric, Metric, directions
 
 Array = NDArray[np.float64]
 
@@ -124,8 +124,8 @@ def _shares(mass: Array) -> Array:
 
 def information_leverage(objective: Objective, metric: Metric | DenseMetric, phi: Array) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
-    directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]
-    parts = objective.rows.map_blocks(_information_leverage, objective.point(phi), directions)
+    along = [objective.direction(d) for d in directions(metric, phi.size, DIRECTIONS)]
+    parts = objective.rows.map_blocks(_information_leverage, objective.point(phi), along)
     return np.concatenate(list(parts))
 
 

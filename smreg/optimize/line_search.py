@@ -17,19 +17,23 @@ LEVEL = 0.2  # part of the slope that may be left
 FAR = 8.0  # by which a length is divided at most, or by half of it multiplied
 
 
-class Line(Protocol):
-    """A function along a direction from a point."""
+class Slopes(Protocol):
+    """The derivative of a function along a direction from a point."""
 
     @property
     def first(self) -> float:
         """A length to begin with, at most one."""
 
+    def slope(self, length: float) -> float:
+        """The derivative in the length."""
+
+
+class Line(Slopes, Protocol):
+    """A function along a direction from a point."""
+
     @property
     def evaluations(self) -> int:
         """How often the function was computed, the gradient included."""
-
-    def slope(self, length: float) -> float:
-        """Its derivative in the length."""
 
     def point(self, length: float) -> tuple[float, Array, Any]:
         """Value and gradient there, and what makes lines from there cheaper, or None."""
@@ -56,7 +60,7 @@ class EvaluatedLine:
         return *self._last[1], None
 
 
-def lowest(line: Line, slope: float) -> float:
+def lowest(line: Slopes, slope: float) -> float:
     """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
 
     From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.

@@ -66,16 +66,6 @@ class Metric:
             steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
         return np.asarray(self.basis.T @ steps).ravel()
 
-    def directions(self, count: int) -> Array:
-        """``A' q`` for vectors q of random signs, of shape (count, D): their mean square is ``M^-1``.
-
-        The signs are the same every time.
-        """
-        signs = np.random.default_rng(0).choice(
-            [-1.0, 1.0], (count, len(self.factors) * self.factors.shape[-1])
-        )
-        return np.array([self.unwhiten(q) for q in signs])
-
 
 class DenseMetric:
     """A metric that is one matrix, with a factor of it.
@@ -100,10 +90,14 @@ class DenseMetric:
         """``A' v``."""
         return np.asarray(linalg.lapack.dtrtrs(self._factor.T, step)[0] / self._root)
 
-    def directions(self, count: int) -> Array:
-        """``A' q`` for vectors q of random signs: see `Metric.directions`."""
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, len(self._root)))
-        return np.array([self.unwhiten(q) for q in signs])
+
+def directions(metric: Metric | DenseMetric, size: int, count: int) -> Array:
+    """``A' q`` for vectors q of random signs, of shape (count, size): their mean square is ``M^-1``.
+
+    The signs are the same every time.
+    """
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, len(metric.whiten(np.zeros(size)))))
+    return np.array([metric.unwhiten(q) for q in signs])
 
 
 def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:

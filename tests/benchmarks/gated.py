@@ -321,19 +321,6 @@ HARD = {
     },
     **crossed("sparse and wide", stored(weighted(problems.wide_and_sparse)), 1.0),
 }
-WITH_L1 = (
-    problems.units_from_1e_minus_8_to_1e8,
-    problems.years_and_timestamps,
-    problems.cauchy,
-    problems.log_normal,
-    problems.separated,
-    problems.nearly_separated_with_classes_of_two_rows,
-    problems.duplicated_and_constant_columns,
-    problems.one_hot_blocks,
-    problems.weights_over_twelve_orders,
-    problems.one_sample_a_class,
-    problems.more_columns_than_rows,
-)
 OTHERS = {
     **{
         key: case
@@ -344,8 +331,8 @@ OTHERS = {
     **crossed("units", tables.units, 1.0, l1_ratio=0.5),
     **crossed("genes", lambda: tables.wide(200, 2_000), 1.0, l1_ratio=1.0),
     **crossed("text", lambda: tables.text(1_000, 3_000), 1.0, l1_ratio=1.0),
-    **hard(*WITH_L1, Cs=(1.0,), l1_ratio=0.5),
-    **hard(*WITH_L1, Cs=(1.0,), l1_ratio=1.0),
+    **hard(*problems.HARD, Cs=(1.0,), l1_ratio=0.5),
+    **hard(*problems.HARD, Cs=(1.0,), l1_ratio=1.0),
     "path of wine": Case(BUNDLED["wine"], partial(path, Cs=np.geomspace(1e-3, 1e3, 13))),
     "path of wine, l1_ratio=0.5": Case(
         BUNDLED["wine"], partial(path, Cs=np.geomspace(1e-3, 1e2, 21), l1_ratio=0.5)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import STORAGES
 from scipy import sparse
 
 from smreg.data.matrix import MatrixRows
@@ -20,7 +21,6 @@ MATHEMATICS = sorted(
 )
 KERNEL_AT = {"map_reduce": 0, "map_blocks": 0, "keep": 0, "gradient_of": 0, "sum_rows": 2}
 EPS = np.finfo(np.float64).eps
-STORED_AS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": sparse.csr_array}
 
 
 def make_rows(rng, store=np.ascontiguousarray, n=50, thread_map=map):
@@ -38,7 +38,7 @@ def gathered(rows, **hints):
 
 
 @pytest.mark.parametrize("size", [None, 1, 7, 50, 1000])
-@pytest.mark.parametrize("store", STORED_AS.values(), ids=STORED_AS)
+@pytest.mark.parametrize("store", STORAGES.values(), ids=STORAGES)
 def test_blocks_are_the_rows_in_their_order(store, size, rng):
     X, rows = make_rows(rng, store)
     parts = gathered(rows, size=size)
@@ -72,7 +72,7 @@ def test_what_is_kept_comes_back_with_its_block(rng):
         assert_array_equal(before, now)
 
 
-@pytest.mark.parametrize("store", STORED_AS.values(), ids=STORED_AS)
+@pytest.mark.parametrize("store", STORAGES.values(), ids=STORAGES)
 def test_products_with_a_block_are_those_with_its_rows(store, rng):
     """Sums of 4 and 50 terms."""
     X, rows = make_rows(rng, store)
@@ -106,7 +106,7 @@ def test_stored_numbers_are_not_filled_by_a_shift(rng):
 
 
 def test_some_rows_are_those_with_these_numbers(rng):
-    for store in STORED_AS.values():
+    for store in STORAGES.values():
         X, rows = make_rows(rng, store)
         first, then = rng.permutation(50)[:20], rng.permutation(20)[:9]
         part = rows.take(first, np.ones(20)).take(then, np.full(9, 2.0))

@@ -2,20 +2,13 @@
 
 import numpy as np
 from numpy.testing import assert_allclose
-from scipy import sparse
+from problems import STORED_AS
 
 from smreg.data.matrix import MatrixRows
 from smreg.data.statistics import statistics
 from smreg.data.targets import Targets
 
 EPS = np.finfo(np.float64).eps
-
-STORED_AS = {
-    "C order": np.ascontiguousarray,
-    "F order": np.asfortranarray,
-    "CSR": sparse.csr_array,
-    "CSR matrix": sparse.csr_matrix,
-}
 
 
 def test_statistics_are_the_weighted_mean_and_standard_deviation(rng):

@@ -208,22 +208,7 @@ def test_a_fit_at_the_default_tol_is_within_its_square_of_the_minimum(raw_data, 
     assert 0 <= solution.duality_gap <= 1e-8
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        problems.units_from_1e_minus_8_to_1e8,
-        problems.years_and_timestamps,
-        problems.cauchy,
-        problems.log_normal,
-        problems.separated,
-        problems.nearly_separated_with_classes_of_two_rows,
-        problems.duplicated_and_constant_columns,
-        problems.one_hot_blocks,
-        problems.weights_over_twelve_orders,
-        problems.one_sample_a_class,
-        problems.more_columns_than_rows,
-    ],
-)
+@pytest.mark.parametrize("make", problems.HARD)
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_hard_problems_converge(make, l1_ratio, rng):
     X, y, weights = make(rng)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from objectives import Sample, logits_at, objective_of, standardised
+from problems import STORED_AS
 from scipy import sparse
 
 from smreg import family
@@ -11,13 +12,6 @@ from smreg.objective import information, null_metric
 from smreg.optimize.metric import JITTER, DenseMetric, inverse_factor
 
 EPS = np.finfo(np.float64).eps
-
-STORED_AS = {
-    "C order": np.ascontiguousarray,
-    "F order": np.asfortranarray,
-    "CSR": sparse.csr_array,
-    "CSR matrix": sparse.csr_matrix,
-}
 
 
 def make_objective(

@@ -10,7 +10,7 @@ from smreg.objective.costs import ROWS_PER_COLUMN
 from smreg.objective.information import class_metric, class_variances, hessian
 from smreg.objective.logits import softmax, variances
 from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, information_leverage, systematic
-from smreg.optimize.metric import DenseMetric, inverse_factor, inverse_root
+from smreg.optimize.metric import DenseMetric, directions, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
 
@@ -262,8 +262,8 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     objective = make_objective(rng.normal(size=(400, 5)), y, rng.exponential(size=400), penalty=0.0)
     phi = objective.start() + rng.normal(size=objective.start().size)
     metric, _ = class_metric(objective, phi)
-    directions = metric.directions(DIRECTIONS)
-    expected = [d @ information(objective, phi) @ d for d in directions]
+    along = directions(metric, phi.size, DIRECTIONS)
+    expected = [d @ information(objective, phi) @ d for d in along]
 
     leverage = information_leverage(objective, metric, phi)
     assert objective.rows.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
