@@ -36,8 +36,6 @@ from smreg.optimize.protocol import Preconditioner
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-SAFETY = 2.0**-6  # part of the residual's bound, for a metric from a sample of rows or of variances alone
-
 
 def has_overlap(
     objective: Objective,
@@ -67,7 +65,7 @@ def has_overlap(
     n_used, rows = objective.loss.n_used, objective.rows
     least = min(rows.map_blocks(_least, smoothing / n_used)) / rows.n_classes
     smoothed = rows.keep(_smoothed, objective.point(phi), smoothing / n_used)
-    enough = SAFETY * least
+    enough = least / 64  # as the metric may be of a sample of rows, or of variances alone
 
     metric = preconditioner or null
     iterates = conjugate_gradients(

@@ -244,14 +244,12 @@ def _null_space(products: Array) -> Array:
     return np.asarray(linalg.qr(null / linalg.norm(null, axis=0), mode="economic")[0]) if null.size else null
 
 
-def has_recession_direction(
-    objective: Objective, basis: Array, allowance: Allowance, *, programs: int = 30, constraints: int = 500
-) -> bool | None:
+def has_recession_direction(objective: Objective, basis: Array, allowance: Allowance) -> bool | None:
     """Whether there is a direction of recession in the space of a basis.
 
-    Maximise the sum of all margins over a box, under constraints added where they are violated: so many at a
-    time, in so many linear programs. None where that takes more than the allowance, the tolerance does not
-    decide, or the sum is not finite.
+    Maximise the sum of all margins over a box, under constraints added where they are violated most, 500 at a
+    time. None where that takes more than the allowance or 30 programs, the tolerance does not decide, or the
+    sum is not finite.
     """
     gain = basis.T @ _margin_sum(objective, np.zeros(basis.shape[0]), _that_grow)
     size = float(np.linalg.norm(gain))
@@ -261,7 +259,7 @@ def has_recession_direction(
         return False
     gain /= size
     held = np.empty((0, gain.size))
-    for _ in range(programs):
+    for _ in range(30):
         numbers = (1 + len(held)) * gain.size  # in a pivot
         pivots = int(min(allowance.numbers / numbers, np.iinfo(np.int32).max))
         if pivots == 0:
@@ -278,7 +276,7 @@ def has_recession_direction(
             return None
         if gain @ program.x <= TOLERANCE:
             return False
-        violated = _most_violated(objective, basis @ program.x, constraints)
+        violated = _most_violated(objective, basis @ program.x, 500)
         if len(violated) == 0:
             return True if _is_proved(objective, basis, program.x) else None
         held = np.vstack([held, violated @ basis])

@@ -81,40 +81,30 @@ class Problem(Formulation):
         return regression, solution
 
     def solve_for_parts(
-        self,
-        C: float,
-        *,
-        tol: float,
-        max_iter: int,
-        start: Regression | None = None,
-        allowance: float = 16.0,
+        self, C: float, *, tol: float, max_iter: int, start: Regression | None = None
     ) -> "tuple[tuple[Regression, Solution], Shared | None]":
         """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
         That is the last one of the solver, if it is of the most exact kind, or else one made at the solution,
-        of the most exact kind that costs no more than `allowance` evaluations.
+        of the most exact kind that costs no more than 16 evaluations.
         """
         if self.layout.is_certain:
             return self._certain(), None
         penalty = self.penalty(C)
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(
-            penalty, regression, solution.objective, allowance
-        )
+        return (regression, solution), shared or self._shared(penalty, regression, solution.objective)
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
         solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
         return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
-    def _shared(
-        self, penalty: Penalty, regression: Regression, value: float, allowance: float
-    ) -> "Shared | None":
-        """The most exact preconditioner at a solution that costs no more than that."""
+    def _shared(self, penalty: Penalty, regression: Regression, value: float) -> "Shared | None":
+        """The most exact preconditioner at a solution that does not cost too much."""
         objective = self.objective(penalty)
         phi = self._phi(objective, regression)
         kinds = refreshes.refreshes(objective, self._sampler(objective))
-        paid = [kind for kind in kinds if kind.cost(value) <= allowance]
+        paid = [kind for kind in kinds if kind.cost(value) <= 16.0]
         return Shared(objective.coordinates, paid[-1](phi, value)) if paid else None
 
     def _solve_smooth(

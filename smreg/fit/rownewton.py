@@ -200,7 +200,7 @@ class _Model:
         back = (self.factor.T @ (self.factor @ scores.ravel())).reshape(scores.shape)
         return np.asarray(by_rows - self.by_rows(Z @ back.T))
 
-    def minimised(self, tol: float, *, enough: float = 0.1, most: int = 64) -> Step:
+    def minimised(self, tol: float, *, enough: float = 0.1) -> Step:
         """The step to the model's minimum.
 
         Parameters
@@ -209,8 +209,6 @@ class _Model:
             Half of its square may be missing of the decrease.
         enough : float
             So may this part of the decrease: on 20 newsgroups 0.3 takes 8 % more products, 1 takes 50 %.
-        most : int
-            Products: where more are needed, L-BFGS in another metric does better.
         """
         rows, state, mu = self.rows, self.state, self.mu
         residuals = rows.residuals(state)
@@ -230,7 +228,7 @@ class _Model:
             lambda r: self.paired(self.preconditioned(r[0])),
             lambda v, w: np.vdot(v[0], w[1]),
         )
-        for iterate in islice(iterates, most + 1):
+        for iterate in islice(iterates, 65):  # where more are needed, L-BFGS in another metric does better
             predictors = predictors + iterate.length * image
             step = self.step(dual + iterate.solution[1], predictors, constant)
             missing, decrease = self.missing(iterate.residual[0]), max(self.decrease(step), 0.0)
