@@ -42,7 +42,6 @@ Machine Learning Research 13 (2012). https://www.jmlr.org/papers/v13/yuan12a.htm
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,11 +131,6 @@ class ElasticLine:
         self.net, self.line, self.theta, self.step = net, line, theta, step
         self.first = line.first
 
-    @property
-    def evaluations(self) -> int:
-        """How often the loss was computed."""
-        return self.line.evaluations
-
     def theta_at(self, length: float) -> Array:
         """The coefficients at a length."""
         return self.step.theta if length == 1 else self.theta + length * self.step.direction
@@ -152,16 +146,11 @@ class ElasticLine:
         kink = float(np.sum(net.l1 * np.abs(d), where=theta == 0))
         return slope + kink if length == 0 else math.copysign(max(abs(slope) - kink, 0.0), slope)
 
-    def point(self, length: float) -> tuple[float, Array, Any]:
-        """Value, gradient of the loss, and its logits if they are known."""
-        value, gradient, known = self.line.point(length)
-        return value + self.net.penalty.value(self.theta_at(length)), gradient, known
-
     def reached(self, length: float) -> Point:
         """The point at a length."""
-        value, gradient, known = self.point(length)
-        theta = self.net.canonical(self.theta_at(length))
-        return Point(theta, value, gradient.reshape(self.net.shape), known=known)
+        net, theta, (value, gradient, known) = self.net, self.theta_at(length), self.line.point(length)
+        value += net.penalty.value(theta)
+        return Point(net.canonical(theta), value, gradient.reshape(net.shape), known=known)
 
 
 @dataclass(frozen=True)
@@ -316,5 +305,5 @@ class _Search:
         if reached is None or reached.value > highest:
             length = lowest(line, slope)
             reached = line.reached(length) if length else None
-        self.evaluations += line.evaluations
+        self.evaluations += line.line.evaluations
         return reached if reached and math.isfinite(reached.value) else None

@@ -50,6 +50,7 @@ models, DPhil thesis, University of Oxford (2007).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +134,6 @@ class Watch:
     ) -> None:
         self.objective, self.budget, self.due_at, self.found = objective, budget, budget.evaluations, False
         self._varies, self._null_metric = varies, null_metric
-        self._by_column: bool | None = None
         self._is_one_column = varies is not None and objective.rows.n_features == 1
 
     def __call__(self, phi: Callable[[], Array]) -> bool:
@@ -163,7 +163,7 @@ class Watch:
         program may take longer than the search.
         """
         phi, evaluations = minimum.point.x, self.objective.evaluations
-        if self._has_column() or is_complete(self.objective, phi):
+        if self._has_column or is_complete(self.objective, phi):
             return True
         if self._is_one_column or minimum.reason == "max_iter":
             return False
@@ -186,15 +186,12 @@ class Watch:
     def _allowance(self, evaluations: int) -> Allowance:
         return self.budget.allowance(evaluations * evaluation_cost(self.objective))
 
+    @cached_property
     def _has_column(self) -> bool:
-        if self._by_column is None:
-            self._by_column = self._varies is not None and bool(
-                separating_columns(self.objective)[self._varies].any()
-            )
-        return self._by_column
+        return self._varies is not None and bool(separating_columns(self.objective)[self._varies].any())
 
     def _is_separated(self, phi: Array, evaluations: int) -> bool:
-        if self._has_column() or is_complete(self.objective, phi):
+        if self._has_column or is_complete(self.objective, phi):
             return True
         if self._is_one_column:
             return False
