@@ -112,13 +112,18 @@ class Standardisation:
         These.
     shift : ndarray of shape (n_features,)
         What has been taken from the rows.
+    kept : Kept or None
+        What they are seen as, where that is kept.
     """
 
     coordinates: Coordinates
     shift: Array
+    kept: Kept[Array] | None = None
 
     def of(self, block: Block) -> Array:
         """A block of rows, feature-major: (width, n_rows), the last entries one; zero without weight."""
+        if self.kept is not None:
+            return self.kept.of(block)
         at = self.coordinates
         z = np.ones((at.shape[1], len(block)))
         features = z[: at.n_features]
@@ -129,6 +134,10 @@ class Standardisation:
         if not block.weights.all():
             features[:, block.weights == 0] = 0.0
         return z
+
+
+def _standardised(block: Block, standardisation: Standardisation) -> Array:
+    return standardisation.of(block)
 
 
 class Objective:
@@ -178,6 +187,13 @@ class Objective:
     def standardisation(self) -> Standardisation:
         """Rows in the coordinates."""
         return Standardisation(self.coordinates, self.rows.shift)
+
+    @cached_property
+    def kept_standardisation(self) -> Standardisation:
+        """The same with all rows kept, in one block."""
+        at = self.standardisation
+        blocks = self.rows.map_blocks(_standardised, at, size=self.rows.n_samples, dense=True)
+        return replace(at, kept=Kept(list(blocks)))
 
     def pull_back(self, coef_gradient: Array, intercept_gradient: Array) -> Array:
         """A gradient in the coordinates from those in coefficients and intercepts as X is read."""
