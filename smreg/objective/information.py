@@ -19,6 +19,7 @@ decrement in it is an upper bound; before a search is called converged it is com
 over pairs keeps all digits where probabilities are near one, unlike ``p_k - p_k^2``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
@@ -226,7 +227,7 @@ def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | No
     if chosen is None and len(first) > K:
         means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
         return np.asarray(_gram(means).reshape(K, width, K, width)[first, :, second])
-    members = repeat(slice(None)) if chosen is None else map(np.flatnonzero, chosen)
+    members: Iterable[Any] = repeat(slice(None)) if chosen is None else map(np.flatnonzero, chosen)
     made = np.empty((len(first), width, width))
     for pair, k, other, rows in zip(made, first, second, members, strict=False):
         pair[:] = _gram(z[:, rows] * np.sqrt((s * p[k] * p[other])[rows]))

@@ -18,22 +18,29 @@ FAR = 8.0  # by which a length is divided at most, or by half of it multiplied
 MAX_TRIALS = 60
 
 
-class Line(Protocol):
-    """A function along a direction from a point."""
+class Slopes(Protocol):
+    """What a search asks of a function along a direction from a point."""
 
     @property
     def first(self) -> float:
         """A length to begin with, at most one."""
 
+    def slope(self, length: float) -> float:
+        """Its derivative in the length."""
+
+
+class Line(Slopes, Protocol):
+    """A function along a direction from a point."""
+
     @property
     def evaluations(self) -> int:
         """How often the function was computed, the gradient included."""
 
-    def slope(self, length: float) -> float:
-        """Its derivative in the length."""
-
     def point(self, length: float) -> tuple[float, Array, Any]:
         """Value and gradient there, and what makes lines from there cheaper, or None."""
+
+    def growth(self, length: float) -> float:
+        """By how much a norm in the inverse Hessian there is at most larger than in that of the start."""
 
 
 class EvaluatedLine:
@@ -56,8 +63,12 @@ class EvaluatedLine:
             self._last = length, self._function(self._x + length * self._step)
         return *self._last[1], None
 
+    def growth(self, length: float) -> float:
+        """Nothing is known of it."""
+        return math.inf
 
-def lowest(line: Line, slope: float) -> float:
+
+def lowest(line: Slopes, slope: float) -> float:
     """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
 
     From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.

@@ -59,13 +59,24 @@ class Function(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A point, value and gradient there, the gradient's norm, and what makes lines from there cheaper."""
+    """A point, value and gradient there, and what is known of it.
+
+    Attributes
+    ----------
+    norm : float
+        That of the gradient in some metric.
+    known : object
+        What makes lines from there cheaper.
+    bound : float
+        Upper bound of the Newton decrement.
+    """
 
     x: Array
     value: float
     gradient: Array
     norm: float = math.inf
     known: Any = None
+    bound: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ class _Search:
         It is computed where the norm at hand, times the last known ratio of the two, lets the search seem to
         have converged.
         """
-        if self.is_at_hessian:
+        if self.is_at_hessian or point.bound <= self.tol:
             return point, None, True
         if not self.is_exact and not point.norm * self.ratio <= self.tol:
             return point, None, False
@@ -344,9 +344,10 @@ class _Search:
         self.has_taken_newton, fall = step is not None, point.value - reached.value
         self.is_trusted = fall >= TRUSTED * promised
         self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
-        if not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol:
-            self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER)
-        return self.measured(reached)
+        goes_on = not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol
+        if goes_on and self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER):
+            return self.measured(reached)
+        return reached
 
     def takes_newton(self, value: float) -> bool:
         """Whether a Hessian, made anew after each step, is worth more than L-BFGS in it."""
@@ -356,7 +357,7 @@ class _Search:
 
     def stepped(self, point: Point, step: Array) -> Point:
         """The point where the function is least along a step, or the same."""
-        self.is_fresh = False
+        was_at_hessian, self.is_fresh = self.is_at_hessian, False
         line = self.function.along(point.x, -step, point.known)
         length, highest = lowest(line, -float(point.gradient @ step)), _highest(point)
         trial = point
@@ -367,6 +368,8 @@ class _Search:
                 break
             trial, length = point, length / 2 if length * 2.0**MAX_HALVINGS > 1 else 0.0
         self.evaluations += line.evaluations
+        if was_at_hessian and trial is not point:
+            trial = replace(trial, bound=line.growth(length) * trial.norm)
         if trial is not point:
             self.accept(trial)
         return trial
