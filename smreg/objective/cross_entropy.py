@@ -219,9 +219,12 @@ class Objective:
 
     def along(self, phi: Array, step: Array, logits: Kept[Array] | None = None) -> Line:
         """The objective along a direction, without reading X where the logits fit in memory."""
-        if self.rows.n_samples * self.rows.n_classes > MAX_NUMBERS:
-            return EvaluatedLine(self, phi, step)
-        return LogitLine(self, phi, step, logits)
+        return LogitLine(self, phi, step, logits) if self.keeps_logits else EvaluatedLine(self, phi, step)
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether the logits of all rows fit in memory."""
+        return self.rows.n_samples * self.rows.n_classes <= MAX_NUMBERS
 
     def hessian_at(self, phi: Array) -> Callable[[Array], Array]:
         """Products with the Hessian at a point, in one pass over the rows each."""

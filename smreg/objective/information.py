@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Kernel, Result, Rows
 from smreg.data.statistics import MAX_MEAN_TO_SPREAD
 from smreg.objective.coordinates import Coordinates
-from smreg.objective.costs import fits
+from smreg.objective.costs import ELEMENTWISE, NO_COST, fits
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Point, complement, logits, softmax, variances
+from smreg.objective.logits import complement, logits, softmax
 from smreg.optimize.metric import Metric, inverse_factor
 
 Array = NDArray[np.float64]
@@ -41,8 +41,6 @@ Array = NDArray[np.float64]
 NEGLIGIBLE = (
     2.0**-5
 )  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
-FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
-LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
 WIDE = 128  # columns of blocks that are factorised in threads
 BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
@@ -76,16 +74,6 @@ def _inverse_factors(objective: Objective, blocks: Array) -> Array:
     some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
     list(some_map(invert, blocks))
     return blocks
-
-
-def class_variances(objective: Objective, phi: Array) -> Array:
-    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
-    total = objective.rows.map_reduce(_class_variances, objective.point(phi))
-    return np.maximum(total, LEAST_VARIANCE)
-
-
-def _class_variances(block: Block, point: Point) -> Array:
-    return np.asarray(np.dot(variances(point.logits(block)), block.weights))
 
 
 @dataclass(frozen=True)
@@ -217,8 +205,15 @@ def _of_pairs(
         z, p, leverages, s = np.take(z, some, axis=1), np.take(p, some, axis=1), leverages[some], s[some]
     chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(len(p) - 1)]
     masks = np.concatenate(chosen)
-    share = _share(masks, s, weight)
-    return _grams_of_pairs(z, p, s, masks if share <= FEW else None), share * len(block)
+    made = _grams_of_pairs(z, p, s, masks if _is_cheaper(masks, *z.shape, len(p)) else None)
+    return made, _share(masks, s, weight) * len(block)
+
+
+def _is_cheaper(masks: NDArray[np.bool_], width: int, n_rows: int, K: int) -> bool:
+    """Whether a product for each pair of classes costs less than one for all of them."""
+    size = K * width
+    by_pairs = np.count_nonzero(masks) * width * (width + ELEMENTWISE)
+    return bool(by_pairs < n_rows * size * (size + ELEMENTWISE))
 
 
 def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | None = None) -> Array:
@@ -251,8 +246,11 @@ def sum_rows(
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
     result.
     """
+    n_samples = (rows or objective.rows).n_samples
     size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
-    is_one_block = rows is None and objective.rows.n_samples <= size
+    if n_samples * result > NO_COST:  # as much for each of two threads
+        size = max(min(size, -(-n_samples // 2)), MIN_BLOCK)
+    is_one_block = rows is None and n_samples <= size
     standardisation = objective.kept_standardisation if is_one_block else objective.standardisation
     return (rows or objective.rows).map_reduce(
         kernel, standardisation, *arguments, size=size, dense=True, result=result

@@ -43,7 +43,6 @@ constant        evaluations of eleven fits (nine tables at C = 1, two nearly sep
 `PATIENCE`      0.15: 273; 0.6: 281; 1: 365, with 67 refreshes in place of 89
 `WORTH`         4: 356; 8: 323; 32: 275
 `TRUSTED`       0.25: 295; 0.75: 265, both within what other kernels of BLAS change
-`LOST`          without it 20,000 rows with 30 rare categories take 5000 evaluations at C = inf, with it 12
 `NEGLIGIBLE`    where it is not squared far from the Hessian the decrement comes out three times too small on
                 300 rows of 2000 columns
 =============== ======================================================================================
@@ -77,7 +76,6 @@ REFRESH_AFTER = 4  # fewest evaluations in one preconditioner, but where another
 PATIENCE = 0.3  # evaluations in a preconditioner, and that another must promise, for each that it costs
 WORTH = 16.0  # evaluations that a Hessian may cost after each step that is not trusted
 TRUSTED = 0.5  # part of what the quadratic model promises
-LOST = 2.0**-20  # part below which the model lacks the curvature in some direction
 
 # The rounding of values and of norms; and where values do not resolve a step, the part of the decrement that
 # it may leave: Newton's leaves 0.61 if F is an exponential.
@@ -181,8 +179,6 @@ class _Search:
         Whether no step has been taken in it.
     is_trusted : bool
         Whether the last ones have lowered the function as the quadratic model promised.
-    is_complete : bool
-        Whether nothing is left out of preconditioners any more, since one has lost a direction.
     has_taken_newton : bool
         Whether the last step was Newton's, by conjugate gradients.
     is_exact : bool
@@ -207,7 +203,7 @@ class _Search:
         self.kinds, self.tol, self.max_iter = refreshes, tol, max_iter
         self.inverse: Callable[[Array], Array] | None = None
         self.ratio, self.is_fresh, self.is_trusted = 1.0, True, True
-        self.is_exact = self.is_complete = self.has_taken_newton = self.interrupted = False
+        self.is_exact = self.has_taken_newton = self.interrupted = False
         self.iterations = self.refreshes = 0
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
@@ -270,9 +266,7 @@ class _Search:
         if not due:
             return False
         self.level = due[-1]
-        self.preconditioner = self.kinds[self.level](
-            point.x, point.value, complete=self.is_complete, exact=self.is_exact
-        )
+        self.preconditioner = self.kinds[self.level](point.x, point.value, point.known, exact=self.is_exact)
         self.inverse, self.ratio, self.is_fresh, self.has_taken_newton = None, 1.0, True, False
         self.refreshes += 1
         self.made_at[: self.level + 1] = [self.evaluations] * (self.level + 1)
@@ -343,7 +337,6 @@ class _Search:
             self.is_exact = self.is_exact or reached is point
         self.has_taken_newton, fall = step is not None, point.value - reached.value
         self.is_trusted = fall >= TRUSTED * promised
-        self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
         goes_on = not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol
         if goes_on and self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER):
             return self.measured(reached)
