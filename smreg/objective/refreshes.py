@@ -83,6 +83,7 @@ class Refresh:
         self._last = list[Metric | DenseMetric]()
         n_blocks, width = objective.shape
         self._n_blocks, self._size = (1, n_blocks * width) if is_hessian else (n_blocks, width)
+        self._n_drawn = self._n_rows  # of these several may be one, so that it falls to those of the last
 
     def cost(self, value: float) -> float:
         """What it costs where the objective has that value, in evaluations."""
@@ -112,12 +113,12 @@ class Refresh:
         enough = ROWS_PER_COORDINATE * self.objective.shape[0] * self.objective.shape[1]
         return min(sample_size(self.objective, self._per_row), max(enough, MIN_ROWS))
 
-    @cached_property
+    @property
     def _of_sample(self) -> float:
         """Operations for a sample."""
         if self._n_rows == self.objective.rows.n_samples:
             return math.inf
-        return self._n_rows * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
+        return self._n_drawn * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
 
     @cached_property
     def _is_few(self) -> bool:
@@ -135,6 +136,7 @@ class Refresh:
             variances = ClassVariances(self.objective, phi, logits)
             nearby = self._last[-1] if self._is_few and self._last else None
             rows = self.sampler()(variances, self._n_rows, metric=nearby)
+            self._n_drawn = rows.n_samples
             self.share.estimate(variances.totals, value)
         made: Metric | DenseMetric
         is_whole = is_sampled or exact or self._of_all(math.inf) <= NO_COST

@@ -263,6 +263,8 @@ class _Search:
         costs = [kind.cost(point.value) for kind in self.kinds]
         paid = map(self._is_paid, self.kinds, costs, self.made_at)
         due = [i for i, is_paid in enumerate(paid) if i in kinds and (is_paid or costs[i] <= allowed[i])]
+        if not self.is_trusted and costs[-1] > REFRESH_AFTER:  # the cheapest
+            due = [i for i, cost in enumerate(costs) if cost <= allowance][:1] or due
         if not due:
             return False
         self.level = due[-1]
@@ -344,7 +346,7 @@ class _Search:
 
     def takes_newton(self, value: float) -> bool:
         """Whether a Hessian, made anew after each step, is worth more than L-BFGS in it."""
-        if self.level < 0 or not self.kinds[self.level].is_hessian:
+        if self.level < 0 or (self.is_trusted and not self.kinds[self.level].is_hessian):
             return False
         return self.kinds[self.level].cost(value) <= (REFRESH_AFTER if self.is_trusted else WORTH)
 
