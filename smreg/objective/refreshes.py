@@ -146,7 +146,7 @@ class Refresh:
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
             made, share = class_metric(self.objective, at, rows, negligible)
-        if rows is None:
+        if negligible > 0:
             self.share.measure(share, value)
         self._last[:] = [] if rows is None else [made]
         return made

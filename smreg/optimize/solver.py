@@ -263,7 +263,7 @@ class _Search:
         costs = [kind.cost(point.value) for kind in self.kinds]
         paid = map(self._is_paid, self.kinds, costs, self.made_at)
         due = [i for i, is_paid in enumerate(paid) if i in kinds and (is_paid or costs[i] <= allowed[i])]
-        if not self.is_trusted and costs[-1] > REFRESH_AFTER:  # the cheapest
+        if not self.is_trusted and self.kinds and costs[-1] > REFRESH_AFTER:  # the cheapest
             due = [i for i, cost in enumerate(costs) if cost <= allowance][:1] or due
         if not due:
             return False
