@@ -18,11 +18,9 @@ from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import _gram, _inverse_factors, sum_rows
 from smreg.objective.sampling import RowSampler, drawn, indexed
-from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
+from smreg.optimize.metric import DETERMINED, JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
-
-DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
 
 
 @dataclass(frozen=True)

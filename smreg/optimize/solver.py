@@ -425,7 +425,7 @@ class _Search:
 
     def ended(self, point: Point, reason: str) -> Minimum:
         """The record, with the norm in the metric of the Hessian."""
-        if reason in ("max_iter", "rounding") and not self.is_at_hessian:
+        if reason != "converged" and not self.is_at_hessian:
             self.is_exact = True
             point = self.verified(point)[0]
             reason = "converged" if point.norm <= self.tol else reason
