@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Kernel, Result, Rows
 from smreg.data.statistics import MAX_MEAN_TO_SPREAD
 from smreg.objective.coordinates import Coordinates
-from smreg.objective.costs import ELEMENTWISE, NO_COST, fits
+from smreg.objective.costs import NO_COST, fits
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import complement, logits, softmax
 from smreg.optimize.metric import Metric, inverse_factor
@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 NEGLIGIBLE = (
     2.0**-5
 )  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
+FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
 RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
 WIDE = 128  # columns of blocks that are factorised in threads
 BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
@@ -205,15 +206,8 @@ def _of_pairs(
         z, p, leverages, s = np.take(z, some, axis=1), np.take(p, some, axis=1), leverages[some], s[some]
     chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(len(p) - 1)]
     masks = np.concatenate(chosen)
-    made = _grams_of_pairs(z, p, s, masks if _is_cheaper(masks, *z.shape, len(p)) else None)
-    return made, _share(masks, s, weight) * len(block)
-
-
-def _is_cheaper(masks: NDArray[np.bool_], width: int, n_rows: int, K: int) -> bool:
-    """Whether a product for each pair of classes costs less than one for all of them."""
-    size = K * width
-    by_pairs = np.count_nonzero(masks) * width * (width + ELEMENTWISE)
-    return bool(by_pairs < n_rows * size * (size + ELEMENTWISE))
+    share = _share(masks, s, weight)
+    return _grams_of_pairs(z, p, s, masks if share <= FEW else None), share * len(block)
 
 
 def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | None = None) -> Array:

@@ -358,7 +358,7 @@ def test_the_user_can_end_it(price):
     """The norm is the Newton decrement, of whose square conjugate gradients may miss a 16th."""
     function = log_cosh()
     minimum = minimize(
-        function, np.full(3, 5.0), EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
+        function, [30.0, -20.0, 10.0], EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
     )
 
     assert (minimum.reason, minimum.iterations) == ("callback", 1)
