@@ -36,7 +36,7 @@ def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
     if not sparse.issparse(y):
         y = _plain_array(y, name)
         _check_kind(y, name)
-    labels = column_or_1d(y, warn=True)
+    labels = y if isinstance(y, np.ndarray) and y.ndim == 1 else column_or_1d(y, warn=True)
     if labels.dtype.kind == "T":  # NumPy's strings of variable width, of which scikit-learn does not know
         labels = labels.astype(object)
     _check_missing(labels, name)

@@ -69,17 +69,21 @@ def encode_labels(y: NDArray[Any]) -> Targets:
 
 
 def _encode(y: NDArray[Any]) -> Targets:
+    is_whole = y.dtype.kind in "biu"  # which can be nothing but labels
     try:
-        if y.dtype != object or is_text(y):
+        if y.dtype == object and not is_text(y):
+            if any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
+                raise TypeError("bool")
+        elif not is_whole:
             check_classification_targets(y)
-        elif any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
-            raise TypeError("bool")
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
         if isinstance(y[0], bytes):  # scikit-learn's error says what to do
             raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
+    if is_whole and 2 * len(classes) > len(y):
+        check_classification_targets(y)  # warns that this may be a regression
     return Targets(classes, codes.astype(np.int64))
 
 
@@ -165,11 +169,16 @@ def as_targets(y: Any) -> Any:
 def check_targets(y: Any) -> tuple[Any, Targets]:
     """Targets as `as_targets` gives them, and their encoding."""
     y = as_targets(y)
+    return y, encode(y)
+
+
+def encode(y: Any) -> Targets:
+    """The encoding of targets as `as_targets` gives them."""
     if is_soft(y):
-        return y, check_soft_targets(y)
+        return check_soft_targets(y)
     if len(y) == 0:
         raise ValueError("y must have at least one sample, got none.")
-    return y, encode_labels(y)
+    return encode_labels(y)
 
 
 def strata(y: Any, targets: Targets) -> Any:

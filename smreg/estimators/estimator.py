@@ -21,7 +21,7 @@ from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows, unlabelled
-from smreg.data.targets import Targets, as_targets, check_targets, is_soft
+from smreg.data.targets import Targets, as_targets, encode, is_soft
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
 from smreg.estimators.prediction import stored_logits
@@ -586,7 +586,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         X = check_features(self, X, reset=True)
         y = as_targets(y)
         check_consistent_length(X, y)
-        _, targets = check_targets(y)
+        targets = encode(y)
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _warm_start(self, targets: Targets, X: Any) -> Regression | None:

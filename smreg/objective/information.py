@@ -15,9 +15,13 @@ edges have the weights ``p_k p_l``. Near a good fit most rows are all but certai
 in doubt between any two: H is then a sum over pairs of classes, each of a few rows, at a small part of the
 cost. What is left out is less than `NEGLIGIBLE` of the information on each pair of classes, rows being
 measured by their part in the information on each feature. H without it is still below H, so that Newton's
-decrement in it is an upper bound; before a search is called converged it is computed with all of H.
+decrement in it is an upper bound; before a search is called converged it is computed with all of H. A sum
+over pairs keeps all digits where probabilities are near one, unlike ``p_k - p_k^2``.
 """
 
+from collections.abc import Iterable
+from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -25,9 +29,9 @@ from numpy.typing import NDArray
 
 from smreg.data.rows import BLOCK, Block, Kernel, Result, Rows
 from smreg.objective.coordinates import Coordinates
-from smreg.objective.costs import fits
+from smreg.objective.costs import NO_COST, fits
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Point, complement, logits, softmax, variances
+from smreg.objective.logits import complement, logits, softmax
 from smreg.optimize.metric import JITTER, SMALL, Metric, inverse_factor
 
 Array = NDArray[np.float64]
@@ -66,16 +70,6 @@ def inverse_factors(objective: Objective, blocks: Array) -> Array:
     some_map = objective.rows.thread_map if blocks.shape[-1] > SMALL else map
     list(some_map(invert, blocks))
     return blocks
-
-
-def class_variances(objective: Objective, phi: Array) -> Array:
-    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
-    total = objective.rows.map_reduce(_class_variances, objective.point(phi))
-    return np.maximum(total, 2.0**-80)  # as it divides: less is none
-
-
-def _class_variances(block: Block, point: Point) -> Array:
-    return np.asarray(np.dot(variances(point.logits(block)), block.weights))
 
 
 def probabilities(block: Block, coordinates: Coordinates, z: Array, phi: Array) -> Array:
@@ -156,59 +150,55 @@ def hessian(
     information on a pair are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
-    K = len(Q)
-    numbers, result = 2 * width + K**2 // 2, (K * width) ** 2
-    blocks, taken = sum_rows(objective, rows, _class_blocks, phi, negligible, numbers=numbers, result=result)
-    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
-    made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
-    made[np.diag_indices(len(made))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    K, (first, second) = len(Q), _pairs(len(Q))
+    numbers, result = 2 * width + K**2 // 2, len(first) * width**2
+    pairs, taken = sum_rows(objective, rows, _of_pairs, phi, negligible, numbers=numbers, result=result)
+    blocks, each = np.zeros((K, K, width**2)), np.arange(K)
+    blocks[first, second] = blocks[second, first] = -pairs.reshape(len(first), -1)
+    blocks[each, each] = -blocks.sum(axis=1)
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, K, -1)
+    made = np.matmul(Q.T, half).reshape(n_contrasts, n_contrasts, width, width)
+    made = made.transpose(0, 2, 1, 3).reshape(n_contrasts * width, n_contrasts * width)
+    made.flat[:: len(made) + 1] += np.broadcast_to(objective.curvature, objective.shape).ravel()
     return np.asarray(made), taken / (rows or objective.rows).n_samples
 
 
-def _class_blocks(
+@cache
+def _pairs(K: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first and the second class of each pair."""
+    return np.triu_indices(K, 1)
+
+
+def _of_pairs(
     block: Block, standardisation: Standardisation, phi: Array, negligible: float
 ) -> tuple[Array, float]:
-    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took."""
+    """``sum_i s_i p_ik p_il z_i z_i'`` for each pair of classes, and how many rows' work it took."""
     z, s = standardisation.of(block), block.weights
     p = probabilities(block, standardisation.coordinates, z, phi)
     if negligible == 0:
-        return _of_classes(z, p, s), float(len(block))
+        return _grams_of_pairs(z, p, s), float(len(block))
     weight, variances = s.sum(), p * (1.0 - p)
     leverages = _leverages(z, variances, s)
     some = np.flatnonzero(_informative(variances * leverages, s, negligible, weight).any(axis=0))
     if len(some) < len(block):
         z, p, leverages, s = np.take(z, some, axis=1), np.take(p, some, axis=1), leverages[some], s[some]
-    K, width = len(p), len(z)
-    chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(K - 1)]
-    share = _share(np.concatenate(chosen), s, weight)
-    if K > 2 and share > FEW:
-        return _of_classes(z, p, s), share * len(block)
-    blocks = np.zeros((K, width, K, width))
-    for k in range(K - 1):
-        for other, mask in enumerate(chosen[k], k + 1):
-            members = np.flatnonzero(mask)
-            weights = s[members] * p[k, members] * p[other, members]
-            pair = gram(np.take(z, members, axis=1) * np.sqrt(weights))
-            blocks[k, :, k] += pair
-            blocks[other, :, other] += pair
-            blocks[k, :, other] = blocks[other, :, k] = -pair
-    return blocks, share * len(block)
+    chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(len(p) - 1)]
+    masks = np.concatenate(chosen)
+    share = _share(masks, s, weight)
+    return _grams_of_pairs(z, p, s, masks if share <= FEW else None), share * len(block)
 
 
-def _of_classes(z: Array, p: Array, s: Array) -> Array:
-    """The same from one product for all pairs of classes.
-
-    Blocks of one class are computed with ``p_k (1 - p_k)``: a difference of sums would lose all digits
-    where probabilities are near one.
-    """
-    (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
-    if K == 2:
-        own = gram(z * np.sqrt(s * (p[0] * complement(p)[0])))
-        return np.array([[own, -own], [-own, own]]).transpose(0, 2, 1, 3)
-    means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
-    blocks = -gram(means).reshape(K, width, K, width)
-    blocks[diagonal, :, diagonal, :] = [gram(z * root) for root in np.sqrt(s * (p * complement(p)))]
-    return blocks
+def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | None = None) -> Array:
+    """The same from the rows that are chosen for each pair, or from all: for many pairs by one product."""
+    (K, n_rows), width, (first, second) = p.shape, len(z), _pairs(len(p))
+    if chosen is None and len(first) > K:
+        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
+        return np.asarray(gram(means).reshape(K, width, K, width)[first, :, second])
+    members: Iterable[Any] = repeat(slice(None)) if chosen is None else map(np.flatnonzero, chosen)
+    made = np.empty((len(first), width, width))
+    for pair, k, other, rows in zip(made, first, second, members, strict=False):
+        pair[:] = gram(z[:, rows] * np.sqrt((s * p[k] * p[other])[rows]))
+    return made
 
 
 def gram(z: Array) -> Array:
@@ -229,7 +219,12 @@ def sum_rows(
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
     result.
     """
+    n_samples = (rows or objective.rows).n_samples
     size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
+    if n_samples * result > NO_COST:  # as much for each of two threads
+        size = max(min(size, -(-n_samples // 2)), 256)
+    is_one_block = rows is None and n_samples <= size
+    standardisation = objective.kept_standardisation if is_one_block else objective.standardisation
     return (rows or objective.rows).map_reduce(
-        kernel, objective.standardisation, *arguments, size=size, dense=True, result=result
+        kernel, standardisation, *arguments, size=size, dense=True, result=result
     )

@@ -54,9 +54,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    z = standardisation.of(block)
-    z *= np.sqrt(block.weights)
-    return gram(z)
+    return gram(standardisation.of(block) * np.sqrt(block.weights))
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.family import fisher_information
-
 Array = NDArray[np.float64]
 
 
@@ -31,7 +29,10 @@ class NullModel:
     @property
     def information(self) -> Array:
         """The covariance of the classes, of shape (K, K)."""
-        return np.asarray(fisher_information(np.log(self.probabilities)), np.float64)
+        made = np.outer(-self.probabilities, self.probabilities)
+        np.fill_diagonal(made, 0.0)
+        np.fill_diagonal(made, -made.sum(axis=0))
+        return made
 
 
 def null_model(priors: Array, fit_intercept: bool) -> NullModel:

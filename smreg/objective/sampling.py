@@ -25,13 +25,13 @@ P. Xu, J. Yang, F. Roosta-Khorasani, C. Re and M. Mahoney, Sub-sampled Newton me
 sampling, NIPS (2016). https://doi.org/10.48550/arXiv.1607.00559
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, IndexedRows, Rows
+from smreg.data.rows import Block, IndexedRows, Kept, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
 from smreg.optimize.metric import DenseMetric, Metric, directions
@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 # A leverage need not be exact: that of so many random combinations of the whitened features has an error
 # of a fifth. The signs are the same in every fit.
 SKETCH = 64
+LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 DIRECTIONS = 4  # for the leverage in a metric, each half an evaluation
 
 
@@ -68,27 +69,58 @@ class RowSampler:
         parts = objective.rows.map_blocks(_leverage, objective.standardisation, self.factor, dense=True)
         return np.concatenate(list(parts))
 
-    def __call__(
-        self,
-        phi: Array,
-        totals: Array,
-        size: int,
-        metric: Metric | DenseMetric | None = None,
-    ) -> Rows:
+    def __call__(self, at: "ClassVariances", size: int, metric: Metric | DenseMetric | None = None) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class. With a `metric` from a point
-        nearby half the sample goes by the leverage in that.
+        With a `metric` from a point nearby half the sample goes by the leverage in that.
         """
-        objective = self.objective
-        inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = objective.rows.map_blocks(_shares_of_classes, objective.point(phi), inverse)
-        rows = indexed(objective.rows)
-        mass = rows.weights * np.concatenate(list(shares)) * self.leverage
+        rows = indexed(self.objective.rows)
+        mass = rows.weights * at.shares() * self.leverage
         if metric is not None:
-            other = information_leverage(objective, metric, phi)
+            other = information_leverage(self.objective, metric, at.phi)
             mass = _shares(mass) + _shares(rows.weights * other)
         return drawn(rows, mass, size)
+
+
+class ClassVariances:
+    """The variances ``v_ik = p_ik (1 - p_ik)`` at a point, not to full precision.
+
+    They are kept where logits are.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose rows.
+    phi : ndarray of shape (D,)
+        The point.
+    logits : Kept or None
+        Those of the point, if they are known.
+
+    Attributes
+    ----------
+    totals : ndarray of shape (K,)
+        ``sum_i s_i v_ik`` for every class, positive.
+    """
+
+    def __init__(self, objective: Objective, phi: Array, logits: Kept[Array] | None = None) -> None:
+        self.phi, self._rows = phi, objective.rows
+        self._point = objective.point(phi) if logits is None else logits
+        self._kept: list[tuple[Array, Array]] = []
+        self._kept = list(self._parts()) if objective.keeps_logits else []
+        self.totals = np.maximum(sum(total for _, total in self._parts()), LEAST_VARIANCE)
+
+    def _parts(self) -> Iterable[tuple[Array, Array]]:
+        """Variances and their sums in each block of rows."""
+        return self._kept or self._rows.map_blocks(_variances_and_totals, self._point)
+
+    def shares(self) -> Array:
+        """``sum_k v_ik / sum_j s_j v_jk`` for every row, of shape (n_samples,)."""
+        return np.concatenate([(1.0 / self.totals) @ own for own, _ in self._parts()])
+
+
+def _variances_and_totals(block: Block, point: Point | Kept[Array]) -> tuple[Array, Array]:
+    own = variances(point.of(block) if isinstance(point, Kept) else point.logits(block))
+    return own, np.dot(own, block.weights)
 
 
 def indexed(rows: Rows) -> IndexedRows:
@@ -110,10 +142,6 @@ def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> 
         whitened *= factor[:, np.newaxis]
     whitened *= whitened
     return np.asarray(whitened.sum(axis=0))
-
-
-def _shares_of_classes(block: Block, point: Point, inverse: Array) -> Array:
-    return np.asarray(inverse @ (variances(point.logits(block))))
 
 
 def _shares(mass: Array) -> Array:

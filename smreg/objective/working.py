@@ -22,7 +22,7 @@ from smreg.objective import costs, information, null_metric
 from smreg.objective.cross_entropy import Objective, Standardisation, information_times, probabilities_of
 from smreg.objective.logits import complement
 from smreg.objective.penalty import Penalty
-from smreg.objective.sampling import RowSampler
+from smreg.objective.sampling import ClassVariances, RowSampler
 from smreg.optimize.conjugate_gradients import conjugate_gradients, first
 from smreg.optimize.metric import TINY
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
@@ -76,8 +76,7 @@ class Hessians:
         n_rows = costs.sample_size(loss, m**2 + costs.ELEMENTWISE * m)
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
-            totals = information.class_variances(loss, phi)
-            rows = self._sampler(phi, totals, n_rows)
+            rows = self._sampler(ClassVariances(loss, phi), n_rows)
         own = _slices(loss, classes)
         H = information.sum_rows(loss, rows, _information, phi, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge

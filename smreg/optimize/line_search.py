@@ -38,6 +38,9 @@ class Line(Slopes, Protocol):
     def point(self, length: float) -> tuple[float, Array, Any]:
         """Value and gradient there, and what makes lines from there cheaper, or None."""
 
+    def growth(self, length: float) -> float:
+        """By how much a norm in the inverse Hessian there is at most larger than in that of the start."""
+
 
 class EvaluatedLine:
     """The same by evaluations of the function."""
@@ -58,6 +61,10 @@ class EvaluatedLine:
             self.evaluations += 1
             self._last = length, self._function(self._x + length * self._step)
         return *self._last[1], None
+
+    def growth(self, length: float) -> float:
+        """Nothing is known of it."""
+        return math.inf
 
 
 def lowest(line: Slopes, slope: float) -> float:

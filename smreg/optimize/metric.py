@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 # so nearly collinear that an eigenvalue of their correlation matrix is below it (x and x + 1e-7 e, say)
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
+DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
 
 # Rows of a matrix that is small: it is not worth a thread, and its triangle is inverted by LAPACK, for which
 # SciPy's routines, unlike NumPy's, hold the GIL.
@@ -75,12 +76,13 @@ class DenseMetric:
     matrix : ndarray of shape (D, D)
         Positive semi-definite. It is overwritten.
     is_hessian : bool
-        Whether it is that of the point at which it was made.
+        Whether it is that of the point at which it was made. It is not where jitter makes up for more than
+        a part of what is known of a variable given others: norms are too small there.
     """
 
     def __init__(self, matrix: Array, *, is_hessian: bool = False) -> None:
-        self.is_hessian = is_hessian
         self._factor, self._root = scaled_cholesky(matrix)
+        self.is_hessian = is_hessian and bool(self._factor.diagonal().min() ** 2 > DETERMINED)
 
     def whiten(self, gradient: Array) -> Array:
         """``A g``."""

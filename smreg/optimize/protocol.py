@@ -37,11 +37,8 @@ class Refresh(Protocol):
     def cost(self, value: float, /) -> float:
         """What making it costs where the function has that value, in evaluations."""
 
-    def __call__(self, x: Array, value: float, /, *, complete: bool, exact: bool) -> Preconditioner:
-        """The preconditioner at x, where the function has that value.
-
-        A complete one leaves out nothing for being small, and an exact one is of all of the function.
-        """
+    def __call__(self, x: Array, value: float, known: Any, /, *, exact: bool) -> Preconditioner:
+        """The preconditioner at a point: see `Point`. An exact one is of the whole function."""
 
 
 class Function(Protocol):
@@ -59,13 +56,24 @@ class Function(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A point, value and gradient there, the gradient's norm, and what makes lines from there cheaper."""
+    """A point, value and gradient there, and what is known of it.
+
+    Attributes
+    ----------
+    norm : float
+        That of the gradient in some metric.
+    known : object
+        What makes lines from there cheaper.
+    bound : float
+        Upper bound of the Newton decrement.
+    """
 
     x: Array
     value: float
     gradient: Array
     norm: float = math.inf
     known: Any = None
+    bound: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,16 @@ from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
 from smreg.objective.costs import ROWS_PER_COLUMN
-from smreg.objective.information import class_metric, class_variances, hessian
+from smreg.objective.information import class_metric, hessian
 from smreg.objective.logits import softmax, variances
-from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, information_leverage, systematic
+from smreg.objective.sampling import (
+    DIRECTIONS,
+    SKETCH,
+    ClassVariances,
+    RowSampler,
+    information_leverage,
+    systematic,
+)
 from smreg.optimize.metric import DenseMetric, directions, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
@@ -38,7 +45,7 @@ def sampler_of(objective, *, diagonal=False):
 
 
 def sampled(objective, phi, size):
-    return sampler_of(objective)(phi, class_variances(objective, phi), size)
+    return sampler_of(objective)(ClassVariances(objective, phi), size)
 
 
 def information(objective, phi, rows=None):
@@ -285,10 +292,10 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     X[only, 1] = 0.5
     objective = make_objective(X, y, penalty=1e-9)
     phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
-    sampler, totals = sampler_of(objective), class_variances(objective, phi)
-    first = sampler(phi, totals, 32)
+    sampler, at = sampler_of(objective), ClassVariances(objective, phi)
+    first = sampler(at, 32)
     metric = DenseMetric(information(objective, phi, first))
-    second = sampler(phi, totals, 32, metric=metric)
+    second = sampler(at, 32, metric=metric)
 
     assert not np.isin(only, first.index).any()
     assert np.isin(only, second.index).all()

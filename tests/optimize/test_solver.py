@@ -355,12 +355,15 @@ def test_it_ends_after_max_iter_steps(price, max_iter):
 
 @pytest.mark.parametrize("price", PRICES.values(), ids=PRICES)
 def test_the_user_can_end_it(price):
+    """The norm is the Newton decrement, of whose square conjugate gradients may miss a 16th."""
     function = log_cosh()
     minimum = minimize(
-        function, np.full(3, 5.0), EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
+        function, [30.0, -20.0, 10.0], EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
     )
 
     assert (minimum.reason, minimum.iterations) == ("callback", 1)
+    H, gradient = function.hessian(minimum.point.x), minimum.point.gradient
+    assert minimum.point.norm == pytest.approx(np.sqrt(gradient @ np.linalg.solve(H, gradient)), rel=1 / 16)
 
 
 def test_the_start_is_returned_where_it_is_the_minimum():
