@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.information import _gram, _inverse_factors, sum_rows
+from smreg.objective.information import _inverse_factors, sum_rows, weighted_gram
 from smreg.objective.sampling import RowSampler, drawn, indexed
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
@@ -56,7 +56,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    return _gram(standardisation.of(block) * np.sqrt(block.weights))
+    return weighted_gram(standardisation.of(block), block.weights)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
