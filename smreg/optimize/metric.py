@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
 
-SMALL_TRIANGLE = 128  # that LAPACK inverts; SciPy's routines, unlike NumPy's, keep other threads waiting
+SMALL = 128  # for SciPy's routines, which cost less to call than NumPy's but keep other threads waiting
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,22 @@ def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     matrix /= root[:, np.newaxis]
     jitter = JITTER
     while True:
-        matrix[np.diag_indices(len(root))] = 1.0 + jitter
-        try:
-            factor = np.asarray(np.linalg.cholesky(matrix), np.float64)
-        except np.linalg.LinAlgError:
-            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
-        else:
+        matrix.flat[:: len(root) + 1] = 1.0 + jitter
+        factor = _cholesky(matrix)
+        if factor is not None:
             return factor, root
+        jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+
+
+def _cholesky(matrix: Array) -> Array | None:
+    """Its lower triangular factor, or None where it is not positive definite."""
+    if len(matrix) <= SMALL:
+        upper, info = linalg.lapack.dpotrf(matrix.T)
+        return None if info else np.asarray(upper.T)
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), np.float64)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def inverse_factor(matrix: Array) -> Array:
@@ -133,7 +142,7 @@ def inverse_factor(matrix: Array) -> Array:
 
 def _inverse_of_triangle(L: Array) -> Array:
     """The inverse of a lower triangular matrix, by halves of it."""
-    if len(L) <= SMALL_TRIANGLE:
+    if len(L) <= SMALL:
         return np.asarray(linalg.lapack.dtrtri(L, lower=1)[0])
     half = len(L) // 2
     inverse = np.zeros_like(L)

@@ -7,7 +7,7 @@ from objectives import Sample, objective_of
 
 from smreg.objective import information
 from smreg.objective.information import Curvature
-from smreg.optimize.metric import JITTER, SMALL_TRIANGLE, DenseMetric, Metric, inverse_factor, inverse_root
+from smreg.optimize.metric import JITTER, SMALL, DenseMetric, Metric, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
 
@@ -36,7 +36,7 @@ def matrix_of(metric, size):
 # -- factors
 
 
-SIZES = [6, SMALL_TRIANGLE + 1, 2 * SMALL_TRIANGLE + 45]  # in one piece, in two and in four
+SIZES = [6, SMALL + 1, 2 * SMALL + 45]  # in one piece, in two and in four
 
 
 @pytest.mark.parametrize("size", SIZES)
