@@ -278,11 +278,11 @@ def sum_rows(
     """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
-    result.
+    result. The features of rows that fill no more than a quarter of a block are kept for the next sum.
     """
     size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
-    is_one_block = rows is None and objective.rows.n_samples <= size
-    standardisation = objective.kept_standardisation if is_one_block else objective.standardisation
+    is_small = rows is None and 4 * objective.rows.n_samples <= size
+    standardisation = objective.kept_standardisation if is_small else objective.standardisation
     return (rows or objective.rows).map_reduce(
         kernel, standardisation, *arguments, size=size, dense=True, result=result
     )

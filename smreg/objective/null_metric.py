@@ -51,7 +51,7 @@ def null_covariance(objective: Objective) -> NullCovariance:
     at, p, width = objective.coordinates, objective.rows.n_features, objective.shape[1]
     if p <= 1 or not fits(objective, objective.shape[0] * width**2):
         return NullCovariance((at.spread / at.scale) ** 2, at.scale)
-    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=width, result=width**2)
+    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=2 * width, result=width**2)
     return NullCovariance(total[:p, :p], at.scale)
 
 
