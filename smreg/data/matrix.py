@@ -66,7 +66,7 @@ class MatrixRows(IndexedRows):
         self.numbers_per_row = float(self.n_features if self.stores_zeros else X.nnz / self.n_samples)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
-        self._sparse_blocks: dict[tuple[int, int], Any] = {}
+        self._blocks: dict[tuple[int, int, int], Block] = {}
 
     @property
     def by_index(self) -> "MatrixRows":
@@ -114,9 +114,16 @@ class MatrixRows(IndexedRows):
         return int(2 ** (worth.bit_length() - 1))
 
     def _block(self, number: int, rows: slice) -> Block:
+        """A block of rows, kept where it is on the memory of X."""
+        key = number, rows.start, rows.stop
+        if key in self._blocks:
+            return self._blocks[key]
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
         offset = None if self.offset is None else self.offset[rows]
-        return Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+        block = Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+        if not self.stores_zeros or np.may_share_memory(X, self._X):
+            self._blocks[key] = block
+        return block
 
     def _dense(self, rows: slice) -> Array:
         """Rows of a dense X, minus the shift."""
@@ -132,13 +139,10 @@ class MatrixRows(IndexedRows):
 
     def _sparse(self, rows: slice) -> Any:
         """Rows of a sparse X, on the same memory."""
-        key = rows.start, rows.stop
-        if key not in self._sparse_blocks:
-            ends = self._X.indptr[rows.start : rows.stop + 1]
-            stored = slice(ends[0], ends[-1])
-            parts = self._X.data[stored], self._X.indices[stored], ends - ends[0]
-            self._sparse_blocks[key] = sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
-        return self._sparse_blocks[key]
+        ends = self._X.indptr[rows.start : rows.stop + 1]
+        stored = slice(ends[0], ends[-1])
+        parts = self._X.data[stored], self._X.indices[stored], ends - ends[0]
+        return sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
 
     def shifted(self, shift: Array) -> "MatrixRows":
         """These rows, with a shift subtracted from each row of a dense X as given."""
@@ -204,7 +208,7 @@ class MatrixRows(IndexedRows):
 
     def _with(self, **attributes: Any) -> "MatrixRows":
         made = copy(self)
-        vars(made).update(attributes)
+        vars(made).update(attributes, _blocks={})
         return made
 
 

@@ -11,7 +11,7 @@ A store of rows need have no more than `Rows.map_reduce`. Abilities that not eve
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -63,6 +63,11 @@ class Block:
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.weights)
+
+    @cached_property
+    def is_used(self) -> bool:
+        """Whether all rows have weight."""
+        return bool(self.weights.all())
 
     def predictors(self, coef: Array) -> Array:
         """Linear predictors, class-major: ``coef @ X'`` of shape (K, n_rows)."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two
+from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two, sum_of
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -42,13 +42,13 @@ def statistics(rows: Rows) -> ColumnStatistics:
 
     Raises a ValueError where X holds NaN or infinity.
     """
-    lows, highs = zip(*rows.map_blocks(_range), strict=True)
+    lows, highs, sums = zip(*rows.map_blocks(_range_and_sum), strict=True)
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     largest = np.maximum(np.abs(low), np.abs(high))
     if not np.isfinite(largest).all():
         raise ValueError(NOT_FINITE)
     unit = power_of_two(largest)
-    mean = np.clip(rows.map_reduce(_sums), low, high)
+    mean = np.clip(sum_of(sums), low, high)
     spread = unit * np.sqrt(np.maximum(rows.map_reduce(_squares, mean / unit, unit), 0.0))
     rounding = rows.eps * largest if rows.rounding is None else rows.rounding
     return ColumnStatistics(mean, np.where(low == high, 0.0, spread), rounding)
@@ -74,20 +74,18 @@ def _ends(X: Any) -> tuple[Array, Array]:
 
 def _used(block: Block) -> tuple[Any, Array]:
     """Features and weights of the rows that have weight."""
+    if block.is_used:
+        return block.X, block.weights
     used = block.weights > 0
-    return (block.X, block.weights) if used.all() else (block.X[used], block.weights[used])
+    return block.X[used], block.weights[used]
 
 
-def _range(block: Block) -> tuple[Array, Array]:
+def _range_and_sum(block: Block) -> tuple[Array, Array, Array]:
     X, weights = _used(block)
     if len(weights) < len(block):  # the others take part in products, if only with zeros
         block.check_finite()
-    return _ends(X)
-
-
-def _sums(block: Block) -> Array:
-    X, weights = _used(block)
-    return np.asarray(X.T.astype(np.float64, copy=False) @ weights)
+    with np.errstate(invalid="ignore"):  # of what is not finite, and no statistics
+        return *_ends(X), np.asarray(X.T.astype(np.float64, copy=False) @ weights)
 
 
 def _squares(block: Block, mean: Array, unit: Array) -> Array:

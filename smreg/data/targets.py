@@ -69,12 +69,12 @@ def encode_labels(y: NDArray[Any]) -> Targets:
 
 
 def _encode(y: NDArray[Any]) -> Targets:
-    is_whole = y.dtype.kind in "biu"  # which can be nothing but labels
+    is_integral = y.dtype.kind in "biu"  # which can be nothing but labels
     try:
         if y.dtype == object and not is_text(y):
             if any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
                 raise TypeError("bool")
-        elif not is_whole:
+        elif not is_integral:
             check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
@@ -82,7 +82,7 @@ def _encode(y: NDArray[Any]) -> Targets:
             raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
-    if is_whole and 2 * len(classes) > len(y):
+    if is_integral and 2 * len(classes) > len(y):
         check_classification_targets(y)  # warns that this may be a regression
     return Targets(classes, codes.astype(np.int64))
 

@@ -131,7 +131,7 @@ class Standardisation:
             block.divide(at.scale, features)
             features -= ((at.mean - self.shift) / at.scale)[:, np.newaxis]
         features[at.resting] = 0.0
-        if not block.weights.all():
+        if not block.is_used:
             features[:, block.weights == 0] = 0.0
         return z
 

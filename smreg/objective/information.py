@@ -40,6 +40,7 @@ NEGLIGIBLE = (
     2.0**-5
 )  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
+NARROW = 48  # columns of which all products take less time than one half of them
 
 
 def degrees_of_freedom(objective: Objective, phi: Array) -> float:
@@ -105,11 +106,11 @@ def _own_blocks(
     if negligible > 0:
         leverages = _leverages(z, variances, s)
         chosen = _informative((variances * leverages)[-len(contrasts) :], s, negligible, s.sum())
-    roots = np.sqrt(s * (p * complement(p))).astype(z.dtype)[-len(contrasts) :]
+    weights = (s * (p * complement(p)))[-len(contrasts) :]
     blocks = np.empty((len(contrasts), len(z), len(z)))
-    for own, root, mask in zip(blocks, roots, chosen, strict=True):
+    for own, weight, mask in zip(blocks, weights, chosen, strict=True):
         members = np.flatnonzero(mask)
-        own[:] = gram(np.take(z, members, axis=1) * root[members])
+        own[:] = weighted_gram(np.take(z, members, axis=1), weight[members])
     return blocks, _share(chosen, s, s.sum()) * len(block)
 
 
@@ -118,7 +119,7 @@ def _leverages(z: Array, variances: Array, s: Array) -> Array:
 
     It depends on no basis, and so where a row has a direction to itself it is large, whatever the units.
     """
-    G = gram(z * np.sqrt(s * variances.sum(axis=0)).astype(z.dtype)).astype(np.float64)
+    G = weighted_gram(z, s * variances.sum(axis=0)).astype(np.float64)
     return np.asarray(np.square(inverse_factor(G).astype(z.dtype) @ z).sum(axis=0))
 
 
@@ -150,17 +151,38 @@ def hessian(
     information on a pair are left out.
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
-    K, (first, second) = len(Q), _pairs(len(Q))
-    numbers, result = 2 * width + K**2 // 2, len(first) * width**2
+    K = len(Q)
+    numbers, result = 2 * width + K**2 // 2, K * (K - 1) // 2 * width**2
     pairs, taken = sum_rows(objective, rows, _of_pairs, phi, negligible, numbers=numbers, result=result)
-    blocks, each = np.zeros((K, K, width**2)), np.arange(K)
+    laplacian = (_laplacian_of_many if width < K else _laplacian)(pairs, Q)
+    made = laplacian.reshape(n_contrasts * width, n_contrasts * width)
+    made.flat[:: len(made) + 1] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    return made, taken / (rows or objective.rows).n_samples
+
+
+def _laplacian(pairs: Array, Q: Array) -> Array:
+    """``sum_kl (q_k - q_l)(q_k - q_l)' kron G_kl`` for the pairs of classes, of shape (c, width, c, width).
+
+    That takes ``K^4 width^2`` operations: with no more classes than columns about as many as factors of it.
+    """
+    first, second = _pairs(len(Q))
+    differences, (P, width, _) = Q[first] - Q[second], pairs.shape
+    made = np.empty((Q.shape[1], width, Q.shape[1], width))
+    for row, own in zip(made, differences.T, strict=True):
+        blocks = np.dot((differences * own[:, np.newaxis]).T, pairs.reshape(P, -1))
+        row[:] = blocks.reshape(-1, width, width).transpose(1, 0, 2)
+    return made
+
+
+def _laplacian_of_many(pairs: Array, Q: Array) -> Array:
+    """The same in ``K^3 width^2`` operations and more memory, by way of all pairs in both orders."""
+    (K, n_contrasts), width, (first, second) = Q.shape, pairs.shape[1], _pairs(len(Q))
+    blocks = np.zeros((K, K, width**2))
     blocks[first, second] = blocks[second, first] = -pairs.reshape(len(first), -1)
-    blocks[each, each] = -blocks.sum(axis=1)
+    blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
     half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, K, -1)
     made = np.matmul(Q.T, half).reshape(n_contrasts, n_contrasts, width, width)
-    made = made.transpose(0, 2, 1, 3).reshape(n_contrasts * width, n_contrasts * width)
-    made.flat[:: len(made) + 1] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return np.asarray(made), taken / (rows or objective.rows).n_samples
+    return np.asarray(made.transpose(0, 2, 1, 3))
 
 
 @cache
@@ -197,8 +219,15 @@ def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | No
     members: Iterable[Any] = repeat(slice(None)) if chosen is None else map(np.flatnonzero, chosen)
     made = np.empty((len(first), width, width))
     for pair, k, other, rows in zip(made, first, second, members, strict=False):
-        pair[:] = gram(z[:, rows] * np.sqrt((s * p[k] * p[other])[rows]))
+        pair[:] = weighted_gram(z[:, rows], (s * p[k] * p[other])[rows])
     return made
+
+
+def weighted_gram(z: Array, weights: Array) -> Array:
+    """``sum_i w_i z_i z_i'``, in the precision of z."""
+    if len(z) <= NARROW:
+        return np.asarray(np.dot(z * weights, z.T))
+    return gram(z * np.sqrt(weights).astype(z.dtype))
 
 
 def gram(z: Array) -> Array:
@@ -217,14 +246,14 @@ def sum_rows(
     """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
-    result.
+    result. The features of rows that fill no more than a quarter of a block are kept for the next sum.
     """
     n_samples = (rows or objective.rows).n_samples
     size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
     if n_samples * result > NO_COST:  # as much for each of two threads
         size = max(min(size, -(-n_samples // 2)), 256)
-    is_one_block = rows is None and n_samples <= size
-    standardisation = objective.kept_standardisation if is_one_block else objective.standardisation
+    is_small = rows is None and 4 * n_samples <= size
+    standardisation = objective.kept_standardisation if is_small else objective.standardisation
     return (rows or objective.rows).map_reduce(
         kernel, standardisation, *arguments, size=size, dense=True, result=result
     )

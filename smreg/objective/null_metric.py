@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.information import gram, inverse_factors, sum_rows
+from smreg.objective.information import inverse_factors, sum_rows, weighted_gram
 from smreg.objective.sampling import RowSampler, drawn, indexed
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
@@ -49,12 +49,12 @@ def null_covariance(objective: Objective) -> NullCovariance:
     at, p, width = objective.coordinates, objective.rows.n_features, objective.shape[1]
     if p <= 1 or not fits(objective, objective.shape[0] * width**2):
         return NullCovariance((at.spread / at.scale) ** 2, at.scale)
-    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=width, result=width**2)
+    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=2 * width, result=width**2)
     return NullCovariance(total[:p, :p], at.scale)
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    return gram(standardisation.of(block) * np.sqrt(block.weights))
+    return weighted_gram(standardisation.of(block), block.weights)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:

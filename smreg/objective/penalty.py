@@ -62,10 +62,6 @@ class Penalty:
                 value += float(np.sum(self.l1 * np.abs(coef)))
         return value
 
-    def gradient(self, coef: Array) -> Array:
-        """That of the quadratic term."""
-        return np.asarray(self.ridge * coef)
-
     def within(self, coordinates: Coordinates) -> "Penalty":
         """The same as a function of coordinates that have a row for each class, or of any if it is shared.
 

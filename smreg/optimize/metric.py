@@ -113,13 +113,22 @@ def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     matrix /= root[:, np.newaxis]
     jitter = JITTER
     while True:
-        matrix[np.diag_indices(len(root))] = 1.0 + jitter
-        try:
-            factor = np.asarray(np.linalg.cholesky(matrix), np.float64)
-        except np.linalg.LinAlgError:
-            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
-        else:
+        matrix.flat[:: len(root) + 1] = 1.0 + jitter
+        factor = _cholesky(matrix)
+        if factor is not None:
             return factor, root
+        jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+
+
+def _cholesky(matrix: Array) -> Array | None:
+    """Its lower triangular factor, or None where it is not positive definite."""
+    if len(matrix) <= SMALL:
+        upper, info = linalg.lapack.dpotrf(matrix.T)
+        return None if info else np.asarray(upper.T)
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), np.float64)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def inverse_factor(matrix: Array) -> Array:

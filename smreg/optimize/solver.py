@@ -29,7 +29,9 @@ end.
 norm in the preconditioner is nearly that where M is fresh, and a hundred times too small where it is poor.
 Before the search is called converged the decrement is therefore computed at that very point: from the
 Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
-learnt. They also give Newton's step, which is taken if the decrement is not small enough. SciPy's own
+learnt. They also give Newton's step, which is taken if the decrement is not small enough. After a step from
+a point whose Hessian is at hand a line may know by how much norms in it differ from those at its end: where
+the norm is small enough even so, the Hessian is not made anew, and that norm is reported. SciPy's own
 ``ftol`` and ``gtol``, which depend on the units, are zero.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
@@ -280,10 +282,14 @@ class _Search:
         return True
 
     def measured(self, point: Point) -> Point:
-        """The same point with its norm in the preconditioner, infinite where anything is not finite."""
+        """The same point with its norm in the preconditioner."""
+        return replace(point, norm=self.norm(point.value, point.gradient))
+
+    def norm(self, value: float, gradient: Array) -> float:
+        """That of a gradient in the preconditioner, infinite where it or the value is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
-            norm = float(np.linalg.norm(self.preconditioner.whiten(point.gradient)))
-        return replace(point, norm=_finite(norm, point.value))
+            whitened = self.preconditioner.whiten(gradient)
+            return _finite(math.sqrt(whitened @ whitened), value)
 
     def verified(self, point: Point) -> tuple[Point, Array | None, bool]:
         """The point with its decrement, Newton's step if known, and whether the decrement is.
@@ -363,13 +369,13 @@ class _Search:
         trial = point
         while length > 0:
             value, gradient, known = line.point(length)
-            trial = self.measured(Point(point.x - length * step, value, gradient, math.inf, known))
-            if value <= highest and trial.norm < math.inf:
+            norm = self.norm(value, gradient)
+            if value <= highest and norm < math.inf:
+                bound = line.growth(length) * norm if was_at_hessian else math.inf
+                trial = Point(point.x - length * step, value, gradient, norm, known, bound)
                 break
-            trial, length = point, length / 2 if length * 2.0**MAX_HALVINGS > 1 else 0.0
+            length = length / 2 if length * 2.0**MAX_HALVINGS > 1 else 0.0
         self.evaluations += line.evaluations
-        if was_at_hessian and trial is not point:
-            trial = replace(trial, bound=line.growth(length) * trial.norm)
         if trial is not point:
             self.accept(trial)
         return trial
@@ -398,7 +404,7 @@ class _Search:
             if self.is_fresh and not -float(inside @ whitened) <= TRUSTED * size**2:
                 raise _TooLongError
             self.is_fresh = False
-            latest = Point(x, value, gradient, _finite(float(np.linalg.norm(inside)), value))
+            latest = Point(x, value, gradient, _finite(math.sqrt(inside @ inside), value))
             if latest.norm == math.inf:  # high enough for the line search to cut the step
                 return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
             return value, size * inside
