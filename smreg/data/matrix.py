@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
+from smreg.data.statistics import ColumnStatistics
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
@@ -154,11 +155,15 @@ class MatrixRows(IndexedRows):
         """These rows without a shift."""
         return self.shifted(np.zeros_like(self.shift))
 
-    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "MatrixRows":
-        """These rows with other targets and weights."""
+    def edited(
+        self, edit: Callable[[Block], Block], n_classes: int, statistics: ColumnStatistics | None = None
+    ) -> "MatrixRows":
+        """These rows with other targets and weights, and with them the statistics of the columns if known."""
         made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
         targets = Targets(np.arange(n_classes), made.target)
-        return self._with(targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes)
+        return self._with(
+            targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes, statistics=statistics
+        )
 
     def take(
         self,

@@ -21,6 +21,7 @@ from smreg.data.targets import Targets
 
 if TYPE_CHECKING:
     from smreg.data.matrix import MatrixRows
+    from smreg.data.statistics import ColumnStatistics
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -124,6 +125,10 @@ class Kept(Generic[Result]):
         made = list(some_map(lambda result: kernel(result, *arguments), self.results))
         return Kept(made, self.thread_map)
 
+    def gather(self) -> list[Result]:
+        """The results, in the order of the blocks."""
+        return self.results
+
     def of(self, block: Block) -> Result:
         """The result of a block."""
         return self.results[block.number]
@@ -148,6 +153,8 @@ class Rows(ABC):
         Rounding of the numbers in each column, if it is not that of their type.
     thread_map : callable
         `map`, or that of threads that are there for other work.
+    tally, statistics : Tally, ColumnStatistics, or None
+        Sums of the weights, and statistics of the columns, if they are known.
     """
 
     n_samples: int
@@ -159,6 +166,8 @@ class Rows(ABC):
     eps: float = float(np.finfo(np.float64).eps)
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
+    tally: "Tally | None" = None
+    statistics: "ColumnStatistics | None" = None
 
     @abstractmethod
     def map_reduce(
@@ -208,9 +217,11 @@ class Rows(ABC):
         """These rows without a shift."""
         return self
 
-    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "Rows":
-        """These rows with other targets and weights."""
-        return _Edited(self, edit, n_classes=n_classes)
+    def edited(
+        self, edit: Callable[[Block], Block], n_classes: int, statistics: "ColumnStatistics | None" = None
+    ) -> "Rows":
+        """These rows with other targets and weights, and with them the statistics of the columns if known."""
+        return _Edited(self, edit, n_classes=n_classes, tally=None, statistics=statistics)
 
 
 class IndexedRows(Rows):
@@ -289,7 +300,9 @@ class Tally:
 
 
 def tally(rows: Rows) -> Tally:
-    """Sum the weights, in two passes."""
+    """Sum the weights, in two passes unless the sums are known."""
+    if rows.tally is not None:
+        return rows.tally
     largest = max(rows.map_blocks(_largest_weight))
     return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
 

@@ -78,7 +78,7 @@ class Formulation:
         """The same with weights that sum to one."""
         self.layout = Layout.of(tally(rows), self._fit_intercept)
         self.priors = self.layout.priors
-        return rows.edited(self.layout, len(self.priors))
+        return rows.edited(self.layout, len(self.priors), rows.statistics)
 
     @property
     def total_weight(self) -> float:

@@ -268,7 +268,7 @@ class LogitLine:
         curved = (objective.curvature * step.reshape(objective.shape)).ravel()
         self.linear, self.quadratic = float(phi @ curved), float(step @ curved)
         self.linear -= self.moving.map_reduce(_change_of_targets)
-        self.largest = max(self.moving.keep(_largest_change).results)
+        self.largest = max(self.moving.keep(_largest_change).gather())
 
     @property
     def first(self) -> float:
