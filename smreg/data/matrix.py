@@ -162,7 +162,11 @@ class MatrixRows(IndexedRows):
         made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
         targets = Targets(np.arange(n_classes), made.target)
         return self._with(
-            targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes, statistics=statistics
+            targets=targets,
+            weights=made.weights,
+            offset=made.offset,
+            n_classes=n_classes,
+            statistics=statistics,
         )
 
     def take(

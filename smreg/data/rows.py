@@ -5,7 +5,7 @@ module, not to a call, so that it can be sent to another process. `Rows.map_redu
 in the order of the blocks, so that the number of threads changes no bit of any sum.
 
 A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
-`Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
+`Rows.can_sample`, `Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
 """
 
 from abc import ABC, abstractmethod
@@ -153,6 +153,8 @@ class Rows(ABC):
         Rounding of the numbers in each column, if it is not that of their type.
     thread_map : callable
         `map`, or that of threads that are there for other work.
+    can_sample : bool
+        Whether `sampled` is there.
     tally, statistics : Tally, ColumnStatistics, or None
         Sums of the weights, and statistics of the columns, if they are known.
     """
@@ -166,6 +168,7 @@ class Rows(ABC):
     eps: float = float(np.finfo(np.float64).eps)
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
+    can_sample: bool = False
     tally: "Tally | None" = None
     statistics: "ColumnStatistics | None" = None
 
@@ -189,9 +192,16 @@ class Rows(ABC):
         """What the kernel returns for every block, in their order."""
         return iter(self.map_reduce(_listed, kernel, *arguments, **hints))
 
-    def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
-        """What the kernel returns for every block, kept for another kernel."""
-        return Kept(list(self.map_blocks(kernel, *arguments)), self.thread_map)
+    def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
+        """What the kernel returns for every block, kept for another kernel with the same hints."""
+        return Kept(list(self.map_blocks(kernel, *arguments, **hints)), self.thread_map)
+
+    def sampled(self, mass: Kept[Array], size: int) -> "Rows":
+        """Rows met by `size` equally spaced thresholds on the cumulative mass.
+
+        Their weights are multiplied by the inverse of the chance with which they are met.
+        """
+        raise NotImplementedError
 
     @property
     def by_index(self) -> "IndexedRows | None":
@@ -234,6 +244,12 @@ class IndexedRows(Rows):
     """
 
     weights: Array
+    can_sample = True
+
+    def sampled(self, mass: Kept[Array], size: int) -> Rows:
+        """A systematic sample by mass."""
+        met = met_by_thresholds(np.concatenate(mass.gather()), size)
+        return self.take(met.index, self.weights[met.index] * met.factors, thread_map=self.thread_map)
 
     @abstractmethod
     def take(
@@ -244,6 +260,36 @@ class IndexedRows(Rows):
         thread_map: Callable[..., Any] = map,
     ) -> Rows:
         """Some of the rows, with other weights, and other targets if any are given."""
+
+
+@dataclass(frozen=True)
+class Met:
+    """Rows that were met by thresholds.
+
+    Attributes
+    ----------
+    index : ndarray of int of shape (m,)
+        Their numbers.
+    factors : ndarray of shape (m,)
+        Of their weights.
+    """
+
+    index: NDArray[np.intp]
+    factors: Array
+
+
+def met_by_thresholds(mass: Array, size: int) -> Met:
+    """Rows met by equally spaced thresholds on the cumulative mass, which is positive and finite."""
+    step = float(mass.sum()) / size
+    return met_from(mass, step, 0.5 * step, size)
+
+
+def met_from(mass: Array, step: float, first: float, count: int) -> Met:
+    """Rows met by so many thresholds, from the first one on, a step apart."""
+    cumulative = np.cumsum(mass)
+    met = np.searchsorted(cumulative, first + step * np.arange(count))
+    index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
+    return Met(index, times * (step / mass[index]))
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
@@ -265,6 +311,11 @@ class _Edited(Rows):
     @property
     def unshifted(self) -> Rows:
         return self if self.shift is self._rows.shift else self._rows
+
+    def sampled(self, mass: Kept[Array], size: int) -> Rows:
+        sample = self._rows.sampled(mass, size)
+        known = {name: getattr(self, name) for name in ("shift", "n_classes", "rounding")}
+        return _Edited(sample, self._edit, tally=None, statistics=None, **known)
 
 
 def _of_edited(

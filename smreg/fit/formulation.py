@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg.data.rows import Block, Rows, tally
+from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
 from smreg.objective import collinear, information, null_metric
@@ -21,7 +21,7 @@ from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
-from smreg.objective.sampling import RowSampler, indexed
+from smreg.objective.sampling import RowSampler
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.optimize.metric import Metric
 
@@ -112,10 +112,10 @@ class Formulation:
         began = perf_counter()
         part = self._anew()
         part._given = part._rows = part._normalised(
-            indexed(self._rows).take(rows, weights, targets, thread_map)
+            _indexed(self._rows).take(rows, weights, targets, thread_map)
         )
         if self._space is not None:
-            given = indexed(self._given).take(rows, weights, targets, thread_map)
+            given = _indexed(self._given).take(rows, weights, targets, thread_map)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
@@ -308,6 +308,12 @@ class Formulation:
             eliminated = null.eliminated(coef)
             coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.coordinates.mean
         return objective.coordinates.of(coef, intercept)
+
+
+def _indexed(rows: Rows) -> IndexedRows:
+    """Rows that can be taken by their numbers: others are not divided into parts."""
+    assert rows.by_index is not None
+    return rows.by_index
 
 
 def _entropy(block: Block) -> float:

@@ -31,9 +31,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, IndexedRows, Rows
+from smreg.data.rows import Block, Kept, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Direction, Point, softmax, variances
+from smreg.objective.logits import Direction, Point, softmax
 from smreg.optimize.metric import DenseMetric, Metric
 
 Array = NDArray[np.float64]
@@ -62,11 +62,14 @@ class RowSampler:
         self.objective, self.factor = objective, factor
 
     @cached_property
-    def leverage(self) -> Array:
-        """``||A z_i||^2`` for every row, nearly, of shape (n_samples,)."""
+    def leverage(self) -> Kept[Array]:
+        """``||A z_i||^2`` for every row, nearly."""
         objective = self.objective
-        parts = objective.rows.map_blocks(_leverage, objective.standardisation, self.factor, dense=True)
-        return np.concatenate(list(parts))
+        return objective.rows.keep(_leverage, objective.standardisation, self.factor, dense=True)
+
+    def among_all(self, size: int) -> Rows:
+        """At most `size` rows by their leverage alone."""
+        return drawn(self.objective.rows, self.objective.rows.keep(_weighed, self.leverage, dense=True), size)
 
     def __call__(
         self,
@@ -82,24 +85,47 @@ class RowSampler:
         """
         objective = self.objective
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        shares = objective.rows.map_blocks(_shares_of_classes, objective.point(phi), inverse)
-        rows = indexed(objective.rows)
-        mass = rows.weights * np.concatenate(list(shares)) * self.leverage
-        if metric is not None:
-            other = information_leverage(objective, metric, phi)
-            mass = _shares(mass) + _shares(rows.weights * other)
-        return drawn(rows, mass, size)
+        directions = () if metric is None else metric.directions(DIRECTIONS)
+        at = objective.point(phi), [objective.direction(d) for d in directions]
+        return drawn(
+            objective.rows, objective.rows.keep(_masses, *at, inverse, self.leverage, dense=True), size
+        )
 
 
-def indexed(rows: Rows) -> IndexedRows:
-    """Rows that can be taken by their numbers: others are not sampled."""
-    assert rows.by_index is not None
-    return rows.by_index
+def drawn(rows: Rows, masses: Kept[Array], size: int) -> Rows:
+    """A systematic sample, of which every kind of mass draws an equal part; else the weights are masses."""
+    totals = np.sum(masses.keep(_totals).gather(), axis=0)
+    is_good = (totals / size > 0) & (totals < np.inf)  # false of NaN
+    if not is_good.any():
+        return drawn(rows, rows.keep(_weights, dense=True), size)
+    return rows.sampled(masses.keep(_mixed, np.where(is_good, totals, np.inf)), size)
 
 
-def drawn(rows: IndexedRows, mass: Array, size: int) -> Rows:
-    """A systematic sample by mass, see `systematic`."""
-    return rows.take(*systematic(mass, rows.weights, size), thread_map=rows.thread_map)
+def _weighed(block: Block, leverage: Kept[Array]) -> Array:
+    return (block.weights * leverage.of(block))[np.newaxis]
+
+
+def _masses(
+    block: Block, point: Point, directions: Sequence[Direction], inverse: Array, leverage: Kept[Array]
+) -> Array:
+    """Those by the leverage among the features, and in a metric if there are directions of it."""
+    p = softmax(point.logits(block))
+    among_features = inverse @ (p - p * p) * leverage.of(block)
+    in_metric = [information_leverage(block, p, directions)] if directions else []
+    return np.asarray(block.weights * [among_features, *in_metric])
+
+
+def _totals(masses: Array) -> Array:
+    return np.asarray(masses.sum(axis=1))
+
+
+def _mixed(masses: Array, totals: Array) -> Array:
+    used = totals < np.inf
+    return np.asarray(np.sum(masses[used] / totals[used, np.newaxis], axis=0))
+
+
+def _weights(block: Block) -> Array:
+    return block.weights[np.newaxis]
 
 
 def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
@@ -112,39 +138,12 @@ def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> 
     return np.asarray(whitened.sum(axis=0))
 
 
-def _shares_of_classes(block: Block, point: Point, inverse: Array) -> Array:
-    return np.asarray(inverse @ (variances(point.logits(block))))
-
-
-def _shares(mass: Array) -> Array:
-    """Parts of the sum, none where it is zero or not finite."""
-    total = mass.sum()
-    return mass / total if 0 < total < np.inf else np.zeros_like(mass)
-
-
-def information_leverage(objective: Objective, metric: Metric | DenseMetric, phi: Array) -> Array:
-    """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
-    directions = [objective.direction(d) for d in metric.directions(DIRECTIONS)]
-    parts = objective.rows.map_blocks(_information_leverage, objective.point(phi), directions)
-    return np.concatenate(list(parts))
-
-
-def _information_leverage(block: Block, point: Point, directions: Sequence[Direction]) -> Array:
-    p, total = softmax(point.logits(block)), np.zeros(len(block))
+def information_leverage(block: Block, p: Array, directions: Sequence[Direction]) -> Array:
+    """``tr(A I_i A')`` for every row of weight one, nearly, by the changes of its logits."""
+    total = np.zeros(len(block))
     with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
         for direction in directions:
             change = direction.logits(block)
             change -= np.sum(p * change, axis=0)
             total += np.sum(p * change**2, axis=0)
     return total / len(directions)
-
-
-def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:
-    """Rows met by `size` equally spaced thresholds on the cumulative mass, and their new weights."""
-    cumulative = np.cumsum(mass)
-    step = cumulative[-1] / size
-    if not 0 < step < np.inf:
-        return systematic(weights, weights, size)
-    met = np.searchsorted(cumulative, (np.arange(size) + 0.5) * step)
-    rows, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1]), return_counts=True)
-    return rows, weights[rows] * times * (step / mass[rows])
