@@ -192,6 +192,13 @@ class MatrixRows(IndexedRows):
             thread_map=thread_map,
         )
 
+    def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
+        """Some of the rows, with other weights, without the memory of the others."""
+        offset = None if self.offset is None else self.offset[index]
+        return MatrixRows(
+            self._X[index], self.targets.take(index), weights, rounding=self.rounding, offset=offset
+        )
+
     def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
         """Some of the features, for a copy of X."""
         return self.replaced(self._X[:, features])

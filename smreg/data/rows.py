@@ -9,7 +9,7 @@ A store of rows need have no more than `Rows.map_reduce`. Abilities that not eve
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -308,6 +308,9 @@ class _Edited(Rows):
         made: Result = self._rows.map_reduce(_of_edited, self._edit, kernel, *arguments, **hints)
         return made
 
+    def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
+        return self._rows.keep(_of_edited, self._edit, kernel, *arguments, **hints)
+
     @property
     def unshifted(self) -> Rows:
         return self if self.shift is self._rows.shift else self._rows
@@ -322,6 +325,14 @@ def _of_edited(
     block: Block, edit: Callable[[Block], Block], kernel: Kernel[Result], *arguments: Any
 ) -> Result:
     return kernel(edit(block), *arguments)
+
+
+def innermost(kernel: Kernel[Any], arguments: Sequence[Any]) -> Kernel[Any]:
+    """The kernel that another is made of, which a pass is named after."""
+    while kernel in (_listed, _of_edited):
+        place = 0 if kernel is _listed else 1
+        kernel, arguments = arguments[place], arguments[place + 1 :]
+    return kernel
 
 
 def _less(block: Block, shift: Array) -> Block:
@@ -349,22 +360,25 @@ class Tally:
     mass: Array
     n_used: int
 
+    def __add__(self, other: "Tally") -> "Tally":
+        """The sums of both."""
+        largest = max(self.largest, other.largest)
+        ours, theirs = (part.largest / largest if largest > 0 else 0.0 for part in (self, other))
+        total, mass = ours * self.total + theirs * other.total, ours * self.mass + theirs * other.mass
+        return Tally(largest, total, mass, self.n_used + other.n_used)
+
 
 def tally(rows: Rows) -> Tally:
-    """Sum the weights, in two passes unless the sums are known."""
-    if rows.tally is not None:
-        return rows.tally
-    largest = max(rows.map_blocks(_largest_weight))
-    return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
+    """Sum the weights, in one pass unless the sums are known."""
+    return rows.map_reduce(tallied, rows.n_classes) if rows.tally is None else rows.tally
 
 
-def _largest_weight(block: Block) -> float:
-    return float(block.weights.max(initial=0.0))
-
-
-def _weighed(block: Block, largest: float, n_classes: int) -> tuple[float, Array, int]:
-    weights, targets = block.weights / largest, Targets(np.arange(n_classes), block.target)
-    return float(weights.sum()), targets.mass(weights), int(np.count_nonzero(weights))
+def tallied(block: Block, n_classes: int) -> Tally:
+    """Those of a block."""
+    largest = float(block.weights.max(initial=0.0))
+    weights = block.weights / largest if largest > 0 else block.weights
+    mass = Targets(np.arange(n_classes), block.target).mass(weights)
+    return Tally(largest, float(weights.sum()), mass, int(np.count_nonzero(weights)))
 
 
 def power_of_two(magnitude: Array) -> Array:
