@@ -46,6 +46,8 @@ class DaskRows(Rows):
     ----------
     parts : sequence of Delayed
         `MatrixRows`, with a row at least each.
+    holds : bool
+        Whether results that are kept stay in memory: else they are made again for each use, from the rows.
     attributes
         What is known of all rows, see `smreg.data.rows.Rows`.
 
@@ -57,8 +59,8 @@ class DaskRows(Rows):
 
     can_sample = True
 
-    def __init__(self, parts: Sequence[Delayed], **attributes: Any) -> None:
-        self.parts, self.passes = parts, 0
+    def __init__(self, parts: Sequence[Delayed], *, holds: bool, **attributes: Any) -> None:
+        self.parts, self.holds, self.passes = parts, holds, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -71,7 +73,7 @@ class DaskRows(Rows):
     def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
         """What the kernel returns for every block, where the block is."""
         self.passes += 1
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints))
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), holds=self.holds)
 
     def sampled(self, mass: Kept[Array], size: int) -> "DaskRows":
         """A systematic sample, drawn in every partition by the mass of those before."""
@@ -88,16 +90,18 @@ class DaskRows(Rows):
         )
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
-        return DaskRows(dask.persist(*parts), **known)
+        return DaskRows(dask.persist(*parts), holds=True, **known)
 
 
 class KeptByDask(Kept[Result]):
-    """Results that stay in Dask's memory, one `Kept` for each partition."""
-
-    def __init__(self, parts: Sequence[Delayed]) -> None:
-        object.__setattr__(self, "parts", dask.persist(*parts))
+    """Results that Dask holds, one `Kept` for each partition, or how they are made."""
 
     parts: Sequence[Delayed]
+    holds: bool
+
+    def __init__(self, parts: Sequence[Delayed], *, holds: bool) -> None:
+        object.__setattr__(self, "parts", dask.persist(*parts) if holds else parts)
+        object.__setattr__(self, "holds", holds)
 
     def map_reduce(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """The sum of ``kernel(result, *arguments)``."""
@@ -105,7 +109,7 @@ class KeptByDask(Kept[Result]):
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
         """The results of another kernel, which takes these."""
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}))
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), holds=self.holds)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""

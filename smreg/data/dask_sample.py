@@ -36,6 +36,7 @@ from smreg.data.weights import check_live, check_sample_weight, class_weight_vec
 Array = NDArray[np.float64]
 
 SHARE_OF_MEMORY = 0.5  # of the workers', that a sample may take
+MAX_NUMBERS = 2**25  # one for each row and class, up to which results are kept without workers
 
 
 def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | str | None) -> Sample:
@@ -61,18 +62,20 @@ def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, f
     check_live(classes, summary.tally.mass * class_weights, fewest)
     used = [part for part, length in zip(held, summary.lengths, strict=True) if length > 0]
     parts = tasks("smreg-encode", _encoded, used, classes=classes, class_weights=class_weights)
-    rows = _rows(parts if client is None or held is read else dask.persist(*parts), summary, len(classes))
+    holds = client is not None or sum(summary.lengths) * len(classes) <= MAX_NUMBERS
+    rows = _rows(parts if held is read else dask.persist(*parts), summary, len(classes), holds)
     if (class_weights != 1).any():
         rows.tally, of_columns = rows.map_reduce(_described, len(classes))
         rows.statistics = of_columns.statistics(rows.eps)
     return Sample(rows, classes, summary.dtype)
 
 
-def _rows(parts: Sequence[Delayed], summary: "_Summary", n_classes: int) -> DaskRows:
+def _rows(parts: Sequence[Delayed], summary: "_Summary", n_classes: int, holds: bool) -> DaskRows:
     n, p = sum(summary.lengths), len(summary.moments.low)
     eps = float(np.finfo(summary.dtype).eps)
     return DaskRows(
         parts,
+        holds=holds,
         n_samples=n,
         n_features=p,
         n_classes=n_classes,
