@@ -31,7 +31,16 @@ from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Kept, Kernel, Result, Rows, innermost, met_from, sum_of
+from smreg.data.rows import (
+    Kept,
+    Kernel,
+    Result,
+    Rows,
+    innermost,
+    met_from,
+    sum_of,
+    thresholds_of_parts,
+)
 from smreg.data.threads import one_blas_thread
 
 Array = NDArray[np.float64]
@@ -78,14 +87,10 @@ class DaskRows(Rows):
         assert isinstance(mass, KeptByDask)
         self.passes += 1
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
-        starts, step = np.cumsum(totals) - totals, totals.sum() / size
-        first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
-        counts = np.diff(first, append=size)
-        met = np.flatnonzero(counts).tolist()
-        thresholds = [(step, (first[i] + 0.5) * step - starts[i], counts[i]) for i in met]
-        parts = tasks(
-            "smreg-sample", _met, [self.parts[i] for i in met], [mass.parts[i] for i in met], thresholds
-        )
+        thresholds = thresholds_of_parts(totals, size)
+        met = [place for place, (_, _, count) in enumerate(thresholds) if count > 0]
+        drawn = [[items[place] for place in met] for items in (self.parts, mass.parts, thresholds)]
+        parts = tasks("smreg-sample", _met, *drawn)
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
         return DaskRows(dask.persist(*parts), **known)
