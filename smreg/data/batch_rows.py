@@ -7,6 +7,7 @@ keep none, where the variable of a loop would hold a batch while the next is rea
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import partial
+from itertools import count
 from operator import itemgetter
 from typing import Any
 from zlib import crc32
@@ -18,9 +19,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from smreg.data.batches import Batches, in_part
+from smreg.data.batches import Batches
 from smreg.data.matrix import MatrixRows, joined
-from smreg.data.parts import Read, checked, described, encoded, summary
+from smreg.data.parts import Read, checked, described, encoded, in_part, summary
 from smreg.data.rows import Kept, Kernel, Result, Rows, met_from, sum_of, thresholds_of_parts
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets
@@ -214,7 +215,7 @@ class _Reader:
     def each(self, of: Callable[[int, Read], Result]) -> Iterator[Result]:
         """What a function makes of every batch that has rows, by its place among them, in one pass."""
         met = list[tuple[int, int, int]]()
-        made = map(partial(self._made, of, met), self.batches.frames())
+        made = map(partial(self._made, of, met), count(), self.batches)
         yield from map(itemgetter(0), filter(None, made))
         if not met and self.first is None:
             raise ValueError("X must have at least one sample, got none in any batch.")
@@ -225,20 +226,19 @@ class _Reader:
             )
 
     def _made(
-        self, of: Callable[[int, Read], Result], met: list[Any], numbered: tuple[int, pd.DataFrame]
+        self, of: Callable[[int, Read], Result], met: list[Any], number: int, batch: Any
     ) -> tuple[Result] | None:
         """What the function makes of a batch that has rows, else None."""
-        number, frame = numbered
         with in_part(f"batch {number}"):
-            read = self._checked(frame)
+            read = self._checked(batch)
             if len(read) == 0:
                 return None
             met.append(_fingerprint(read))
             self._compare(met)
         return (of(len(met) - 1, read),)
 
-    def _checked(self, frame: pd.DataFrame) -> Read:
-        X, y, sample_weight = self.batches.divided(frame)
+    def _checked(self, batch: Any) -> Read:
+        X, y, sample_weight = self.batches.divided(batch)
         if self.names is None:
             validate_data(self.estimator, X, reset=True, skip_check_array=True)
             self.names = list(X.columns)

@@ -1,22 +1,10 @@
 """A sample that is read in batches, once a pass, and never held."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import pandas as pd
-
-
-@contextmanager
-def in_part(name: str) -> Iterator[None]:
-    """Name the part in errors about what it holds."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"In {name}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -100,36 +88,32 @@ class Batches:
     def _targets(self) -> list[Any]:
         return self.target if isinstance(self.target, list) else [self.target]
 
-    def frames(self) -> Iterator[tuple[int, pd.DataFrame]]:
-        """Every batch with its number, as a frame that has the columns; none is held for longer."""
+    def __iter__(self) -> Iterator[Any]:
+        """Every batch, as it comes."""
         batches = self.factory()
         if not isinstance(batches, Iterable):
             raise TypeError(f"factory must return an iterable of batches, got {type(batches).__name__}.")
-        return map(self._frame, count(), batches)
+        return iter(batches)
 
-    def _frame(self, number: int, batch: Any) -> tuple[int, pd.DataFrame]:
-        with in_part(f"batch {number}"):
-            if not isinstance(batch, pd.DataFrame):
-                if not hasattr(batch, "to_pandas"):
-                    raise TypeError(
-                        "a batch must be a DataFrame, or a table or record batch of pyarrow, got "
-                        f"{type(batch).__name__}."
-                    )
-                batch = batch.to_pandas()
-            names = list(batch.columns)
-            for name in self._special:
-                if names.count(name) != 1:
-                    raise ValueError(f"there must be one column {name!r}, got {names}.")
-            if len(names) == len(self._special):
-                raise ValueError(f"there must be a column of features beside {self._special}, got none.")
-        return number, batch
+    def divided(self, batch: Any) -> tuple[pd.DataFrame, Any, Any]:
+        """Features, targets and weights of a batch, after a check of its columns."""
+        if not isinstance(batch, pd.DataFrame):
+            if not hasattr(batch, "to_pandas"):
+                raise TypeError(
+                    "a batch must be a DataFrame, or a table or record batch of pyarrow, got "
+                    f"{type(batch).__name__}."
+                )
+            batch = batch.to_pandas()
+        names = list(batch.columns)
+        for name in self._special:
+            if names.count(name) != 1:
+                raise ValueError(f"there must be one column {name!r}, got {names}.")
+        if len(names) == len(self._special):
+            raise ValueError(f"there must be a column of features beside {self._special}, got none.")
+        weights = None if self.sample_weight is None else batch[self.sample_weight]
+        return batch.drop(columns=self._special), batch[self.target], weights
 
     @property
     def _special(self) -> list[Any]:
         """Columns that are no features."""
         return self._targets if self.sample_weight is None else [*self._targets, self.sample_weight]
-
-    def divided(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Any, Any]:
-        """Features, targets and weights of a batch."""
-        weights = None if self.sample_weight is None else frame[self.sample_weight]
-        return frame.drop(columns=self._special), frame[self.target], weights

@@ -19,9 +19,8 @@ from dask.base import get_scheduler, is_dask_collection
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
-from smreg.data.batches import in_part
 from smreg.data.dask_rows import DaskRows, tasks, total_of
-from smreg.data.parts import Read, Summary, checked, described, encoded, summary
+from smreg.data.parts import Read, Summary, checked, described, encoded, in_part, summary
 from smreg.data.sample import Sample
 
 Array = NDArray[np.float64]

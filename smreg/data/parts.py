@@ -4,7 +4,8 @@ A part is a partition of Dask collections, or a batch. Labels, weights and momen
 up part by part, so that one pass is enough.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,16 @@ from smreg.data.targets import Targets, check_soft_targets, encode_labels, is_so
 from smreg.data.weights import check_live, class_weight_vector, merged, non_negative
 
 Array = NDArray[np.float64]
+
+
+@contextmanager
+def in_part(name: str) -> Iterator[None]:
+    """Name the part in errors about what it holds."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"In {name}: {error}") from error
 
 
 @dataclass(frozen=True)
