@@ -26,12 +26,23 @@ from uuid import uuid4
 
 import dask
 import numpy as np
+from dask._task_spec import List, Task, TaskRef
 from dask.delayed import Delayed, delayed
+from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Kept, Kernel, Result, Rows, innermost, met_from, sum_of
+from smreg.data.rows import (
+    Kept,
+    Kernel,
+    Result,
+    Rows,
+    innermost,
+    met_from,
+    sum_of,
+    thresholds_of_parts,
+)
 from smreg.data.threads import one_blas_thread
 
 Array = NDArray[np.float64]
@@ -80,14 +91,10 @@ class DaskRows(Rows):
         assert isinstance(mass, KeptByDask)
         self.passes += 1
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
-        starts, step = np.cumsum(totals) - totals, totals.sum() / size
-        first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
-        counts = np.diff(first, append=size)
-        met = np.flatnonzero(counts).tolist()
-        thresholds = [(step, (first[i] + 0.5) * step - starts[i], counts[i]) for i in met]
-        parts = tasks(
-            "smreg-sample", _met, [self.parts[i] for i in met], [mass.parts[i] for i in met], thresholds
-        )
+        thresholds = thresholds_of_parts(totals, size)
+        met = [place for place, (_, _, count) in enumerate(thresholds) if count > 0]
+        drawn = [[items[place] for place in met] for items in (self.parts, mass.parts, thresholds)]
+        parts = tasks("smreg-sample", _met, *drawn)
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
         return DaskRows(dask.persist(*parts), holds=True, **known)
@@ -140,12 +147,28 @@ def _calls(
 
 
 def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **arguments: Any) -> list[Delayed]:
-    """A task of that name for the items of every partition."""
-    token, task = uuid4().hex, delayed(function, pure=False)
-    return [
-        task(*items, **arguments, dask_key_name=f"{name}-{token}-{number}")
-        for number, items in enumerate(zip(*parts, strict=True))
-    ]
+    """A task of that name for the items of every partition.
+
+    All are one layer of a graph: as many calls of `delayed` would take twenty times as long.
+    """
+    layer, items, needed = f"{name}-{uuid4().hex}", list(zip(*parts, strict=True)), list[Delayed]()
+    shared = {key: _reference(argument, needed) for key, argument in arguments.items()}
+    made = {
+        key: Task(key, function, *(_reference(part, needed) for part in item), **shared)
+        for key, item in ((f"{layer}-{number}", item) for number, item in enumerate(items))
+    }
+    graph = HighLevelGraph.from_collections(layer, made, needed)
+    return [Delayed(key, graph, layer=layer) for key in made]
+
+
+def _reference(item: Any, needed: list[Delayed]) -> Any:
+    """An argument of a task: the result of another, which is needed then, a list of such, or what it is."""
+    if isinstance(item, list):
+        return List(*(_reference(each, needed) for each in item))
+    if not isinstance(item, Delayed):
+        return item
+    needed.append(item)
+    return TaskRef(item.key)
 
 
 def _call(

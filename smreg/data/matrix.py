@@ -6,7 +6,7 @@ enough for the processor's cache; a sparse one stays sparse in the products of a
 depend on the shape of X and the number of classes alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -246,6 +246,16 @@ class Used:
         """The largest size of a number."""
         X = self._X[self._rows]
         return max(float(X.max()), -float(X.min()))
+
+
+def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any]) -> MatrixRows:
+    """The rows of all parts, which are to have the same classes, copied."""
+    stores = [part._X for part in parts]
+    is_sparse = any(map(sparse.issparse, stores))
+    X = sparse.vstack(stores, format="csr") if is_sparse else np.concatenate(stores)
+    values = np.concatenate([part.targets.values for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    return MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map)
 
 
 def unlabelled(X: Any, n_classes: int) -> MatrixRows:

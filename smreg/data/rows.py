@@ -292,6 +292,14 @@ def met_from(mass: Array, step: float, first: float, count: int) -> Met:
     return Met(index, times * (step / mass[index]))
 
 
+def thresholds_of_parts(totals: Array, size: int) -> list[tuple[float, float, int]]:
+    """Step, first and number of the thresholds in each part of the rows, by its mass: see `met_from`."""
+    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
+    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
+    counts = np.diff(first, append=size)
+    return list(zip([step] * len(first), (first + 0.5) * step - starts, counts.tolist(), strict=True))
+
+
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
     return [kernel(block, *arguments)]
 

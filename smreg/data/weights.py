@@ -24,6 +24,14 @@ CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
+    weights = non_negative(sample_weight, n_samples)
+    if not weights.any():
+        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
+    return weights
+
+
+def non_negative(sample_weight: Any, n_samples: int) -> Array:
+    """The same of a part of the samples, where all may be zero."""
     if sample_weight is None:
         return np.ones(n_samples)
     if np.isscalar(sample_weight):
@@ -47,8 +55,6 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         raise ValueError(
             f"sample_weight must be non-negative and finite, got the weight {weights[row]:g} in row {row}."
         )
-    if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)
 
 

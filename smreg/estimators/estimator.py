@@ -19,6 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
+from smreg.data.batch_rows import batch_sample
+from smreg.data.batches import Batches
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import check_lazy_features, is_lazy
@@ -203,16 +205,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the coefficients.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
             Features in any units. float32 and float64 are used as they are, without a copy.
+            `smreg.data.Batches` are the whole sample, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
-            a DataFrame whose columns are the classes.
+            a DataFrame whose columns are the classes. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 is the same as the sample twice.
 
@@ -614,6 +617,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
             check_lazy_features(self, X, reset=True)
             return dask_sample(X, y, sample_weight, self.class_weight)
+        if isinstance(X, Batches):
+            if y is not None or sample_weight is not None:
+                name = "y" if y is not None else "sample_weight"
+                raise ValueError(f"{name} must be None where X is Batches, which names its column.")
+            return batch_sample(self, X, self.class_weight, map_blocks)
         X, targets, weights = self._validate(X, y, sample_weight)
         return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
 
