@@ -60,6 +60,8 @@ class DaskRows(Rows):
         `MatrixRows`, with a row at least each.
     holds : bool
         Whether results that are kept stay in memory: else they are made again for each use, from the rows.
+    lengths : sequence of int
+        Rows of all partitions of the collection, also of those that have none.
     attributes
         What is known of all rows, see `smreg.data.rows.Rows`.
 
@@ -71,8 +73,10 @@ class DaskRows(Rows):
 
     can_sample = True
 
-    def __init__(self, parts: Sequence[Delayed], *, holds: bool, **attributes: Any) -> None:
-        self.parts, self.holds, self.passes = parts, holds, 0
+    def __init__(
+        self, parts: Sequence[Delayed], *, holds: bool, lengths: Sequence[int] = (), **attributes: Any
+    ) -> None:
+        self.parts, self.holds, self.lengths, self.passes = parts, holds, lengths, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -105,7 +109,9 @@ class DaskRows(Rows):
         name = _name(requests[0].name if len({request.name for request in requests}) == 1 else "shared")
         made = tasks(name, _made, self.parts, range(len(self.parts)), sent=sent)
         total = _tree(tasks("smreg-sums", _item, made, place=0))
-        drawn = [tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)]
+        drawn = [
+            tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
+        ]
         (totals, *samples) = dask.persist(total, *drawn)
         of_sums = iter(totals.compute())
         of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))

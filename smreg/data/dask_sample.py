@@ -76,6 +76,7 @@ def _rows(parts: Sequence[Delayed], summary: "_Summary", n_classes: int, holds: 
     return DaskRows(
         parts,
         holds=holds,
+        lengths=summary.lengths,
         n_samples=n,
         n_features=p,
         n_classes=n_classes,
