@@ -14,16 +14,17 @@ from smreg.data.dask_rows import DaskRows, tasks
 from smreg.data.dask_sample import Partitions
 from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt
 from smreg.data.matrix import MatrixRows
+from smreg.data.rows import Rows
 
 DEFAULT = 5  # folds, as in scikit-learn
 
 
-def divided(rows: DaskRows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[DaskRows, int]:
+def divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[DaskRows, int]:
     """Rows that know their folds, and how many these are.
 
     Parameters
     ----------
-    rows : DaskRows
+    rows : Rows
         Of the partitions of X that have any.
     X : dask DataFrame or array
         Features, by whose partitions fold numbers are divided.
@@ -37,7 +38,7 @@ def divided(rows: DaskRows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[Das
     ValueError, TypeError
         If `cv` is anything else, there are more folds than rows in any class, or fold numbers do not fit X.
     """
-    if cv is None or np.ndim(cv) == 0 and isinstance(cv, int | np.integer):
+    if cv is None or (np.ndim(cv) == 0 and isinstance(cv, int | np.integer)):
         return _dealt(rows, DEFAULT if cv is None else int(cv), classes)
     return _given(rows, X, _numbers(cv))
 
@@ -66,9 +67,9 @@ def _numbers(cv: Any) -> Any:
     values = None if hasattr(cv, "split") else np.asarray(cv)
     if values is None or values.ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(
-            "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold as an array or "
-            f"a Dask collection, where X is a Dask collection; got {cv!r}. For what another splitter would "
-            "give number the test parts, with -1 for rows that are in none."
+            "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "
+            f"or a Dask collection, where X is a Dask collection; got {cv!r}. For what another splitter would "
+            "give number its test parts, with -1 for rows that are in none."
         )
     return values
 

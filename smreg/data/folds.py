@@ -51,7 +51,8 @@ def dealt(target: NDArray[Any], before: Counts, n_folds: int) -> Folds:
     ranks = np.empty(len(codes), dtype=np.int64)
     ranks[order] = np.arange(len(codes)) + np.repeat(before - starts, counts)
     turns, places = np.divmod(ranks, n_folds)
-    return ((places + _hash(codes, turns) % np.uint64(n_folds)) % n_folds).astype(np.int16)
+    first = (_hash(codes, turns) % np.uint64(n_folds)).astype(np.int64)
+    return np.asarray((places + first) % n_folds, dtype=np.int16)
 
 
 def _hash(codes: NDArray[np.int64], turns: NDArray[np.int64]) -> NDArray[np.uint64]:

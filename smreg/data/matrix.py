@@ -120,7 +120,7 @@ class MatrixRows(IndexedRows):
 
     def _block(self, number: int, rows: slice) -> Block:
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
-        offset, folds = (None if of is None else of[rows] for of in (self.offset, self.folds))
+        offset, folds = _rows_of(self.offset, rows), _rows_of(self.folds, rows)
         return Block(number, X, self.targets.values[rows], self.weights[rows], offset, folds)
 
     def _dense(self, rows: slice) -> Array:
@@ -179,7 +179,7 @@ class MatrixRows(IndexedRows):
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        offset, folds = (None if of is None else of[index] for of in (self.offset, self.folds))
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
         if not self.stores_zeros:
             copied = MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
             return copied.divided(folds)
@@ -197,7 +197,7 @@ class MatrixRows(IndexedRows):
 
     def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
         """Some of the rows, with other weights, without the memory of the others."""
-        offset, folds = (None if of is None else of[index] for of in (self.offset, self.folds))
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
         copied = MatrixRows(
             self._X[index], self.targets.take(index), weights, rounding=self.rounding, offset=offset
         )
@@ -239,6 +239,11 @@ class MatrixRows(IndexedRows):
         made = copy(self)
         vars(made).update(attributes)
         return made
+
+
+def _rows_of(values: Any, rows: Any) -> Any:
+    """Some rows of what may be missing."""
+    return None if values is None else values[rows]
 
 
 class Used:

@@ -61,7 +61,7 @@ class SharedRows(Rows):
         assert isinstance(mass, Remade)
         of_blocks = self.map_reduce(_numbered_masses, mass.recipe, **mass.hints)
         parts = np.cumsum([number == 0 for number, _ in of_blocks]) - 1  # each begins with its first block
-        totals = np.bincount(parts, [total for _, total in of_blocks])
+        totals = np.bincount(parts, [total for _, total in of_blocks]).astype(np.float64)
         drawn: Rows = self._ask(Draw(mass.recipe, (), mass.hints, size, thresholds(totals, size)))
         return drawn
 
@@ -179,7 +179,7 @@ class Meeting:
         try:
             while seats := self._waiting():
                 served = list(_first_of(seats, self._rows.numbers_per_row))
-                answers = self._rows.rows.read([seat.request for seat in served])
+                answers = self._rows.rows.read([seat.request for seat in served if seat.request is not None])
                 with self.changed:
                     for seat, answer in zip(served, answers, strict=True):
                         seat.request, seat.answer = None, answer

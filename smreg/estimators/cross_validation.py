@@ -171,10 +171,8 @@ def advice_by_counts(
 def of_missing(model: Any) -> str:
     """What the model of a fold gives to classes that its training part lacks."""
     given = f"an intercept {-ABSENT:g} nats below the mean of the others"
-    return (
-        f"Its model gives them {given if model.fit_intercept else 'what the penalty leaves of their probability'}"
-        ", which counts in the score."
-    )
+    given = given if model.fit_intercept else "what the penalty leaves of their probability"
+    return f"Its model gives them {given}, which counts in the score."
 
 
 def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:

@@ -291,8 +291,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
         if self.temperature == "cv":
             raise ValueError(
-                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: give '
-                "a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: '
+                "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
             )
         check_lazy_features(self, X, reset=True)
         measure = measure_of(self.scoring, soft=is_soft(y))

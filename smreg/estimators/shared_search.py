@@ -90,9 +90,10 @@ class SharedSearch(Candidates):
         bad = np.argwhere(~np.isfinite(scores))
         if len(bad):
             fold, number = bad[0]
+            C = self.Cs[number % len(self.Cs)]
             raise ValueError(
-                f"scoring gave {scores[fold, number]} for fold {fold} and C={self.Cs[number % len(self.Cs)]:g}: "
-                "candidates can only be compared by finite scores."
+                f"scoring gave {scores[fold, number]} for fold {fold} and C={C:g}: candidates can only be "
+                "compared by finite scores."
             )
         return scores.T.reshape(self.scores.shape)
 

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import power_of_two
-from smreg.fit.formulation import MAX_PENALTY
 from smreg.fit.continuation import Fit
+from smreg.fit.formulation import MAX_PENALTY
 from smreg.fit.regression import Problem
 
 Array = NDArray[np.float64]
 Grid = int | Literal["auto"] | Array
-Explore = Callable[[Problem, Iterator[float], dict[str, Any]], Iterator[Fit]]
+Explore = Callable[[Problem, Iterator[float], float, dict[str, Any]], Iterator[Fit]]
 
 NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
 NULL_FREEDOM = 0.01  # degrees of freedom that it may have
@@ -117,7 +117,8 @@ def grid(
     stacklevel : int
         Of the warning that floating point cannot represent all of the grid.
     explore : callable or None
-        Makes the exploratory fits; None for one after the other.
+        ``(problem, Cs, least, options) -> fits``, makes the exploratory fits as they are asked for, at least
+        up to the C `least`; None for one after the other.
     """
     if size == 1:
         return np.ones(1)
@@ -188,7 +189,9 @@ def in_decades(first: float, most: float) -> Iterator[float]:
         C = 10 * C
 
 
-def _one_by_one(problem: Problem, Cs: Iterator[float], options: dict[str, Any]) -> Iterator[Fit]:
+def _one_by_one(
+    problem: Problem, Cs: Iterator[float], least: float, options: dict[str, Any]
+) -> Iterator[Fit]:
     """Exploratory fits, each from the solution of the one before."""
     regression = None
     for C in Cs:
@@ -218,7 +221,7 @@ def weakest(
         "tol": EXPLORED_TO,
         "max_iter": min(max_iter, MOST_STEPS),
     }
-    fits = explore(problem, in_decades(first, most), options)
+    fits = explore(problem, in_decades(first, most), least_end, options)
     for C, (regression, solution) in zip(in_decades(first, most), fits, strict=False):
         losses.append(solution.objective - problem.penalty(C, l1_ratio).value(regression.coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):

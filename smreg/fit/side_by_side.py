@@ -1,7 +1,7 @@
-r"""Fits for all penalties and folds at a time, for rows of which passes are what costs.
+"""Fits for all penalties and folds at a time, for rows of which passes are what costs.
 
-The full fits, to all samples, begin together at the intercept-only model, and share their passes: there are as
-many as the one takes that takes most. Along the grid, one after the other, each would take fewer, but all
+The full fits, to all samples, begin together at the intercept-only model, and share their passes: there are
+as many as the one takes that takes most. Along the grid, one after the other, each would take fewer, but all
 together several times as many. A fold fit begins where the full fit with its penalty ends, in the metric
 that was last, as along a path (see `smreg.fit.continuation`), and meanwhile other full fits may still run.
 Without a penalty it begins at the intercept-only model.
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -80,13 +79,15 @@ def fit_side_by_side(
 def exploring(rows: SharedRows, n_threads: int) -> Explore:
     """Exploratory fits for the limits of a grid, some decades of C side by side."""
 
-    def explore(problem: Problem, Cs: Iterator[float], options: dict[str, Any]) -> Iterator[Fit]:
+    def explore(
+        problem: Problem, Cs: Iterator[float], least: float, options: dict[str, Any]
+    ) -> Iterator[Fit]:
         start = None
 
         def solve(C: float) -> Fit:
             return copy(problem).solve(C, start=start, **options)
 
-        while some := list(islice(Cs, DECADES)):
+        while some := list(_first_of(Cs, least)):
             meeting = _meeting(rows, n_threads)
             fits = [meeting.submit(solve, C) for C in some]
             meeting.run()
@@ -95,6 +96,14 @@ def exploring(rows: SharedRows, n_threads: int) -> Explore:
                 yield fit.result()
 
     return explore
+
+
+def _first_of(Cs: Iterator[float], least: float) -> Iterator[float]:
+    """So many decades, and all below some C."""
+    for number, C in enumerate(Cs, 1):
+        yield C
+        if number >= DECADES and least <= C:
+            return
 
 
 def _meeting(rows: SharedRows, n_threads: int) -> Meeting:
