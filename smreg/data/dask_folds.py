@@ -1,6 +1,7 @@
 """Folds of rows in Dask collections: dealt out, or given by a number for each row."""
 
 from copy import copy
+from numbers import Integral
 from typing import Any
 
 import dask
@@ -38,7 +39,8 @@ def divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[DaskRow
     ValueError, TypeError
         If `cv` is anything else, there are more folds than rows in any class, or fold numbers do not fit X.
     """
-    if cv is None or (np.ndim(cv) == 0 and isinstance(cv, int | np.integer)):
+    assert isinstance(rows, DaskRows)
+    if cv is None or isinstance(cv, Integral):
         return _dealt(rows, DEFAULT if cv is None else int(cv), classes)
     return _given(rows, X, _numbers(cv))
 
@@ -68,8 +70,8 @@ def _numbers(cv: Any) -> Any:
     if values is None or values.ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(
             "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "
-            f"or a Dask collection, where X is a Dask collection; got {cv!r}. For what another splitter would "
-            "give number its test parts, with -1 for rows that are in none."
+            f"or a Dask collection, where X is a Dask collection; got {cv!r}. For another splitter "
+            "number its test parts, with -1 for rows that are in none."
         )
     return values
 
