@@ -22,7 +22,7 @@ from sklearn.utils.validation import validate_data
 from smreg.data.batches import Batches
 from smreg.data.matrix import MatrixRows, joined
 from smreg.data.parts import Read, checked, described, encoded, in_part, summary
-from smreg.data.rows import Kept, Kernel, Result, Rows, met_from, sum_of, thresholds_of_parts
+from smreg.data.rows import Kept, Kernel, Result, Rows, met_from, sum_of, thresholds
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets
 
@@ -108,12 +108,12 @@ class BatchRows(Rows):
         """A systematic sample in memory, drawn in every batch by the mass of those before."""
         assert isinstance(mass, KeptOfBatches)
         totals = np.array([sum(map(np.sum, part.gather())) for part in mass.each()])
-        thresholds = thresholds_of_parts(totals, size)
+        places = thresholds(totals, size)
 
         def of(place: int, rows: MatrixRows) -> MatrixRows | None:
-            if thresholds[place][-1] == 0:
+            if places[place][-1] == 0:
                 return None
-            met = met_from(np.concatenate(mass.part(place, rows).gather()), *thresholds[place])
+            met = met_from(np.concatenate(mass.part(place, rows).gather()), *places[place])
             return rows.copied(met.index, rows.weights[met.index] * met.factors)
 
         return joined([part for part in self.each(of) if part is not None], self.thread_map)

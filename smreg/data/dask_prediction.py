@@ -61,6 +61,24 @@ def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]
     return float(hits / weight)
 
 
+def mean_score(X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]) -> float:
+    """Weighted mean of a score, itself a mean over samples, in one pass."""
+    partitions = Partitions(X)
+    columns = partitions.parts, partitions.aligned(y, "y"), partitions.aligned(sample_weight, "sample_weight")
+    total, weight = total_of(tasks("smreg-score", _scored, *columns, score=score))
+    return float(total / weight)
+
+
+def _scored(
+    X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]
+) -> tuple[float, float]:
+    """The score times the weight, and that."""
+    if X.shape[0] == 0:
+        return 0.0, 0.0
+    weights = check_sample_weight(sample_weight, X.shape[0])
+    return score(X, y, weights) * float(weights.sum()), float(weights.sum())
+
+
 def _hits(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]) -> tuple[float, float]:
     """The weight of the labels that are predicted, and of all."""
     if X.shape[0] == 0:

@@ -34,14 +34,17 @@ from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import (
+    Draw,
     Kept,
     Kernel,
     Result,
     Rows,
+    Sum,
+    Thresholds,
     innermost,
     met_from,
     sum_of,
-    thresholds_of_parts,
+    thresholds,
 )
 from smreg.data.threads import one_blas_thread
 
@@ -59,6 +62,8 @@ class DaskRows(Rows):
         `MatrixRows`, with a row at least each.
     holds : bool
         Whether results that are kept stay in memory: else they are made again for each use, from the rows.
+    lengths : sequence of int
+        Rows of all partitions of the collection, also of those that have none.
     attributes
         What is known of all rows, see `smreg.data.rows.Rows`.
 
@@ -70,8 +75,10 @@ class DaskRows(Rows):
 
     can_sample = True
 
-    def __init__(self, parts: Sequence[Delayed], *, holds: bool, **attributes: Any) -> None:
-        self.parts, self.holds, self.passes = parts, holds, 0
+    def __init__(
+        self, parts: Sequence[Delayed], *, holds: bool, lengths: Sequence[int] = (), **attributes: Any
+    ) -> None:
+        self.parts, self.holds, self.lengths, self.passes = parts, holds, lengths, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -91,13 +98,31 @@ class DaskRows(Rows):
         assert isinstance(mass, KeptByDask)
         self.passes += 1
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
-        thresholds = thresholds_of_parts(totals, size)
-        met = [place for place, (_, _, count) in enumerate(thresholds) if count > 0]
-        drawn = [[items[place] for place in met] for items in (self.parts, mass.parts, thresholds)]
-        parts = tasks("smreg-sample", _met, *drawn)
+        of_parts = zip(self.parts, mass.parts, thresholds(totals, size), strict=True)
+        met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
+        return self._sample(dask.persist(*tasks("smreg-sample", _met, *met)), size)
+
+    def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass."""
+        self.passes += 1
+        sums = [request for request in requests if isinstance(request, Sum)]
+        draws = [request for request in requests if isinstance(request, Draw)]
+        sent = delayed((sums, draws), name=f"smreg-parameters-{uuid4().hex}", traverse=False)
+        name = _name(requests[0].name if len({request.name for request in requests}) == 1 else "shared")
+        made = tasks(name, _made, self.parts, range(len(self.parts)), sent=sent)
+        total = _tree(tasks("smreg-sums", _item, made, place=0))
+        drawn = [
+            tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
+        ]
+        (totals, *samples) = dask.persist(total, *drawn)
+        of_sums = iter(totals.compute())
+        of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))
+        return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
+
+    def _sample(self, parts: Sequence[Delayed], size: int) -> "DaskRows":
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
-        return DaskRows(dask.persist(*parts), holds=True, **known)
+        return DaskRows(parts, holds=True, **known)
 
 
 class KeptByDask(Kept[Result]):
@@ -142,8 +167,13 @@ def _calls(
     places = iter(range(len(kept)))
     sent = [_Place(next(places)) if isinstance(a, KeptByDask) else a for a in arguments]
     parameters = delayed((kernel, sent, hints), name=f"smreg-parameters-{token}", traverse=False)
-    name = f"smreg-{innermost(kernel, arguments).__name__.strip('_').replace('_', '-')}"
+    name = _name(innermost(kernel, arguments).__name__)
     return tasks(name, _call, parts, *(argument.parts for argument in kept), method=method, sent=parameters)
+
+
+def _name(kernel: str) -> str:
+    """That of a pass with a kernel."""
+    return f"smreg-{kernel.strip('_').replace('_', '-')}"
 
 
 def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **arguments: Any) -> list[Delayed]:
@@ -181,11 +211,33 @@ def _call(
 
 
 def total_of(parts: list[Delayed]) -> Any:
-    """The sum of what tasks return, by a tree that depends on their number alone."""
+    """The sum of what tasks return."""
+    return _tree(parts).compute()
+
+
+def _tree(parts: list[Delayed]) -> Delayed:
+    """The task that adds up, by a tree that depends on their number alone."""
     while len(parts) > 1:
         groups = [parts[first : first + ARITY] for first in range(0, len(parts), ARITY)]
         parts = tasks("smreg-sum", _sum, groups)
-    return parts[0].compute()
+    return parts[0]
+
+
+def _made(part: MatrixRows, number: int, sent: tuple[list[Sum], list[Draw]]) -> tuple[Any, ...]:
+    """The sums of a partition, and its rows in each sample that has any."""
+    sums, draws = sent
+    with one_blas_thread:
+        met = (part.drawn(draw, number) if draw.thresholds[number][-1] > 0 else None for draw in draws)
+        return tuple(part.read(sums)), *met
+
+
+def _met_in(parts: list[Delayed], draw: Draw) -> list[Delayed]:
+    """Those of the partitions that a sample has rows of."""
+    return [part for part, at in zip(parts, draw.thresholds, strict=True) if at[-1] > 0]
+
+
+def _item(made: tuple[Any, ...], place: int) -> Any:
+    return made[place]
 
 
 def _sum(parts: Sequence[Any]) -> Any:
@@ -197,9 +249,9 @@ def _mass(kept: Kept[Array]) -> float:
     return float(sum(mass.sum() for mass in kept.gather()))
 
 
-def _met(part: MatrixRows, kept: Kept[Array], thresholds: tuple[float, float, int]) -> MatrixRows:
+def _met(part: MatrixRows, kept: Kept[Array], at: Thresholds) -> MatrixRows:
     """Rows of a partition that are met, copied."""
-    met = met_from(np.concatenate(kept.gather()), *thresholds)
+    met = met_from(np.concatenate(kept.gather()), *at)
     return part.copied(met.index, part.weights[met.index] * met.factors)
 
 

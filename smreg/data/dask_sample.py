@@ -51,7 +51,12 @@ def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, f
     used = [part for part, length in zip(held, known.lengths, strict=True) if length > 0]
     parts = tasks("smreg-encode", encoded, used, classes=classes, class_weights=class_weights)
     holds = client is not None or sum(known.lengths) * len(classes) <= MAX_NUMBERS
-    rows = DaskRows(parts if held is read else dask.persist(*parts), holds=holds, **known.attributes())
+    rows = DaskRows(
+        parts if held is read else dask.persist(*parts),
+        holds=holds,
+        lengths=known.lengths,
+        **known.attributes(),
+    )
     if (class_weights != 1).any():
         rows.tally, of_columns = rows.map_reduce(described, len(classes))
         rows.statistics = of_columns.statistics(rows.eps)

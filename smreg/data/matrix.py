@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
+from smreg.data.rows import Block, Draw, IndexedRows, Kernel, Result, met_from, sum_of
 from smreg.data.statistics import ColumnStatistics
 from smreg.data.targets import Targets
 
@@ -64,6 +64,7 @@ class MatrixRows(IndexedRows):
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
         self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
+        self.folds: NDArray[np.int16] | None = None
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
@@ -119,8 +120,8 @@ class MatrixRows(IndexedRows):
 
     def _block(self, number: int, rows: slice) -> Block:
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
-        offset = None if self.offset is None else self.offset[rows]
-        return Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+        offset, folds = _rows_of(self.offset, rows), _rows_of(self.folds, rows)
+        return Block(number, X, self.targets.values[rows], self.weights[rows], offset, folds)
 
     def _dense(self, rows: slice) -> Array:
         """Rows of a dense X, minus the shift."""
@@ -159,7 +160,7 @@ class MatrixRows(IndexedRows):
         self, edit: Callable[[Block], Block], n_classes: int, statistics: ColumnStatistics | None = None
     ) -> "MatrixRows":
         """These rows with other targets and weights, and with them the statistics of the columns if known."""
-        made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
+        made = edit(Block(0, None, self.targets.values, self.weights, self.offset, self.folds))
         targets = Targets(np.arange(n_classes), made.target)
         return self._with(
             targets=targets,
@@ -178,9 +179,10 @@ class MatrixRows(IndexedRows):
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        offset = None if self.offset is None else self.offset[index]
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
         if not self.stores_zeros:
-            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            copied = MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            return copied.divided(folds)
         chosen = index if self.index is None else self.index[index]
         return self._with(
             index=chosen,
@@ -189,15 +191,27 @@ class MatrixRows(IndexedRows):
             targets=targets,
             weights=weights,
             offset=offset,
+            folds=folds,
             thread_map=thread_map,
         )
 
     def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
         """Some of the rows, with other weights, without the memory of the others."""
-        offset = None if self.offset is None else self.offset[index]
-        return MatrixRows(
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
+        copied = MatrixRows(
             self._X[index], self.targets.take(index), weights, rounding=self.rounding, offset=offset
         )
+        return copied.divided(folds)
+
+    def drawn(self, draw: Draw, part: int) -> "MatrixRows":
+        """Rows of one part that a sample has, copied."""
+        mass = self.keep(draw.kernel, *draw.arguments, **draw.hints).gather()
+        met = met_from(np.concatenate(mass), *draw.thresholds[part])
+        return self.copied(met.index, self.weights[met.index] * met.factors)
+
+    def divided(self, folds: NDArray[np.int16] | None) -> "MatrixRows":
+        """These rows, each in the test part of a fold of that number."""
+        return self._with(folds=folds)
 
     def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
         """Some of the features, for a copy of X."""
@@ -225,6 +239,11 @@ class MatrixRows(IndexedRows):
         made = copy(self)
         vars(made).update(attributes)
         return made
+
+
+def _rows_of(values: Any, rows: Any) -> Any:
+    """Some rows of what may be missing."""
+    return None if values is None else values[rows]
 
 
 class Used:

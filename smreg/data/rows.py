@@ -49,6 +49,8 @@ class Block:
         Non-negative.
     offset : ndarray of shape (n_rows, K), or None
         A known part of the logits.
+    folds : ndarray of int of shape (n_rows,), or None
+        Which fold of a cross-validation each row is in the test part of, -1 for none.
     """
 
     number: int
@@ -56,6 +58,7 @@ class Block:
     target: NDArray[np.int64] | Array
     weights: Array
     offset: Array | None = None
+    folds: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -83,8 +86,8 @@ class Block:
 
     def take(self, rows: NDArray[Any]) -> "Block":
         """Some of its rows."""
-        offset = None if self.offset is None else self.offset[rows]
-        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset)
+        offset, folds = (None if of is None else of[rows] for of in (self.offset, self.folds))
+        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset, folds)
 
     def divide(self, scale: Array, quotients: Array) -> None:
         """Write the features over their scale into a contiguous array of shape (n_features, n_rows)."""
@@ -155,6 +158,9 @@ class Rows(ABC):
         `map`, or that of threads that are there for other work.
     can_sample : bool
         Whether `sampled` is there.
+    most_kept : float
+        Numbers that may be kept with the rows where they can be made again: beyond, lines are followed by
+        evaluations.
     tally, statistics : Tally, ColumnStatistics, or None
         Sums of the weights, and statistics of the columns, if they are known.
     """
@@ -169,6 +175,7 @@ class Rows(ABC):
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
     can_sample: bool = False
+    most_kept: float = 2.0**25  # 256 MiB
     tally: "Tally | None" = None
     statistics: "ColumnStatistics | None" = None
 
@@ -187,6 +194,24 @@ class Rows(ABC):
         them than a few numbers for each class; `dense` is whether it makes the features dense, and `result`
         how many numbers it returns.
         """
+
+    def read(self, requests: Sequence["Sum | Draw"]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass for all of the same blocks."""
+        made: list[Any] = [
+            None if isinstance(request, Sum) else self.drawn(request, 0) for request in requests
+        ]
+        sums = {number: request for number, request in enumerate(requests) if isinstance(request, Sum)}
+        for size, dense in dict.fromkeys(total.blocks for total in sums.values()):
+            some = {number: total for number, total in sums.items() if total.blocks == (size, dense)}
+            result = sum(total.result for total in some.values())
+            totals = self.map_reduce(_each, list(some.values()), size=size, dense=dense, result=result)
+            for number, total in zip(some, totals, strict=True):
+                made[number] = total
+        return made
+
+    def drawn(self, draw: "Draw", part: int) -> Any:
+        """Rows of one part that a sample has."""
+        raise NotImplementedError
 
     def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
         """What the kernel returns for every block, in their order."""
@@ -232,6 +257,62 @@ class Rows(ABC):
     ) -> "Rows":
         """These rows with other targets and weights, and with them the statistics of the columns if known."""
         return _Edited(self, edit, n_classes=n_classes, tally=None, statistics=statistics)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of what a kernel returns: a call of `Rows.map_reduce` that is still to be made.
+
+    Attributes
+    ----------
+    kernel : callable
+        To be called with each block and the arguments.
+    arguments : tuple
+        Those.
+    size, dense, result
+        Hints.
+    name : str
+        That of the pass.
+    """
+
+    kernel: Kernel[Any]
+    arguments: tuple[Any, ...]
+    size: int | None = None
+    dense: bool = False
+    result: int = 1
+    name: str = ""
+
+    @property
+    def blocks(self) -> tuple[int | None, bool]:
+        """The hints on which blocks depend."""
+        return self.size, self.dense
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A systematic sample by the mass that a kernel gives every row.
+
+    Attributes
+    ----------
+    kernel, arguments, hints
+        As of a pass.
+    size : int
+        How many rows at most.
+    thresholds : list of tuples
+        What each part of the store gets, see `thresholds`.
+    """
+
+    kernel: Kernel[Array]
+    arguments: tuple[Any, ...]
+    hints: dict[str, Any]
+    size: int
+    thresholds: "list[Thresholds]"
+
+    name = "sample"
+
+
+def _each(block: Block, sums: Sequence[Sum]) -> tuple[Any, ...]:
+    return tuple(total.kernel(block, *total.arguments) for total in sums)
 
 
 class IndexedRows(Rows):
@@ -284,20 +365,24 @@ def met_by_thresholds(mass: Array, size: int) -> Met:
     return met_from(mass, step, 0.5 * step, size)
 
 
+Thresholds = tuple[float, float, int]  # the step between them, the first, and how many
+
+
+def thresholds(totals: Array, size: int) -> list[Thresholds]:
+    """So many equally spaced thresholds on a cumulative mass, for parts of the rows with these totals."""
+    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
+    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
+    counts = np.diff(first, append=size)
+    of_parts = zip(first.tolist(), starts.tolist(), counts.tolist(), strict=True)
+    return [(step, (number + 0.5) * step - start, count) for number, start, count in of_parts]
+
+
 def met_from(mass: Array, step: float, first: float, count: int) -> Met:
     """Rows met by so many thresholds, from the first one on, a step apart."""
     cumulative = np.cumsum(mass)
     met = np.searchsorted(cumulative, first + step * np.arange(count))
     index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
     return Met(index, times * (step / mass[index]))
-
-
-def thresholds_of_parts(totals: Array, size: int) -> list[tuple[float, float, int]]:
-    """Step, first and number of the thresholds in each part of the rows, by its mass: see `met_from`."""
-    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
-    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
-    counts = np.diff(first, append=size)
-    return list(zip([step] * len(first), (first + 0.5) * step - starts, counts.tolist(), strict=True))
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:

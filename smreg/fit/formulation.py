@@ -141,6 +141,11 @@ class Formulation:
         null = self._nulls
         return null is None or len(null.pivots) > 0
 
+    def prepare(self, C: float) -> None:
+        """Make what smooth fits with any penalty share, in the metric of this one."""
+        if not self.layout.is_certain:
+            self._null_covariance(self.objective(self.penalty(C)))
+
     def unreduced(self) -> Self:
         """The same with the features as they came, and none of them left out."""
         made = self._anew()

@@ -33,7 +33,6 @@ from smreg.optimize.line_search import EvaluatedLine, Line
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # logits that are kept, and their changes: 512 MiB
 FIRST_CHANGE = 100.0  # nats, of the logit that changes most, at the first trial of a length
 MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
 
@@ -197,7 +196,7 @@ class Objective:
 
     def along(self, phi: Array, step: Array, logits: Kept[Array] | None = None) -> Line:
         """The objective along a direction, without reading X where the logits fit in memory."""
-        if self.rows.n_samples * self.rows.n_classes > MAX_NUMBERS:
+        if self.rows.n_samples * self.rows.n_classes > self.rows.most_kept:
             return EvaluatedLine(self, phi, step)
         return LogitLine(self, phi, step, logits)
 
