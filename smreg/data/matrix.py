@@ -6,7 +6,7 @@ enough for the processor's cache; a sparse one stays sparse in the products of a
 depend on the shape of X and the number of classes alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import BLOCK, Block, IndexedRows, Kernel, Result, sum_of
+from smreg.data.rows import BLOCK, Block, Draw, IndexedRows, Kernel, Result, met_from, sum_of
+from smreg.data.statistics import ColumnStatistics
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
@@ -60,6 +61,7 @@ class MatrixRows(IndexedRows):
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
         self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
+        self.folds: NDArray[np.int16] | None = None
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
@@ -119,8 +121,8 @@ class MatrixRows(IndexedRows):
         if key in self._blocks:
             return self._blocks[key]
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
-        offset = None if self.offset is None else self.offset[rows]
-        block = Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+        offset, folds = _rows_of(self.offset, rows), _rows_of(self.folds, rows)
+        block = Block(number, X, self.targets.values[rows], self.weights[rows], offset, folds)
         if not self.stores_zeros or np.may_share_memory(X, self._X):
             self._blocks[key] = block
         return block
@@ -155,11 +157,19 @@ class MatrixRows(IndexedRows):
         """These rows without a shift."""
         return self.shifted(np.zeros_like(self.shift))
 
-    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "MatrixRows":
-        """These rows with other targets and weights."""
-        made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
+    def edited(
+        self, edit: Callable[[Block], Block], n_classes: int, statistics: ColumnStatistics | None = None
+    ) -> "MatrixRows":
+        """These rows with other targets and weights, and with them the statistics of the columns if known."""
+        made = edit(Block(0, None, self.targets.values, self.weights, self.offset, self.folds))
         targets = Targets(np.arange(n_classes), made.target)
-        return self._with(targets=targets, weights=made.weights, offset=made.offset, n_classes=n_classes)
+        return self._with(
+            targets=targets,
+            weights=made.weights,
+            offset=made.offset,
+            n_classes=n_classes,
+            statistics=statistics,
+        )
 
     def take(
         self,
@@ -170,9 +180,10 @@ class MatrixRows(IndexedRows):
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        offset = None if self.offset is None else self.offset[index]
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
         if not self.stores_zeros:
-            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            copied = MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            return copied.divided(folds)
         chosen = index if self.index is None else self.index[index]
         return self._with(
             index=chosen,
@@ -181,8 +192,27 @@ class MatrixRows(IndexedRows):
             targets=targets,
             weights=weights,
             offset=offset,
+            folds=folds,
             thread_map=thread_map,
         )
+
+    def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
+        """Some of the rows, with other weights, without the memory of the others."""
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
+        copied = MatrixRows(
+            self._X[index], self.targets.take(index), weights, rounding=self.rounding, offset=offset
+        )
+        return copied.divided(folds)
+
+    def drawn(self, draw: Draw, part: int) -> "MatrixRows":
+        """Rows of one part that a sample has, copied."""
+        mass = self.keep(draw.kernel, *draw.arguments, **draw.hints).gather()
+        met = met_from(np.concatenate(mass), *draw.thresholds[part])
+        return self.copied(met.index, self.weights[met.index] * met.factors)
+
+    def divided(self, folds: NDArray[np.int16] | None) -> "MatrixRows":
+        """These rows, each in the test part of a fold of that number."""
+        return self._with(folds=folds)
 
     def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
         """Some of the features, for a copy of X."""
@@ -212,6 +242,11 @@ class MatrixRows(IndexedRows):
         return made
 
 
+def _rows_of(values: Any, rows: Any) -> Any:
+    """Some rows of what may be missing."""
+    return None if values is None else values[rows]
+
+
 class Used:
     """Some rows of X, of which columns are read as dense, as given."""
 
@@ -231,6 +266,16 @@ class Used:
         """The largest size of a number."""
         X = self._X[self._rows]
         return max(float(X.max()), -float(X.min()))
+
+
+def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any]) -> MatrixRows:
+    """The rows of all parts, which are to have the same classes, copied."""
+    stores = [part._X for part in parts]
+    is_sparse = any(map(sparse.issparse, stores))
+    X = sparse.vstack(stores, format="csr") if is_sparse else np.concatenate(stores)
+    values = np.concatenate([part.targets.values for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    return MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map)
 
 
 def unlabelled(X: Any, n_classes: int) -> MatrixRows:

@@ -5,11 +5,11 @@ module, not to a call, so that it can be sent to another process. `Rows.map_redu
 in the order of the blocks, so that the number of threads changes no bit of any sum.
 
 A store of rows need have no more than `Rows.map_reduce`. Abilities that not every store has are declared:
-`Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
+`Rows.can_sample`, `Rows.by_index` and `Rows.in_memory`. Methods that need one are used where a store has it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from smreg.data.targets import Targets
 
 if TYPE_CHECKING:
     from smreg.data.matrix import MatrixRows
+    from smreg.data.statistics import ColumnStatistics
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -29,6 +30,8 @@ Kernel = Callable[..., Result]
 # Numbers that a block has, or that a kernel makes of it: the more, the smaller the part of the time in which
 # the GIL is held; 2**20 of them, 8 MiB, are still in the last-level cache when they are read again.
 BLOCK = 2**20
+
+MAX_NUMBERS = 2**25  # that are kept, of each sample or a dense X: 256 MiB
 
 NOT_FINITE = (
     "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps validation "
@@ -52,6 +55,8 @@ class Block:
         Non-negative.
     offset : ndarray of shape (n_rows, K), or None
         A known part of the logits.
+    folds : ndarray of int of shape (n_rows,), or None
+        Which fold of a cross-validation each row is in the test part of, -1 for none.
     """
 
     number: int
@@ -59,6 +64,7 @@ class Block:
     target: NDArray[np.int64] | Array
     weights: Array
     offset: Array | None = None
+    folds: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -91,8 +97,8 @@ class Block:
 
     def take(self, rows: NDArray[Any]) -> "Block":
         """Some of its rows."""
-        offset = None if self.offset is None else self.offset[rows]
-        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset)
+        offset, folds = (None if of is None else of[rows] for of in (self.offset, self.folds))
+        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset, folds)
 
     def divide(self, scale: Array, quotients: Array) -> None:
         """Write the features over their scale into a contiguous array of shape (n_features, n_rows)."""
@@ -133,6 +139,10 @@ class Kept(Generic[Result]):
         made = list(some_map(lambda result: kernel(result, *arguments), self.results))
         return Kept(made, self.thread_map)
 
+    def gather(self) -> list[Result]:
+        """The results, in the order of the blocks."""
+        return self.results
+
     def of(self, block: Block) -> Result:
         """The result of a block."""
         return self.results[block.number]
@@ -157,6 +167,13 @@ class Rows(ABC):
         Rounding of the numbers in each column, if it is not that of their type.
     thread_map : callable
         `map`, or that of threads that are there for other work.
+    can_sample : bool
+        Whether `sampled` is there.
+    most_kept : float
+        Numbers that may be kept with the rows where they can be made again: beyond, lines are followed by
+        evaluations.
+    tally, statistics : Tally, ColumnStatistics, or None
+        Sums of the weights, and statistics of the columns, if they are known.
     """
 
     n_samples: int
@@ -168,6 +185,10 @@ class Rows(ABC):
     eps: float = float(np.finfo(np.float64).eps)
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
+    can_sample: bool = False
+    most_kept: float = MAX_NUMBERS
+    tally: "Tally | None" = None
+    statistics: "ColumnStatistics | None" = None
 
     @abstractmethod
     def map_reduce(
@@ -185,13 +206,38 @@ class Rows(ABC):
         how many numbers it returns.
         """
 
+    def read(self, requests: Sequence["Sum | Draw"]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass for all of the same blocks."""
+        made: list[Any] = [
+            None if isinstance(request, Sum) else self.drawn(request, 0) for request in requests
+        ]
+        sums = {number: request for number, request in enumerate(requests) if isinstance(request, Sum)}
+        for size, dense in dict.fromkeys(total.blocks for total in sums.values()):
+            some = {number: total for number, total in sums.items() if total.blocks == (size, dense)}
+            result = sum(total.result for total in some.values())
+            totals = self.map_reduce(_each, list(some.values()), size=size, dense=dense, result=result)
+            for number, total in zip(some, totals, strict=True):
+                made[number] = total
+        return made
+
+    def drawn(self, draw: "Draw", part: int) -> Any:
+        """Rows of one part that a sample has."""
+        raise NotImplementedError
+
     def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
         """What the kernel returns for every block, in their order."""
         return iter(self.map_reduce(_listed, kernel, *arguments, **hints))
 
-    def keep(self, kernel: Kernel[Result], *arguments: Any) -> Kept[Result]:
-        """What the kernel returns for every block, kept for another kernel."""
-        return Kept(list(self.map_blocks(kernel, *arguments)), self.thread_map)
+    def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
+        """What the kernel returns for every block, kept for another kernel with the same hints."""
+        return Kept(list(self.map_blocks(kernel, *arguments, **hints)), self.thread_map)
+
+    def sampled(self, mass: Kept[Array], size: int) -> "Rows":
+        """Rows met by `size` equally spaced thresholds on the cumulative mass.
+
+        Their weights are multiplied by the inverse of the chance with which they are met.
+        """
+        raise NotImplementedError
 
     @property
     def by_index(self) -> "IndexedRows | None":
@@ -217,9 +263,67 @@ class Rows(ABC):
         """These rows without a shift."""
         return self
 
-    def edited(self, edit: Callable[[Block], Block], n_classes: int) -> "Rows":
-        """These rows with other targets and weights."""
-        return _Edited(self, edit, n_classes=n_classes)
+    def edited(
+        self, edit: Callable[[Block], Block], n_classes: int, statistics: "ColumnStatistics | None" = None
+    ) -> "Rows":
+        """These rows with other targets and weights, and with them the statistics of the columns if known."""
+        return _Edited(self, edit, n_classes=n_classes, tally=None, statistics=statistics)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of what a kernel returns: a call of `Rows.map_reduce` that is still to be made.
+
+    Attributes
+    ----------
+    kernel : callable
+        To be called with each block and the arguments.
+    arguments : tuple
+        Those.
+    size, dense, result
+        Hints.
+    name : str
+        That of the pass.
+    """
+
+    kernel: Kernel[Any]
+    arguments: tuple[Any, ...]
+    size: int | None = None
+    dense: bool = False
+    result: int = 1
+    name: str = ""
+
+    @property
+    def blocks(self) -> tuple[int | None, bool]:
+        """The hints on which blocks depend."""
+        return self.size, self.dense
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A systematic sample by the mass that a kernel gives every row.
+
+    Attributes
+    ----------
+    kernel, arguments, hints
+        As of a pass.
+    size : int
+        How many rows at most.
+    thresholds : list of tuples
+        What each part of the store gets, see `thresholds`.
+    """
+
+    kernel: Kernel[Array]
+    arguments: tuple[Any, ...]
+    hints: dict[str, Any]
+    size: int
+    thresholds: "list[Thresholds]"
+
+    name = "sample"
+
+
+def _each(block: Block, sums: Sequence[Sum]) -> tuple[Any, ...]:
+    return tuple(total.kernel(block, *total.arguments) for total in sums)
 
 
 class IndexedRows(Rows):
@@ -232,6 +336,12 @@ class IndexedRows(Rows):
     """
 
     weights: Array
+    can_sample = True
+
+    def sampled(self, mass: Kept[Array], size: int) -> Rows:
+        """A systematic sample by mass."""
+        met = met_by_thresholds(np.concatenate(mass.gather()), size)
+        return self.take(met.index, self.weights[met.index] * met.factors, thread_map=self.thread_map)
 
     @abstractmethod
     def take(
@@ -242,6 +352,48 @@ class IndexedRows(Rows):
         thread_map: Callable[..., Any] = map,
     ) -> Rows:
         """Some of the rows, with other weights, and other targets if any are given."""
+
+
+@dataclass(frozen=True)
+class Met:
+    """Rows that were met by thresholds.
+
+    Attributes
+    ----------
+    index : ndarray of int of shape (m,)
+        Their numbers.
+    factors : ndarray of shape (m,)
+        Of their weights.
+    """
+
+    index: NDArray[np.intp]
+    factors: Array
+
+
+def met_by_thresholds(mass: Array, size: int) -> Met:
+    """Rows met by equally spaced thresholds on the cumulative mass, which is positive and finite."""
+    step = float(mass.sum()) / size
+    return met_from(mass, step, 0.5 * step, size)
+
+
+Thresholds = tuple[float, float, int]  # the step between them, the first, and how many
+
+
+def thresholds(totals: Array, size: int) -> list[Thresholds]:
+    """So many equally spaced thresholds on a cumulative mass, for parts of the rows with these totals."""
+    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
+    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
+    counts = np.diff(first, append=size)
+    of_parts = zip(first.tolist(), starts.tolist(), counts.tolist(), strict=True)
+    return [(step, (number + 0.5) * step - start, count) for number, start, count in of_parts]
+
+
+def met_from(mass: Array, step: float, first: float, count: int) -> Met:
+    """Rows met by so many thresholds, from the first one on, a step apart."""
+    cumulative = np.cumsum(mass)
+    met = np.searchsorted(cumulative, first + step * np.arange(count))
+    index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
+    return Met(index, times * (step / mass[index]))
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:
@@ -260,15 +412,31 @@ class _Edited(Rows):
         made: Result = self._rows.map_reduce(_of_edited, self._edit, kernel, *arguments, **hints)
         return made
 
+    def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
+        return self._rows.keep(_of_edited, self._edit, kernel, *arguments, **hints)
+
     @property
     def unshifted(self) -> Rows:
         return self if self.shift is self._rows.shift else self._rows
+
+    def sampled(self, mass: Kept[Array], size: int) -> Rows:
+        sample = self._rows.sampled(mass, size)
+        known = {name: getattr(self, name) for name in ("shift", "n_classes", "rounding")}
+        return _Edited(sample, self._edit, tally=None, statistics=None, **known)
 
 
 def _of_edited(
     block: Block, edit: Callable[[Block], Block], kernel: Kernel[Result], *arguments: Any
 ) -> Result:
     return kernel(edit(block), *arguments)
+
+
+def innermost(kernel: Kernel[Any], arguments: Sequence[Any]) -> Kernel[Any]:
+    """The kernel that another is made of, which a pass is named after."""
+    while kernel in (_listed, _of_edited):
+        place = 0 if kernel is _listed else 1
+        kernel, arguments = arguments[place], arguments[place + 1 :]
+    return kernel
 
 
 def _less(block: Block, shift: Array) -> Block:
@@ -296,20 +464,25 @@ class Tally:
     mass: Array
     n_used: int
 
+    def __add__(self, other: "Tally") -> "Tally":
+        """The sums of both."""
+        largest = max(self.largest, other.largest)
+        ours, theirs = (part.largest / largest if largest > 0 else 0.0 for part in (self, other))
+        total, mass = ours * self.total + theirs * other.total, ours * self.mass + theirs * other.mass
+        return Tally(largest, total, mass, self.n_used + other.n_used)
+
 
 def tally(rows: Rows) -> Tally:
-    """Sum the weights, in two passes."""
-    largest = max(rows.map_blocks(_largest_weight))
-    return Tally(largest, *rows.map_reduce(_weighed, largest, rows.n_classes))
+    """Sum the weights, in one pass unless the sums are known."""
+    return rows.map_reduce(tallied, rows.n_classes) if rows.tally is None else rows.tally
 
 
-def _largest_weight(block: Block) -> float:
-    return float(block.weights.max(initial=0.0))
-
-
-def _weighed(block: Block, largest: float, n_classes: int) -> tuple[float, Array, int]:
-    weights, targets = block.weights / largest, Targets(np.arange(n_classes), block.target)
-    return float(weights.sum()), targets.mass(weights), int(np.count_nonzero(weights))
+def tallied(block: Block, n_classes: int) -> Tally:
+    """Those of a block."""
+    largest = float(block.weights.max(initial=0.0))
+    weights = block.weights / largest if largest > 0 else block.weights
+    mass = Targets(np.arange(n_classes), block.target).mass(weights)
+    return Tally(largest, float(weights.sum()), mass, int(np.count_nonzero(weights)))
 
 
 def power_of_two(magnitude: Array) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two, sum_of
+from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -15,6 +15,7 @@ Bools = NDArray[np.bool_]
 # Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
 # shift into the intercept would cost the logits as many bits, of the 53 that there are.
 MAX_MEAN_TO_SPREAD = 2.0**13
+TINY = 2.0**-1000  # the unit of no rows, beside which any other is larger
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,62 @@ class ColumnStatistics:
 
 
 def statistics(rows: Rows) -> ColumnStatistics:
-    """Mean and spread over the rows with positive weight; the weights sum to one.
+    """Mean and spread over the rows with positive weight, in one pass unless they are known.
 
     The spread is exactly zero for a constant column, and nothing over- or underflows: columns
     are brought to magnitude one by a power of two before they are squared.
 
     Raises a ValueError where X holds NaN or infinity.
     """
-    lows, highs, sums = zip(*rows.map_blocks(_range_and_sum), strict=True)
-    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
-    largest = np.maximum(np.abs(low), np.abs(high))
-    if not np.isfinite(largest).all():
-        raise ValueError(NOT_FINITE)
-    unit = power_of_two(largest)
-    mean = np.clip(sum_of(sums), low, high)
-    spread = unit * np.sqrt(np.maximum(rows.map_reduce(_squares, mean / unit, unit), 0.0))
-    rounding = rows.eps * largest if rows.rounding is None else rows.rounding
-    return ColumnStatistics(mean, np.where(low == high, 0.0, spread), rounding)
+    if rows.statistics is not None:
+        return rows.statistics
+    return rows.map_reduce(moments).statistics(rows.eps, rows.rounding)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over some rows, of every column.
+
+    Attributes
+    ----------
+    low, high : ndarray of shape (n_features,)
+        Least and largest value, inf and -inf of no rows.
+    weight : float
+        That of the rows.
+    mean, squares : ndarray of shape (n_features,)
+        Weighted mean, and sum of the squared deviations from it, in `unit` and its square.
+    unit : ndarray of shape (n_features,)
+        A power of two.
+    """
+
+    low: Array
+    high: Array
+    weight: float
+    mean: Array
+    squares: Array
+    unit: Array
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Those of both, see Chan, Golub and LeVeque (1983), https://doi.org/10.2307/2683386."""
+        weight, unit = self.weight + other.weight, np.maximum(self.unit, other.unit)
+        ours, theirs = self.unit / unit, other.unit / unit
+        part = other.weight / weight if weight > 0 else 0.0
+        with np.errstate(invalid="ignore"):  # of infinities, which are found out in the end
+            apart = theirs * other.mean - ours * self.mean
+            between = part * self.weight * apart**2
+            squares = ours**2 * self.squares + theirs**2 * other.squares + between
+            mean = ours * self.mean + part * apart
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return Moments(low, high, weight, mean, squares, unit)
+
+    def statistics(self, eps: float, rounding: Array | None = None) -> ColumnStatistics:
+        """Means and spreads; numbers are rounded to a part `eps`, or as is known."""
+        largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        if not np.isfinite(largest).all():
+            raise ValueError(NOT_FINITE)
+        spread = np.where(self.low == self.high, 0.0, self.unit * np.sqrt(self.squares / self.weight))
+        mean = np.clip(self.unit * self.mean, self.low, self.high)
+        return ColumnStatistics(mean, spread, eps * largest if rounding is None else rounding)
 
 
 def extremes(block: Block, members: Bools) -> tuple[Array, Array]:
@@ -80,25 +120,31 @@ def _used(block: Block) -> tuple[Any, Array]:
     return block.X[used], block.weights[used]
 
 
-def _range_and_sum(block: Block) -> tuple[Array, Array, Array]:
+def moments(block: Block) -> Moments:
+    """Those of a block."""
     X, weights = _used(block)
     if len(weights) < len(block):  # the others take part in products, if only with zeros
         block.check_finite()
-    with np.errstate(invalid="ignore"):  # of what is not finite, and no statistics
-        return *_ends(X), np.asarray(X.T.astype(np.float64, copy=False) @ weights)
+    low, high = _ends(X)
+    if len(weights) == 0:
+        return Moments(low, high, 0.0, np.zeros(len(low)), np.zeros(len(low)), np.full(len(low), TINY))
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = np.maximum(np.abs(low), np.abs(high))
+        unit = np.where(largest == 0, TINY, power_of_two(largest))
+        return Moments(low, high, float(weights.sum()), *_deviations(X, weights, unit), unit)
 
 
-def _squares(block: Block, mean: Array, unit: Array) -> Array:
-    """Sums of the squared deviations from the mean, both in some unit."""
-    X, weights = _used(block)
+def _deviations(X: Any, weights: Array, unit: Array) -> tuple[Array, Array]:
+    """Weighted means, and sums of the squared deviations from them, in a unit."""
+    total = weights.sum()
     if isinstance(X, np.ndarray):
         z = X / unit
+        mean = weights @ z / total
         z -= mean
-        return np.asarray(weights @ np.square(z, out=z))
+        return mean, np.asarray(weights @ np.square(z, out=z))
     z = X.multiply(1 / unit).tocsr()
     stored = sparse.csr_array((np.ones(z.nnz), z.indices, z.indptr), shape=z.shape)
-    zeros = (
-        weights.sum() - stored.T @ weights
-    )  # weight of what is not stored, whose deviation is minus the mean
+    mean = np.asarray(z.T @ weights) / total
+    zeros = np.maximum(total - stored.T @ weights, 0.0)  # weight of those, whose deviation is minus the mean
     z.data = (z.data - mean[z.indices]) ** 2
-    return np.asarray(z.T @ weights + np.maximum(zeros, 0.0) * mean**2)
+    return mean, np.asarray(z.T @ weights + zeros * mean**2)

@@ -6,7 +6,7 @@ pools cost more time than they save. One pool of ours takes their place.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from threading import Lock
 from typing import Any
@@ -32,24 +32,26 @@ def allowed_threads(n_jobs: int | None) -> int:
     return min((pool.num_threads for pool in pools), default=1)
 
 
-_limiting = Lock()
+class _Limit:
+    """BLAS held to one thread while anything needs it: the first sets the limit, the last lifts it."""
+
+    def __init__(self) -> None:
+        self._lock, self._holders, self._limits = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._limits.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self._holders += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                self._limits.close()
 
 
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread for the time of a fit.
-
-    The limit holds for the process, and is lifted where it was set: of fits that overlap in several threads
-    only the first sets it.
-    """
-    if not _limiting.acquire(blocking=False):
-        yield
-        return
-    try:
-        with _libraries().limit(limits=1, user_api="blas"):
-            yield
-    finally:
-        _limiting.release()
+one_blas_thread = _Limit()
 
 
 class _Deferred(Future[Any]):
@@ -86,7 +88,7 @@ def workers(n_jobs: int | None) -> Iterator[Executor]:
     """`n_jobs` threads, in the sense of `allowed_threads`."""
     n_threads = allowed_threads(n_jobs)
     pool = IN_TURN if n_threads == 1 else ThreadPoolExecutor(n_threads)
-    with _one_blas_thread():
+    with one_blas_thread:
         try:
             yield pool
         finally:

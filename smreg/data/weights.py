@@ -24,6 +24,14 @@ CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
+    weights = non_negative(sample_weight, n_samples)
+    if not weights.any():
+        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
+    return weights
+
+
+def non_negative(sample_weight: Any, n_samples: int) -> Array:
+    """The same of a part of the samples, where all may be zero."""
     if sample_weight is None:
         return np.ones(n_samples)
     if np.isscalar(sample_weight):
@@ -47,8 +55,6 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         raise ValueError(
             f"sample_weight must be non-negative and finite, got the weight {weights[row]:g} in row {row}."
         )
-    if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)
 
 
@@ -72,24 +78,22 @@ def warn_of_sampling_weights(weights: Array, results: str) -> None:
 
 
 def class_weight_vector(
-    class_weight: Mapping[Any, float] | str | None, targets: Targets, weights: Array
+    class_weight: Mapping[Any, float] | str | None, classes: NDArray[Any], mass: Array
 ) -> Array:
-    """Weight of every class, of shape (K,).
+    """Weight of every class, of shape (K,), for classes of so much weight in all.
 
     scikit-learn's `compute_class_weight` is not used since it knows no soft targets, and takes the
     class 0.5 for the class 0. Its "balanced" is kept: total weight / (number of classes * weight of
     the class), over the classes that have weight.
     """
-    n_classes = len(targets.classes)
     if class_weight is None:
-        return np.ones(n_classes)
+        return np.ones(len(classes))
     if isinstance(class_weight, str):
-        mass = targets.mass(weights)
         present = mass > 0
-        balanced = np.zeros(n_classes)
+        balanced = np.zeros(len(classes))
         balanced[present] = mass.sum() / (present.sum() * mass[present])
         return balanced
-    labels = targets.classes.tolist()
+    labels = classes.tolist()
     unknown = [label for label in class_weight if label not in labels]
     missing = [label for label in labels if label not in class_weight]
     if unknown and missing:
@@ -101,28 +105,34 @@ def class_weight_vector(
 
 
 def weigh(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
-    """Merge class weights into the weights and, where they are soft, the targets.
+    """Merge class weights in.
 
     Raises a ValueError if fewer than two classes have weight, or of two classes none. Of two labels, as a
     bootstrap sample's counts may leave them, one is enough.
     """
-    if targets.values.ndim == 1:
-        weighed = targets, weights * class_weights[targets.values]
-    elif (class_weights == 1).all():
-        weighed = targets, weights
-    else:
-        tilted = targets.values * class_weights
-        total = tilted.sum(axis=1)
-        values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
-        values /= values.sum(axis=1, keepdims=True)
-        weighed = Targets(targets.classes, values), weights * total
+    targets, weights = merged(targets, weights, class_weights)
     two_labels = len(targets.classes) == 2 and bool((targets.mass(np.ones(len(weights))) > 0).all())
-    _check_classes(*weighed, fewest=1 if two_labels else 2)
-    return weighed
+    relative = weights / max(weights.max(), np.finfo(float).tiny)
+    check_live(targets.classes, targets.mass(relative), fewest=1 if two_labels else 2)
+    return targets, weights
 
 
-def _check_classes(targets: Targets, weights: Array, fewest: int) -> None:
-    live = targets.classes[targets.mass(weights / max(weights.max(), np.finfo(float).tiny)) > 0].tolist()
+def merged(targets: Targets, weights: Array, class_weights: Array) -> tuple[Targets, Array]:
+    """Class weights merged into the weights and, where they are soft, the targets."""
+    if targets.values.ndim == 1:
+        return targets, weights * class_weights[targets.values]
+    if (class_weights == 1).all():
+        return targets, weights
+    tilted = targets.values * class_weights
+    total = tilted.sum(axis=1)
+    values = np.where(total[:, np.newaxis] > 0, tilted, targets.values)
+    values /= values.sum(axis=1, keepdims=True)
+    return Targets(targets.classes, values), weights * total
+
+
+def check_live(classes: NDArray[Any], mass: Array, fewest: int) -> None:
+    """Raise a ValueError if fewer classes have weight."""
+    live = classes[mass > 0].tolist()
     if len(live) < fewest:
         raise ValueError(
             "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -18,9 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
+from smreg.data.batch_rows import batch_sample
+from smreg.data.batches import Batches
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
+from smreg.data.lazy import check_lazy_features, is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
+from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, encode, is_soft
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
@@ -200,16 +205,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the coefficients.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
             Features in any units. float32 and float64 are used as they are, without a copy.
+            `smreg.data.Batches` are the whole sample, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
-            a DataFrame whose columns are the classes.
+            a DataFrame whose columns are the classes. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 is the same as the sample twice.
 
@@ -232,13 +238,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
         """
         with unchanged_on_failure(self):
-            X_checked, targets, weights = self._validate(X, y, sample_weight)
-            start = self._warm_start(targets, X_checked)
-            self.classes_ = targets.classes
-            report = Report(self, X, y, sample_weight, X_checked.dtype)
             with row_threads(self.n_jobs) as map_blocks:
+                sample = self._sample(X, y, sample_weight, map_blocks)
+                start = self._warm_start(sample.classes)
+                self.classes_ = sample.classes
+                report = Report(self, X, y, sample_weight, sample.dtype)
                 problem = Problem(
-                    MatrixRows(X_checked, targets, weights, map_blocks),
+                    sample.rows,
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
                     l1=self.l1_ratio > 0,
@@ -250,7 +256,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 }
                 start = start and problem.restrict(start)
                 fit = problem.solve(self.C, start=start, on_iteration=report, **options)
-                options |= {"dtype": X_checked.dtype, "on_iteration": report}
+                options |= {"dtype": sample.dtype, "on_iteration": report}
                 regression, solution = verified(problem, fit, self.C, **options)
             for name, value in report.attributes(regression).items():
                 setattr(self, name, value)
@@ -263,7 +269,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)
         return self
 
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Any) -> Any:
         """Logits ``W x + b``, before any temperature, in nats.
 
         Parameters
@@ -291,10 +297,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.decision_function(X[:1]).round(1)
         array([[  7.3,   3.4, -10.7]])
         """
+        if is_lazy(X):
+            return self._lazily("decision_function", X, None if len(self.classes_) == 2 else self.classes_)
         logits = self._logits(X)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Any:
         """Most probable class of each sample, the first of several, whatever the temperature.
 
         Parameters
@@ -321,10 +329,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict(X[:3])
         array([0, 0, 0])
         """
+        if is_lazy(X):
+            return self._lazily("predict", X, None)
         logits = self._logits(X)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
-    def predict_proba(self, X: Any, temperature: float | None = None) -> Array:
+    def predict_proba(self, X: Any, temperature: float | None = None) -> Any:
         """Class probabilities ``softmax(logits / T)``.
 
         Parameters
@@ -359,9 +369,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([[0.724, 0.268, 0.008]])
         """
         T = self._divisor(temperature)
+        if is_lazy(X):
+            return self._lazily("predict_proba", X, self.classes_, T)
         return self._logits(X, lambda logits: family.softmax(logits, T))
 
-    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Array:
+    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Any:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
 
         Parameters
@@ -391,6 +403,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([[ -398., -1803.]])
         """
         T = self._divisor(temperature)
+        if is_lazy(X):
+            return self._lazily("predict_log_proba", X, self.classes_, T)
         return self._logits(X, lambda logits: family.log_softmax(logits, T))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -425,6 +439,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> round(model.score(X, y), 3)
         0.973
         """
+        if is_lazy(X):
+            from smreg.data.dask_prediction import accuracy
+
+            return accuracy(X, y, sample_weight, self.predict)
         if is_soft(y):
             raise ValueError(
                 f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
@@ -577,7 +595,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     def _weigh(self, targets: Targets, weights: NDArray[np.float64]) -> tuple[Targets, NDArray[np.float64]]:
         """Merge the class weights in."""
-        return weigh(targets, weights, class_weight_vector(self.class_weight, targets, weights))
+        mass = targets.mass(weights)
+        return weigh(targets, weights, class_weight_vector(self.class_weight, targets.classes, mass))
 
     def _check(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
@@ -589,18 +608,48 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         targets = encode(y)
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
-    def _warm_start(self, targets: Targets, X: Any) -> Regression | None:
+    def _sample(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, map_blocks: Callable[..., Any]
+    ) -> Sample:
+        """What is fitted, checked."""
+        if any(map(is_lazy, (X, y, sample_weight))):
+            from smreg.data.dask_sample import dask_sample
+
+            check_lazy_features(self, X, reset=True)
+            return dask_sample(X, y, sample_weight, self.class_weight)
+        if isinstance(X, Batches):
+            if y is not None or sample_weight is not None:
+                name = "y" if y is not None else "sample_weight"
+                raise ValueError(f"{name} must be None where X is Batches, which names its column.")
+            return batch_sample(self, X, self.class_weight, map_blocks)
+        X, targets, weights = self._validate(X, y, sample_weight)
+        return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
+
+    def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
         if not (self.warm_start and hasattr(self, "coef_") and hasattr(self, "classes_")):
             return None
-        n_classes = len(targets.classes)
-        shape = (1 if n_classes == 2 else n_classes, X.shape[1])
-        if not np.array_equal(self.classes_, targets.classes) or self.coef_.shape != shape:
+        n_classes = len(classes)
+        shape = (1 if n_classes == 2 else n_classes, self.n_features_in_)
+        if not np.array_equal(self.classes_, classes) or self.coef_.shape != shape:
             return None
         return Regression(*self._coefficients())
 
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
+
+    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any) -> Any:
+        """What a method gives for a Dask collection, with such columns, or one without a name."""
+        from smreg.data.dask_prediction import predicted
+
+        check_is_fitted(self)
+        check_lazy_features(self, X, reset=False)
+        dtype = (
+            self.classes_.dtype
+            if method == "predict"
+            else np.result_type(X.dtype if hasattr(X, "dtype") else float, self.coef_.dtype)
+        )
+        return predicted(X, partial(_called, self, method, arguments), columns, dtype)
 
     def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
@@ -622,6 +671,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             first = last
             del logits  # before those of the next block are made
         return result
+
+
+def _called(model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any) -> Array:
+    return np.asarray(getattr(model, method)(X, *arguments))
 
 
 def _dense(coef: Any) -> Array:

@@ -3,6 +3,9 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,8 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.targets import Targets, as_targets, strata
-from smreg.data.threads import workers
+from smreg.data.folds import described_by_fold
+from smreg.data.lazy import check_lazy_features, is_lazy
+from smreg.data.targets import Targets, as_targets, is_soft, strata
+from smreg.data.threads import allowed_threads, workers
+from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
     Fold,
     PathSearch,
@@ -24,15 +30,18 @@ from smreg.estimators.cross_validation import (
     check_training_classes,
     divide,
     missing_classes,
+    of_missing,
     routed,
     training_part,
 )
 from smreg.estimators.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimators.fold_scores import measure_of
 from smreg.estimators.path import warn_of_unconverged
 from smreg.estimators.report import PathReport, fitted_attributes
 from smreg.estimators.scoring import Scoring, accepted, make_scorer
-from smreg.fit.grid import check_grid, check_l1_ratios
-from smreg.objective.layout import ABSENT, Regression
+from smreg.estimators.shared_search import SharedSearch, check_folds
+from smreg.fit.grid import Grid, check_grid, check_l1_ratios
+from smreg.objective.layout import Regression
 from smreg.temperature.scaling import fit_to_classifier
 
 Array = NDArray[np.float64]
@@ -231,27 +240,79 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            y = as_targets(y)
-            X_checked, targets, weights = self._check(X, y, sample_weight)
-            score_weight = None if sample_weight is None else weights
-            split_params, score_params = routed(self, "fit", score_weight, params)
-            folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
-            self._check_folds(folds, targets, weights)
-            scorer = make_scorer(self.scoring, self, y, targets.classes)
-            scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=4))
-            self.classes_ = targets.classes
+            fitted = self._by_passes if any(map(is_lazy, (X, y, sample_weight))) else self._in_memory
             with workers(self.n_jobs) as pool:
-                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
-                report = PathReport(
-                    self, X, y, sample_weight, n_candidates=search.scores[..., 0].size, n_folds=len(folds)
-                )
-                search.run(scoring, report)
+                search, report = fitted(X, y, sample_weight, params, Cs, l1_ratios, pool)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
             warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
             if not isinstance(Cs, np.ndarray):
                 warn_of_an_end(self.scores_, self.best_index_, stacklevel=4)
         return self
+
+    def _in_memory(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        params: Mapping[str, Any],
+        Cs: Grid,
+        l1_ratios: Array,
+        pool: Executor,
+    ) -> tuple[Candidates, PathReport]:
+        """Fits along the path, to all samples and to the folds, and their scores."""
+        y = as_targets(y)
+        X_checked, targets, weights = self._check(X, y, sample_weight)
+        score_weight = None if sample_weight is None else weights
+        split_params, score_params = routed(self, "fit", score_weight, params)
+        folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
+        self._check_folds(folds, targets, weights)
+        scorer = make_scorer(self.scoring, self, y, targets.classes)
+        scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=5))
+        self.classes_ = targets.classes
+        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
+        report = self._report(search, X, y, sample_weight)
+        search.run(scoring, report)
+        return search, report
+
+    def _by_passes(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        params: Mapping[str, Any],
+        Cs: Grid,
+        l1_ratios: Array,
+        pool: Executor,
+    ) -> tuple[Candidates, PathReport]:
+        """Fits for all candidates and folds side by side, and their scores."""
+        from smreg.data.dask_folds import divided
+        from smreg.data.dask_sample import dask_sample
+
+        if self.temperature == "cv":
+            raise ValueError(
+                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: '
+                "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+            )
+        check_lazy_features(self, X, reset=True)
+        measure = measure_of(self.scoring, soft=is_soft(y))
+        _, score_params = routed(self, "fit", sample_weight, params)
+        if unknown := sorted({*params, *score_params} - {"sample_weight"}):
+            raise ValueError(f"fit takes no {unknown} where X is a Dask collection: number the folds by cv=.")
+        sample = dask_sample(X, y, sample_weight, None)
+        self.classes_ = sample.classes
+        rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
+        parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
+        check_folds(self, parts, sample.classes)
+        divided_sample = replace(sample, rows=rows)
+        search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
+        report = self._report(search, X, y, sample_weight)
+        search.run(measure, report, weighted="sample_weight" in score_params)
+        return search, report
+
+    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any) -> PathReport:
+        n_candidates = search.scores[..., 0].size
+        return PathReport(self, X, y, sample_weight, n_candidates=n_candidates, n_folds=search.n_folds)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
         """Score by `scoring`, which is the log loss unless something else was asked for.
@@ -293,10 +354,21 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        if is_lazy(X):
+            return self._mean_score(X, y, sample_weight, params)
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
         return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
+
+    def _mean_score(self, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any]) -> float:
+        """The score of Dask collections, partition by partition."""
+        from smreg.data.dask_prediction import mean_score
+
+        measure_of(self.scoring, soft=is_soft(y))  # raises an error for what is no mean
+        check_lazy_features(self, X, reset=False)
+        _, score_params = routed(self, "score", sample_weight, params)
+        return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
@@ -325,11 +397,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         for number, classes in missing.items():
             self._check_training_part(folds[number], number, classes, targets, weights)
         for number, classes in missing.items():
-            given = f"an intercept {-ABSENT:g} nats below the mean of the others"
             warnings.warn(
-                f"The training part of fold {number} has no sample of the classes {classes}. Its model gives "
-                f"them {given if self.fit_intercept else 'what the penalty leaves of their probability'}, "
-                f"which counts in the score. {advice(classes, targets, weights)}",
+                f"The training part of fold {number} has no sample of the classes {classes}. "
+                f"{of_missing(self)} {advice(classes, targets, weights)}",
                 UserWarning,
                 stacklevel=4,
             )
@@ -346,7 +416,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         except ValueError as error:
             raise ValueError(f"{lacks}. {error}") from error
 
-    def _keep(self, search: PathSearch) -> None:
+    def _keep(self, search: Candidates) -> None:
         """Choose, and set the attributes."""
         self.Cs_, self.l1_ratios_ = search.Cs, search.l1_ratios
         self.cv_results_, self.scores_ = search.results(), search.summary()
@@ -365,10 +435,11 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.n_iter_ = max(solution.iterations for solution in solutions)
         self.temperature_ = self._fit_temperature(search, i, j)
 
-    def _fit_temperature(self, search: PathSearch, i: int, j: int) -> float:
+    def _fit_temperature(self, search: Candidates, i: int, j: int) -> float:
         """The temperature that was given, or that of the out-of-fold logits."""
         if self.temperature != "cv":
             return float(self.temperature)
+        assert isinstance(search, PathSearch)
         logits = [
             search.fold_model(i, j, k)._logits_of_checked(search.X[fold.test], lambda logits: logits)
             for k, fold in enumerate(search.folds)
@@ -393,6 +464,12 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         if temperature is None:
             temperature = self.temperature_ if self.temperature == "cv" else self.temperature
         return family.check_temperature(temperature)
+
+
+def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array) -> float:
+    """The score of a partition."""
+    y = as_targets(y)
+    return make_scorer(model.scoring, model, y, model.classes_)(model, X, y, {"sample_weight": weights})
 
 
 def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:

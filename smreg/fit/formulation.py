@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smreg.data.rows import Block, Rows, tally
+from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
 from smreg.objective import collinear, information, null_metric
@@ -21,7 +21,7 @@ from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import LARGEST, Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
-from smreg.objective.sampling import RowSampler, indexed
+from smreg.objective.sampling import RowSampler
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.optimize.metric import Metric
 
@@ -75,7 +75,7 @@ class Formulation:
         """The same with weights that sum to one."""
         self.layout = Layout.of(tally(rows), self._fit_intercept)
         self.priors = self.layout.priors
-        return rows.edited(self.layout, len(self.priors))
+        return rows.edited(self.layout, len(self.priors), rows.statistics)
 
     @property
     def total_weight(self) -> float:
@@ -109,10 +109,10 @@ class Formulation:
         began = perf_counter()
         part = self._anew()
         part._given = part._rows = part._normalised(
-            indexed(self._rows).take(rows, weights, targets, thread_map)
+            _indexed(self._rows).take(rows, weights, targets, thread_map)
         )
         if self._space is not None:
-            given = indexed(self._given).take(rows, weights, targets, thread_map)
+            given = _indexed(self._given).take(rows, weights, targets, thread_map)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
@@ -137,6 +137,11 @@ class Formulation:
             return self._space is not None
         null = self._nulls
         return null is None or len(null.pivots) > 0
+
+    def prepare(self, C: float) -> None:
+        """Make what smooth fits with any penalty share, in the metric of this one."""
+        if not self.layout.is_certain:
+            self._null_covariance(self.objective(self.penalty(C)))
 
     def unreduced(self) -> Self:
         """The same with the features as they came, and none of them left out."""
@@ -305,6 +310,12 @@ class Formulation:
             eliminated = null.eliminated(coef)
             coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.coordinates.mean
         return objective.coordinates.of(coef, intercept)
+
+
+def _indexed(rows: Rows) -> IndexedRows:
+    """Rows that can be taken by their numbers: others are not divided into parts."""
+    assert rows.by_index is not None
+    return rows.by_index
 
 
 def _entropy(block: Block) -> float:

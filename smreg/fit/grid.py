@@ -16,7 +16,7 @@ can is taken, with a warning.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from numbers import Integral
 from typing import Any, Literal
@@ -25,11 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import power_of_two
+from smreg.fit.continuation import Fit
 from smreg.fit.regression import Problem
 from smreg.objective.penalty import LARGEST
 
 Array = NDArray[np.float64]
 Grid = int | Literal["auto"] | Array
+Explore = Callable[[Problem, Iterator[float], float, dict[str, Any]], Iterator[Fit]]
 
 # Part of the null deviance that the model with the strongest penalty of a grid may explain, and degrees of
 # freedom that it may have.
@@ -91,6 +93,7 @@ def grid(
     *,
     has_folds: bool,
     stacklevel: int,
+    explore: "Explore | None" = None,
 ) -> Array:
     """Values of C in equal steps of the logarithm, between limits that the data set.
 
@@ -108,6 +111,9 @@ def grid(
         at the intercept-only model: the grid begins by a step lower.
     stacklevel : int
         Of the warning that floating point cannot represent all of the grid.
+    explore : callable or None
+        ``(problem, Cs, least, options) -> fits``, makes the exploratory fits as they are asked for, at least
+        up to the C `least`; None for one after the other.
     """
     if size == 1:
         return np.ones(1)
@@ -117,7 +123,7 @@ def grid(
     ]
     wanted, (least, most) = min(starts), _representable(paths[0][0])
     first = float(np.clip(wanted, least, most / 10.0**FEWEST_DECADES))
-    ends = [weakest(*path, first, most, max_iter) for path in paths]
+    ends = [weakest(*path, first, most, max_iter, explore or _one_by_one) for path in paths]
     last = max(end for end, _ in ends)
     if first != wanted or not all(is_end for _, is_end in ends):
         warnings.warn(
@@ -169,8 +175,33 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
         return float(problem.strength_at(penalty * unit * unit))
 
 
+def in_decades(first: float, most: float) -> Iterator[float]:
+    """Values of C a decade apart, as far as they may go."""
+    C = first
+    while True:
+        yield C
+        if most < 10 * C:
+            return
+        C = 10 * C
+
+
+def _one_by_one(
+    problem: Problem, Cs: Iterator[float], least: float, options: dict[str, Any]
+) -> Iterator[Fit]:
+    """Exploratory fits, each from the solution of the one before."""
+    regression = None
+    for C in Cs:
+        regression, solution = problem.solve(C, start=regression, **options)
+        yield regression, solution
+
+
 def weakest(
-    problem: Problem, l1_ratio: float, first: float, most: float, max_iter: int
+    problem: Problem,
+    l1_ratio: float,
+    first: float,
+    most: float,
+    max_iter: int,
+    explore: Explore = _one_by_one,
 ) -> tuple[float, bool]:
     """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade, and whether it is that.
 
@@ -180,21 +211,21 @@ def weakest(
     end if the loss falls on beyond the `most` that C may be, or if features are shrunk to nothing even there.
     """
     least_end, is_end = _shrinkage_limit(problem, l1_ratio, most)
-    C, losses, regression = first, list[float](), None
+    losses = list[float]()
     options: dict[str, Any] = {
         "l1_ratio": l1_ratio,
         "tol": 1e-6,  # so that the loss is exact to 1e-12
         "max_iter": min(max_iter, 100),
     }
-    while len(losses) < 2 or least_end > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
-        if losses and most < 10 * C:
-            is_end = False
-            break
-        C = 10 * C if losses else C
-        regression, solution = problem.solve(C, start=regression, **options)
+    fits = explore(problem, in_decades(first, most), least_end, options)
+    for C, (regression, solution) in zip(in_decades(first, most), fits, strict=False):
         losses.append(solution.objective - problem.penalty(C, l1_ratio).value(regression.coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
             break
+        if len(losses) > 1 and least_end <= C and losses[-2] - losses[-1] <= NEGLIGIBLE_FALL:
+            break
+    else:
+        is_end = False
     falls = np.append(-np.diff(losses), 0.0)
     steps = np.log(np.maximum(falls / NEGLIGIBLE_FALL, 0.1))  # less counts as so much between two decades
     last = int(np.flatnonzero(steps > 0).max(initial=-1))

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.rows import Block
-from smreg.objective.cross_entropy import MAX_NUMBERS, Objective, Standardisation
+from smreg.data.rows import MAX_NUMBERS, Block
+from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import gram
 
 Array = NDArray[np.float64]

@@ -24,8 +24,8 @@ MIN_ROWS = 1024
 
 
 def sample_size(objective: Objective, per_row: float) -> int:
-    """Rows to sample, at a cost of `per_row` operations each; all if there are no more, or none by index."""
-    if objective.rows.by_index is None:
+    """Rows to sample, at a cost of `per_row` operations each; all if there are no more, or no sample."""
+    if not objective.rows.can_sample:
         return objective.rows.n_samples
     rows = SAMPLE_EVALUATIONS * SPEED * evaluation_cost(objective) / max(per_row, 1)
     rows = max(rows, ROWS_PER_COLUMN * objective.shape[1], MIN_ROWS)

@@ -33,7 +33,6 @@ from smreg.optimize.line_search import EvaluatedLine, Line
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # that are kept, as logits or a dense X: 256 MiB
 FIRST_CHANGE = 100.0  # nats, of the logit that changes most, at the first trial of a length
 MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
 
@@ -224,7 +223,7 @@ class Objective:
     @property
     def keeps_logits(self) -> bool:
         """Whether the logits of all rows fit in memory."""
-        return self.rows.n_samples * self.rows.n_classes <= MAX_NUMBERS
+        return self.rows.n_samples * self.rows.n_classes <= self.rows.most_kept
 
     def hessian_at(self, phi: Array) -> Callable[[Array], Array]:
         """Products with the Hessian at a point, in one pass over the rows each."""
@@ -303,9 +302,9 @@ class LogitLine:
         self.objective, self.phi, self.step, self.evaluations = objective, phi, step, 0
         point = objective.point(phi) if logits is None else logits
         self.moving = objective.rows.keep(_moving, point, objective.direction(step))
-        curved, parts = objective.curved(step), self.moving.results
-        self.linear = float(phi @ curved) - sum(at.of_targets for at in parts)
-        self.quadratic, self.largest = float(step @ curved), max(at.largest for at in parts)
+        curved, parts = objective.curved(step), self.moving.keep(_changes_of_targets).gather()
+        self.linear = float(phi @ curved) - sum(of_targets for of_targets, _ in parts)
+        self.quadratic, self.largest = float(step @ curved), max(largest for _, largest in parts)
 
     @property
     def first(self) -> float:
@@ -350,6 +349,11 @@ def _moving(block: Block, point: Point | Kept[Array], direction: Direction) -> _
 
 def _moved(at: _Moving, length: float) -> Array:
     return at.logits + length * at.changes
+
+
+def _changes_of_targets(at: _Moving) -> tuple[float, float]:
+    """The change of the loss by the targets' logits, and the largest change."""
+    return at.of_targets, at.largest
 
 
 def _slope(at: _Moving, length: float) -> float:

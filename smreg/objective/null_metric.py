@@ -17,7 +17,7 @@ from smreg.data.rows import Block, Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import inverse_factors, sum_rows, weighted_gram
-from smreg.objective.sampling import RowSampler, drawn, indexed
+from smreg.objective.sampling import RowSampler
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
@@ -116,9 +116,7 @@ def _null_rows(objective: Objective) -> Rows | None:
     if size == objective.rows.n_samples:
         return None
     ridge = objective.curvature.mean(axis=0)
-    sampler = RowSampler(objective, inverse_root(_column_variances(objective) + ridge))
-    rows = indexed(objective.rows)
-    return drawn(rows, rows.weights * sampler.leverage, size)
+    return RowSampler(objective, inverse_root(_column_variances(objective) + ridge)).among_all(size)
 
 
 def _column_variances(objective: Objective) -> Array:

@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import BLOCK, Rows, power_of_two, sum_of
+from smreg.data.rows import BLOCK, MAX_NUMBERS, Rows, power_of_two, sum_of
 from smreg.data.statistics import ColumnStatistics
-from smreg.objective.cross_entropy import MAX_NUMBERS
 from smreg.optimize.metric import TINY
 from smreg.optimize.solver import ROUNDING
 

@@ -31,7 +31,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, IndexedRows, Kept, Rows
+from smreg.data.rows import Block, Kept, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
 from smreg.optimize.metric import DenseMetric, Metric, directions
@@ -63,29 +63,29 @@ class RowSampler:
         self.objective, self.factor = objective, factor
 
     @cached_property
-    def leverage(self) -> Array:
-        """``||A z_i||^2`` for every row, nearly, of shape (n_samples,)."""
+    def leverage(self) -> Kept[Array]:
+        """``||A z_i||^2`` for every row, nearly."""
         objective = self.objective
-        parts = objective.rows.map_blocks(_leverage, objective.standardisation, self.factor, dense=True)
-        return np.concatenate(list(parts))
+        return objective.rows.keep(_leverage, objective.standardisation, self.factor, dense=True)
+
+    def among_all(self, size: int) -> Rows:
+        """At most `size` rows by their leverage alone."""
+        return drawn(self.objective.rows, self.objective.rows.keep(_weighed, self.leverage, dense=True), size)
 
     def __call__(self, at: "ClassVariances", size: int, metric: Metric | DenseMetric | None = None) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
         With a `metric` from a point nearby half the sample goes by the leverage in that.
         """
-        rows = indexed(self.objective.rows)
-        mass = rows.weights * at.shares() * self.leverage
-        if metric is not None:
-            other = information_leverage(self.objective, metric, at.phi)
-            mass = _shares(mass) + _shares(rows.weights * other)
-        return drawn(rows, mass, size)
+        objective = self.objective
+        along: Iterable[Array] = () if metric is None else directions(metric, at.phi.size, DIRECTIONS)
+        changes = objective.point(at.phi), [objective.direction(d) for d in along]
+        arguments = at.variances, 1.0 / at.totals, self.leverage, *changes
+        return drawn(objective.rows, objective.rows.keep(_masses, *arguments, dense=True), size)
 
 
 class ClassVariances:
     """The variances ``v_ik = p_ik (1 - p_ik)`` at a point, not to full precision.
-
-    They are kept where logits are.
 
     Parameters
     ----------
@@ -98,40 +98,76 @@ class ClassVariances:
 
     Attributes
     ----------
+    variances : Kept or Point
+        Kept where logits are, or the point that gives them.
     totals : ndarray of shape (K,)
         ``sum_i s_i v_ik`` for every class, positive.
     """
 
     def __init__(self, objective: Objective, phi: Array, logits: Kept[Array] | None = None) -> None:
-        self.phi, self._rows = phi, objective.rows
-        self._point = objective.point(phi) if logits is None else logits
-        self._kept: list[tuple[Array, Array]] = []
-        self._kept = list(self._parts()) if objective.keeps_logits else []
-        self.totals = np.maximum(sum(total for _, total in self._parts()), LEAST_VARIANCE)
-
-    def _parts(self) -> Iterable[tuple[Array, Array]]:
-        """Variances and their sums in each block of rows."""
-        return self._kept or self._rows.map_blocks(_variances_and_totals, self._point)
-
-    def shares(self) -> Array:
-        """``sum_k v_ik / sum_j s_j v_jk`` for every row, of shape (n_samples,)."""
-        return np.concatenate([(1.0 / self.totals) @ own for own, _ in self._parts()])
+        rows, at = objective.rows, objective.point(phi)
+        is_known = logits is not None and rows.stores_zeros  # whose blocks are the same, dense or not
+        known: Point | Kept[Array] = logits if logits is not None and is_known else at
+        self.phi, self.variances = phi, known
+        if objective.keeps_logits:
+            self.variances = rows.keep(_variances, known, dense=True)
+            totals = rows.map_reduce(_totals_of, self.variances, dense=True)
+        else:
+            totals = rows.map_reduce(_totals_at, known, dense=True)
+        self.totals = np.maximum(totals, LEAST_VARIANCE)
 
 
-def _variances_and_totals(block: Block, point: Point | Kept[Array]) -> tuple[Array, Array]:
-    own = variances(point.of(block) if isinstance(point, Kept) else point.logits(block))
-    return own, np.dot(own, block.weights)
+def _variances(block: Block, at: Point | Kept[Array]) -> Array:
+    return variances(at.of(block) if isinstance(at, Kept) else at.logits(block))
 
 
-def indexed(rows: Rows) -> IndexedRows:
-    """Rows that can be taken by their numbers: others are not sampled."""
-    assert rows.by_index is not None
-    return rows.by_index
+def _totals_of(block: Block, variances: Kept[Array]) -> Array:
+    return np.asarray(np.dot(variances.of(block), block.weights))
 
 
-def drawn(rows: IndexedRows, mass: Array, size: int) -> Rows:
-    """A systematic sample by mass, see `systematic`."""
-    return rows.take(*systematic(mass, rows.weights, size), thread_map=rows.thread_map)
+def _totals_at(block: Block, at: Point | Kept[Array]) -> Array:
+    return np.asarray(np.dot(_variances(block, at), block.weights))
+
+
+def drawn(rows: Rows, masses: Kept[Array], size: int) -> Rows:
+    """A systematic sample, of which every kind of mass draws an equal part; else the weights are masses."""
+    totals = np.sum(masses.keep(_totals).gather(), axis=0)
+    is_good = (totals / size > 0) & (totals < np.inf)  # false of NaN
+    if not is_good.any():
+        return drawn(rows, rows.keep(_weights, dense=True), size)
+    return rows.sampled(masses.keep(_mixed, np.where(is_good, totals, np.inf)), size)
+
+
+def _weighed(block: Block, leverage: Kept[Array]) -> Array:
+    return (block.weights * leverage.of(block))[np.newaxis]
+
+
+def _masses(
+    block: Block,
+    known: Point | Kept[Array],
+    inverse: Array,
+    leverage: Kept[Array],
+    point: Point,
+    directions: Sequence[Direction],
+) -> Array:
+    """Those by the leverage among the features, and in a metric if there are directions of it."""
+    own = known.of(block) if isinstance(known, Kept) else _variances(block, known)
+    among_features = inverse @ own * leverage.of(block)
+    in_metric = [information_leverage(block, point, directions)] if directions else []
+    return np.asarray(block.weights * [among_features, *in_metric])
+
+
+def _totals(masses: Array) -> Array:
+    return np.asarray(masses.sum(axis=1))
+
+
+def _mixed(masses: Array, totals: Array) -> Array:
+    used = totals < np.inf
+    return np.asarray(np.sum(masses[used] / totals[used, np.newaxis], axis=0))
+
+
+def _weights(block: Block) -> Array:
+    return block.weights[np.newaxis]
 
 
 def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
@@ -144,20 +180,8 @@ def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> 
     return np.asarray(whitened.sum(axis=0))
 
 
-def _shares(mass: Array) -> Array:
-    """Parts of the sum, none where it is zero or not finite."""
-    total = mass.sum()
-    return mass / total if 0 < total < np.inf else np.zeros_like(mass)
-
-
-def information_leverage(objective: Objective, metric: Metric | DenseMetric, phi: Array) -> Array:
-    """``tr(A I_i A')`` for every row of weight one, nearly, of shape (n_samples,)."""
-    along = [objective.direction(d) for d in directions(metric, phi.size, DIRECTIONS)]
-    parts = objective.rows.map_blocks(_information_leverage, objective.point(phi), along)
-    return np.concatenate(list(parts))
-
-
-def _information_leverage(block: Block, point: Point, directions: Sequence[Direction]) -> Array:
+def information_leverage(block: Block, point: Point, directions: Sequence[Direction]) -> Array:
+    """``tr(A I_i A')`` for every row of weight one, nearly, by the changes of its logits."""
     p, total = softmax(point.logits(block)), np.zeros(len(block))
     with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
         for direction in directions:
@@ -165,14 +189,3 @@ def _information_leverage(block: Block, point: Point, directions: Sequence[Direc
             change -= np.sum(p * change, axis=0)
             total += np.sum(p * change**2, axis=0)
     return total / len(directions)
-
-
-def systematic(mass: Array, weights: Array, size: int) -> tuple[NDArray[np.int64], Array]:
-    """Rows met by `size` equally spaced thresholds on the cumulative mass, and their new weights."""
-    cumulative = np.cumsum(mass)
-    step = cumulative[-1] / size
-    if not 0 < step < np.inf:
-        return systematic(weights, weights, size)
-    met = np.searchsorted(cumulative, (np.arange(size) + 0.5) * step)
-    rows, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1]), return_counts=True)
-    return rows, weights[rows] * times * (step / mass[rows])

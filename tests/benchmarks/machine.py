@@ -131,9 +131,9 @@ def peak_of(function: Callable[[], Any]) -> tuple[float, str]:
     """MiB that a call takes at most beyond what there is before, and how that was measured."""
     try:
         CLEAR.write_text("5")  # the peak restarts
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         function()
-        return (_resident("VmHWM") - before) / 1024, "resident set"
+        return (resident("VmHWM") - before) / 1024, "resident set"
     except OSError:
         tracemalloc.start()
         try:
@@ -143,7 +143,8 @@ def peak_of(function: Callable[[], Any]) -> tuple[float, str]:
             tracemalloc.stop()
 
 
-def _resident(key: str) -> float:
+def resident(key: str) -> float:
+    """An entry of the status of this process, in KiB."""
     lines = STATUS.read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(key + ":"))
 

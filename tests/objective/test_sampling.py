@@ -6,6 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
+from smreg.data.matrix import MatrixRows
+from smreg.data.rows import Kept
+from smreg.data.targets import Targets
 from smreg.objective.costs import ROWS_PER_COLUMN
 from smreg.objective.information import class_metric, hessian
 from smreg.objective.logits import softmax, variances
@@ -14,8 +17,8 @@ from smreg.objective.sampling import (
     SKETCH,
     ClassVariances,
     RowSampler,
+    drawn,
     information_leverage,
-    systematic,
 )
 from smreg.optimize.metric import DenseMetric, directions, inverse_factor, inverse_root
 
@@ -25,6 +28,18 @@ EPS = np.finfo(np.float64).eps
 def masses(rng, n=500):
     """Of six orders of magnitude, a fifth of them zero, and weights for them."""
     return 10.0 ** rng.uniform(-6, 0, n) * (rng.random(n) > 0.2), rng.uniform(0.5, 2.0, n)
+
+
+def systematic(mass, weights, size):
+    """Rows of a sample by mass, and their weights."""
+    n = len(weights)
+    rows = MatrixRows(np.zeros((n, 1)), Targets(np.arange(2), np.arange(n) % 2), weights)
+    sample = drawn(rows, Kept([mass[np.newaxis]]), size)
+    return sample.index, sample.weights
+
+
+def leverages(sampler):
+    return np.concatenate(sampler.leverage.gather())
 
 
 def make_objective(X, y, weights=None, penalty=1e-4):
@@ -162,7 +177,7 @@ def test_the_leverage_is_that_of_the_standardised_features(rng):
     z = standardised(objective)
     exact = np.sum(z * np.linalg.solve((z * objective.rows.weights) @ z.T, z), axis=0)
 
-    assert_allclose(sampler_of(objective).leverage, exact, rtol=2.0**-36)
+    assert_allclose(leverages(sampler_of(objective)), exact, rtol=2.0**-36)
 
 
 def test_a_diagonal_factor_gives_the_sum_of_squares_of_the_standardised_features(rng):
@@ -171,7 +186,7 @@ def test_a_diagonal_factor_gives_the_sum_of_squares_of_the_standardised_features
     z = standardised(objective)
     variance = z**2 @ objective.rows.weights
 
-    leverage = sampler_of(objective, diagonal=True).leverage
+    leverage = leverages(sampler_of(objective, diagonal=True))
     assert_allclose(leverage, (z**2 / variance[:, np.newaxis]).sum(axis=0), rtol=2**6 * EPS)
 
 
@@ -181,7 +196,7 @@ def test_of_many_features_the_leverage_is_nearly_that_of_all(rng):
     objective = make_objective(rng.normal(size=(2000, 2 * SKETCH)), np.arange(2000) % 2)
     z = standardised(objective)
     exact = np.sum(z * np.linalg.solve((z * objective.rows.weights) @ z.T, z), axis=0)
-    error = sampler_of(objective).leverage / exact - 1
+    error = leverages(sampler_of(objective)) / exact - 1
     typical = np.sqrt(2 / SKETCH)
 
     assert np.sqrt(np.mean(error**2)) <= 1.2 * typical
@@ -193,7 +208,7 @@ def test_the_mean_leverage_is_the_number_of_features_sketched_or_not(rng):
     is not on the diagonal has the size of the jitter, times a condition below 2**4 and the 129 columns."""
     for p in (5, 2 * SKETCH):
         objective = make_objective(rng.normal(size=(2000, p)), np.arange(2000) % 2)
-        mean = objective.rows.weights @ sampler_of(objective).leverage
+        mean = objective.rows.weights @ leverages(sampler_of(objective))
 
         assert mean == pytest.approx(p + 1, rel=2.0**-32)
 
@@ -272,7 +287,9 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     along = directions(metric, phi.size, DIRECTIONS)
     expected = [d @ information(objective, phi) @ d for d in along]
 
-    leverage = information_leverage(objective, metric, phi)
+    changes = [objective.direction(d) for d in along]
+    parts = objective.rows.map_blocks(information_leverage, objective.point(phi), changes)
+    leverage = np.concatenate(list(parts))
     assert objective.rows.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
 
 
