@@ -134,18 +134,18 @@ class KeptOfBatches(Kept[Result]):
     def __init__(
         self,
         rows: BatchRows,
-        make: Callable[[int, MatrixRows], Kept[Result]],
+        make: Callable[[int, Any], Kept[Result]],
         parts: list[Kept[Result]] | None = None,
     ) -> None:
         held = _held(rows.each(make)) if parts is None else parts
         vars(self).update(rows=rows, make=make, parts=held)
 
     rows: BatchRows
-    make: Callable[[int, MatrixRows], Kept[Result]]
+    make: Callable[[int, Any], Kept[Result]]
     parts: list[Kept[Result]] | None
 
-    def part(self, place: int, rows: MatrixRows) -> Kept[Result]:
-        """Those of a batch."""
+    def part(self, place: int, rows: MatrixRows | None) -> Kept[Result]:
+        """Those of a batch, made of its rows where they are not held."""
         return self.make(place, rows) if self.parts is None else self.parts[place]
 
     def each(self) -> Iterator[Kept[Result]]:
@@ -157,20 +157,22 @@ class KeptOfBatches(Kept[Result]):
         return sum_of(part.map_reduce(kernel, *arguments) for part in self.each())
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "KeptOfBatches[Any]":
-        """The results of another kernel, which takes these."""
+        """The results of another kernel, which takes these, and of each block what else is kept."""
 
-        def of(place: int, rows: MatrixRows) -> Kept[Any]:
-            return self.part(place, rows).keep(kernel, *arguments)
+        def of(place: int, rows: MatrixRows | None) -> Kept[Any]:
+            return self.part(place, rows).keep(kernel, *_own(arguments, place, rows))
 
-        parts = None if self.parts is None else [part.keep(kernel, *arguments) for part in self.parts]
-        return KeptOfBatches(self.rows, of, parts)
+        all_kept = [self, *(a for a in arguments if isinstance(a, KeptOfBatches))]
+        if any(kept.parts is None for kept in all_kept):
+            return KeptOfBatches(self.rows, of)
+        return KeptOfBatches(self.rows, of, [of(place, None) for place in range(len(self.parts or ()))])
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""
         return [result for part in self.each() for result in part.gather()]
 
 
-def _own(arguments: tuple[Any, ...], place: int, rows: MatrixRows) -> list[Any]:
+def _own(arguments: tuple[Any, ...], place: int, rows: MatrixRows | None) -> list[Any]:
     """What is kept of a batch, in the place of what is kept of all."""
     return [a.part(place, rows) if isinstance(a, KeptOfBatches) else a for a in arguments]
 

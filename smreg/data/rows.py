@@ -134,10 +134,14 @@ class Kept(Generic[Result]):
         return sum_of(self.keep(kernel, *arguments).results)
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
-        """The results of another kernel, which takes these."""
+        """The results of another kernel, which takes these, and of each block what else is kept."""
+
+        def of(number: int) -> Any:
+            own = (a.results[number] if isinstance(a, Kept) else a for a in arguments)
+            return kernel(self.results[number], *own)
+
         some_map = self.thread_map if len(self.results) > 1 else map
-        made = list(some_map(lambda result: kernel(result, *arguments), self.results))
-        return Kept(made, self.thread_map)
+        return Kept(list(some_map(of, range(len(self.results)))), self.thread_map)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""

@@ -129,7 +129,7 @@ def _with_made(block: Block, kernel: Kernel[Any], *arguments: Any) -> Any:
 
 
 def _of_result(block: Block, made: _Made, kernel: Callable[..., Any], *arguments: Any) -> Any:
-    return kernel(made.result, *arguments)
+    return kernel(made.result, *(a.result if isinstance(a, _Made) else a for a in arguments))
 
 
 def _numbered_masses(block: Block, masses: _Made) -> list[tuple[int, float]]:

@@ -252,7 +252,7 @@ def sum_rows(
     size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
     if n_samples * result > NO_COST:  # as much for each of two threads
         size = max(min(size, -(-n_samples // 2)), 256)
-    is_small = rows is None and 4 * n_samples <= size
+    is_small = rows is None and objective.rows.in_memory is not None and 4 * n_samples <= size
     standardisation = objective.kept_standardisation if is_small else objective.standardisation
     return (rows or objective.rows).map_reduce(
         kernel, standardisation, *arguments, size=size, dense=True, result=result

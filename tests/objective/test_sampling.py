@@ -39,7 +39,7 @@ def systematic(mass, weights, size):
 
 
 def leverages(sampler):
-    return np.concatenate(sampler.leverage.gather())
+    return np.concatenate([own for own, _ in sampler.leverage.gather()])
 
 
 def make_objective(X, y, weights=None, penalty=1e-4):
