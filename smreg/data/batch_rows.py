@@ -189,12 +189,12 @@ def _held(parts: Iterator[Kept[Result]]) -> list[Kept[Result]] | None:
 
 
 def _numbers(results: Any) -> int:
-    """How many there are in arrays, in lists of them, and in records."""
+    """How many there are in arrays, in lists and tuples of them, and in records."""
     if isinstance(results, np.ndarray):
         return results.size
     if is_dataclass(results):
         return sum(map(_numbers, vars(results).values()))
-    return sum(map(_numbers, results)) if isinstance(results, list) else 1
+    return sum(map(_numbers, results)) if isinstance(results, list | tuple) else 1
 
 
 class _Reader:
