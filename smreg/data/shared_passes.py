@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Draw, Kept, Kernel, Result, Rows, Sum, innermost, thresholds
+from smreg.data.rows import Block, Draw, Kept, Kernel, Result, Rows, Sum, innermost, thresholds_of_parts
 
 Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class SharedRows(Rows):
         of_blocks = self.map_reduce(_numbered_masses, mass.recipe, **mass.hints)
         parts = np.cumsum([number == 0 for number, _ in of_blocks]) - 1  # each begins with its first block
         totals = np.bincount(parts, [total for _, total in of_blocks]).astype(np.float64)
-        drawn: Rows = self._ask(Draw(mass.recipe, (), mass.hints, size, thresholds(totals, size)))
+        drawn: Rows = self._ask(Draw(mass.recipe, (), mass.hints, size, thresholds_of_parts(totals, size)))
         return drawn
 
     def _ask(self, request: Sum | Draw) -> Any:
