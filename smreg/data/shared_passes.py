@@ -5,7 +5,7 @@ run ask for one, too, or have ended. One pass then makes all of these sums, each
 alone. So there are as many passes as the participant takes that takes most, not as all of them together.
 
 Nothing is kept with the rows: what a kernel leaves for another is made again where it is used, so that any
-number of participants takes no memory beside the rows.
+number of participants takes no more memory than the rows.
 """
 
 from collections import deque

@@ -135,7 +135,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     **Dask collections**, for which passes over the rows are what costs: the fits of all candidates and folds
     run side by side and share their passes. Ten Cs and five folds take about twice the passes of one fit of
     `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of the length of X is
-    kept beside it, not even with the workers.
+    kept in addition, not even with the workers.
 
     - A number of folds deals the rows of each class out to them, whatever the partitions, as by
       ``StratifiedKFold(shuffle=True)``, but by a fixed hash of the row's place within its class; of soft
