@@ -1,5 +1,6 @@
 """Folds of rows in Dask collections: dealt out, or given by a number for each row."""
 
+from contextlib import suppress
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -66,7 +67,10 @@ def _numbers(cv: Any) -> Any:
         return np.asarray(cv.test_fold)
     if is_dask_collection(cv):
         return cv
-    values = None if hasattr(cv, "split") else np.asarray(cv)
+    values = None
+    if not hasattr(cv, "split"):
+        with suppress(ValueError):  # of parts of different lengths
+            values = np.asarray(cv)
     if values is None or values.ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(
             "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "

@@ -40,11 +40,10 @@ from smreg.data.rows import (
     Result,
     Rows,
     Sum,
-    Thresholds,
     innermost,
     met_from,
     sum_of,
-    thresholds,
+    thresholds_of_parts,
 )
 from smreg.data.threads import one_blas_thread
 
@@ -98,7 +97,7 @@ class DaskRows(Rows):
         assert isinstance(mass, KeptByDask)
         self.passes += 1
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
-        of_parts = zip(self.parts, mass.parts, thresholds(totals, size), strict=True)
+        of_parts = zip(self.parts, mass.parts, thresholds_of_parts(totals, size), strict=True)
         met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
         return self._sample(dask.persist(*tasks("smreg-sample", _met, *met)), size)
 
@@ -249,7 +248,7 @@ def _mass(kept: Kept[Array]) -> float:
     return float(sum(mass.sum() for mass in kept.gather()))
 
 
-def _met(part: MatrixRows, kept: Kept[Array], at: Thresholds) -> MatrixRows:
+def _met(part: MatrixRows, kept: Kept[Array], at: tuple[float, float, int]) -> MatrixRows:
     """Rows of a partition that are met, copied."""
     met = met_from(np.concatenate(kept.gather()), *at)
     return part.copied(met.index, part.weights[met.index] * met.factors)

@@ -314,14 +314,14 @@ class Draw:
     size : int
         How many rows at most.
     thresholds : list of tuples
-        What each part of the store gets, see `thresholds`.
+        What each part of the store gets, see `thresholds_of_parts`.
     """
 
     kernel: Kernel[Array]
     arguments: tuple[Any, ...]
     hints: dict[str, Any]
     size: int
-    thresholds: "list[Thresholds]"
+    thresholds: list[tuple[float, float, int]]
 
     name = "sample"
 
@@ -380,24 +380,20 @@ def met_by_thresholds(mass: Array, size: int) -> Met:
     return met_from(mass, step, 0.5 * step, size)
 
 
-Thresholds = tuple[float, float, int]  # the step between them, the first, and how many
-
-
-def thresholds(totals: Array, size: int) -> list[Thresholds]:
-    """So many equally spaced thresholds on a cumulative mass, for parts of the rows with these totals."""
-    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
-    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
-    counts = np.diff(first, append=size)
-    of_parts = zip(first.tolist(), starts.tolist(), counts.tolist(), strict=True)
-    return [(step, (number + 0.5) * step - start, count) for number, start, count in of_parts]
-
-
 def met_from(mass: Array, step: float, first: float, count: int) -> Met:
     """Rows met by so many thresholds, from the first one on, a step apart."""
     cumulative = np.cumsum(mass)
     met = np.searchsorted(cumulative, first + step * np.arange(count))
     index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
     return Met(index, times * (step / mass[index]))
+
+
+def thresholds_of_parts(totals: Array, size: int) -> list[tuple[float, float, int]]:
+    """Step, first and number of the thresholds in each part of the rows, by its mass: see `met_from`."""
+    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
+    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
+    counts = np.diff(first, append=size)
+    return list(zip([step] * len(first), (first + 0.5) * step - starts, counts.tolist(), strict=True))
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:

@@ -5,7 +5,7 @@ run ask for one, too, or have ended. One pass then makes all of these sums, each
 alone. So there are as many passes as the participant takes that takes most, not as all of them together.
 
 Nothing is kept with the rows: what a kernel leaves for another is made again where it is used, so that any
-number of participants takes no memory beside the rows.
+number of participants takes no more memory than the rows.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Draw, Kept, Kernel, Result, Rows, Sum, innermost, thresholds
+from smreg.data.rows import Block, Draw, Kept, Kernel, Result, Rows, Sum, innermost, thresholds_of_parts
 
 Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class SharedRows(Rows):
         of_blocks = self.map_reduce(_numbered_masses, mass.recipe, **mass.hints)
         parts = np.cumsum([number == 0 for number, _ in of_blocks]) - 1  # each begins with its first block
         totals = np.bincount(parts, [total for _, total in of_blocks]).astype(np.float64)
-        drawn: Rows = self._ask(Draw(mass.recipe, (), mass.hints, size, thresholds(totals, size)))
+        drawn: Rows = self._ask(Draw(mass.recipe, (), mass.hints, size, thresholds_of_parts(totals, size)))
         return drawn
 
     def _ask(self, request: Sum | Draw) -> Any:

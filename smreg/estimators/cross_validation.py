@@ -249,7 +249,7 @@ class PathSearch(Candidates):
         self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
             paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
-            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=5)  # of whoever calls fit
+            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6)  # of whoever calls fit
         super().__init__(model, targets.classes, X.shape[1], len(folds), X.dtype, Cs, l1_ratios)
 
     def run(self, scoring: Score, report: PathReport) -> None:

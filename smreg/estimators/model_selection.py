@@ -68,7 +68,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
         Parts of the penalty that are L1, to try.
     cv : int, cross-validation splitter or iterable of (train, test), default=None
-        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels.
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. For Dask
+        collections a number, a `PredefinedSplit`, or the number of each row's fold: see Notes.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
@@ -130,6 +131,22 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     -----
     Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
     copy of its rows. Memory beyond that is mostly `coefs_paths_`.
+
+    **Dask collections**, for which passes over the rows are what costs: the fits of all candidates and folds
+    run side by side and share their passes. Ten Cs and five folds take about twice the passes of one fit of
+    `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of the length of X is
+    kept in addition, not even with the workers.
+
+    - A number of folds deals the rows of each class out to them, whatever the partitions, as by
+      ``StratifiedKFold(shuffle=True)``, but by a fixed hash of the row's place within its class; of soft
+      targets all rows are of one class. Otherwise `cv` is the number of each row's fold, -1 for rows that
+      are in no test part, as in `PredefinedSplit`: a Dask series or array divided like X, or an array in
+      memory. Other splitters need all rows at once, and are refused.
+    - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
+      `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
+    - There is no ``temperature="cv"``.
+    - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
+      have been fitted.
 
     See Also
     --------
@@ -207,9 +224,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
             Features in any units.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        y : {array-like, Dask collection} of shape (n_samples,) or (n_samples, n_classes)
             Labels or soft targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
@@ -225,7 +242,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ------
         ValueError
             If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
-            or ``refit=False`` also if a training part lacks a class. The estimator is then as it was before.
+            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection, if `cv`,
+            `scoring` or `temperature` are none of those in the Notes. The estimator is then as it was before.
 
         Warns
         -----
@@ -401,7 +419,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 f"The training part of fold {number} has no sample of the classes {classes}. "
                 f"{of_missing(self)} {advice(classes, targets, weights)}",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _check_training_part(

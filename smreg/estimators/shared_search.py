@@ -59,7 +59,7 @@ class SharedSearch(Candidates):
         if not isinstance(Cs, np.ndarray):
             explore = exploring(self.rows, n_threads)
             paths = [(path.problem, path.l1_ratio) for path in self._paths]
-            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=5, explore=explore)
+            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6, explore=explore)
         n_features = sample.rows.n_features
         super().__init__(model, sample.classes, n_features, n_folds, sample.dtype, Cs, l1_ratios)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from copy import copy
-from functools import cache, cached_property
+from functools import cache
 from time import perf_counter
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets

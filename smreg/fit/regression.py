@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.formulation import Formulation

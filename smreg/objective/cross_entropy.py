@@ -18,12 +18,12 @@ a direction have none.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept, Kernel, Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.logits import Direction, Point, below_largest, exponentials, softmax

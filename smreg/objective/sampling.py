@@ -26,11 +26,11 @@ sampling, NIPS (2016). https://doi.org/10.48550/arXiv.1607.00559
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances

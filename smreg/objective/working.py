@@ -11,12 +11,12 @@ and leaves steps as they are, which sum to zero over the intercepts.
 """
 
 from dataclasses import replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept
 from smreg.objective import costs, information, null_metric
 from smreg.objective.cross_entropy import Objective, Standardisation, information_times, probabilities_of
