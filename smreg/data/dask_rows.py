@@ -23,20 +23,67 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 import dask
 import numpy as np
+from dask.base import get_scheduler
 from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
+from smreg.data.parts import Read
 from smreg.data.rows import Kept, Kernel, Result, Rows, innermost, met_from, sum_of
 from smreg.data.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
 ARITY = 8  # of the tree of sums
+
+# Tasks are named after the module of their kernel, or where that says less to a reader of the dashboard, so:
+TASKS = {
+    "cross_entropy": "evaluate",
+    "formulation": "evaluate",
+    "null_metric": "information",
+    "working": "information",
+    "sampling": "sample",
+    "recession": "separation",
+    "overlap": "separation",
+    "parts": "statistics",
+    "rows": "statistics",
+}
+
+
+def client_in_use() -> Any:
+    """The client of a cluster, or None."""
+    client = getattr(get_scheduler(), "__self__", None)
+    return client if hasattr(client, "scheduler_info") else None
+
+
+class Held:
+    """What a cluster holds for a fit.
+
+    A result is freed when nothing refers to it any more, and all are by `release`: the traceback of an
+    error, or of Ctrl-C, refers to much, for long.
+    """
+
+    def __init__(self) -> None:
+        self._futures: WeakSet[Any] = WeakSet()
+
+    def persist(self, parts: Sequence[Delayed]) -> list[Delayed]:
+        """The same, whose results are made now and held where they are made."""
+        made = list(dask.persist(*parts))
+        if client_in_use() is not None:
+            from distributed import futures_of
+
+            self._futures.update(futures_of(made))
+        return made
+
+    def release(self) -> None:
+        """Free them."""
+        for future in list(self._futures):
+            future.release()
 
 
 class DaskRows(Rows):
@@ -46,6 +93,8 @@ class DaskRows(Rows):
     ----------
     parts : sequence of Delayed
         `MatrixRows`, with a row at least each.
+    held : Held
+        To which is added what is kept of them.
     attributes
         What is known of all rows, see `smreg.data.rows.Rows`.
 
@@ -57,8 +106,8 @@ class DaskRows(Rows):
 
     can_sample = True
 
-    def __init__(self, parts: Sequence[Delayed], **attributes: Any) -> None:
-        self.parts, self.passes = parts, 0
+    def __init__(self, parts: Sequence[Delayed], held: Held, **attributes: Any) -> None:
+        self.parts, self.held, self.passes = parts, held, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -71,7 +120,11 @@ class DaskRows(Rows):
     def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
         """What the kernel returns for every block, where the block is."""
         self.passes += 1
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints))
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), self.held)
+
+    def close(self) -> None:
+        """Free what a cluster holds."""
+        self.held.release()
 
     def sampled(self, mass: Kept[Array], size: int) -> "DaskRows":
         """A systematic sample, drawn in every partition by the mass of those before."""
@@ -88,16 +141,18 @@ class DaskRows(Rows):
         )
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
-        return DaskRows(dask.persist(*parts), **known)
+        return DaskRows(self.held.persist(parts), self.held, **known)
 
 
 class KeptByDask(Kept[Result]):
     """Results that stay in Dask's memory, one `Kept` for each partition."""
 
-    def __init__(self, parts: Sequence[Delayed]) -> None:
-        object.__setattr__(self, "parts", dask.persist(*parts))
-
     parts: Sequence[Delayed]
+    held: Held
+
+    def __init__(self, parts: Sequence[Delayed], held: Held) -> None:
+        object.__setattr__(self, "parts", held.persist(parts))
+        object.__setattr__(self, "held", held)
 
     def map_reduce(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """The sum of ``kernel(result, *arguments)``."""
@@ -105,7 +160,7 @@ class KeptByDask(Kept[Result]):
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
         """The results of another kernel, which takes these."""
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}))
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), self.held)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""
@@ -131,17 +186,27 @@ def _calls(
     places = iter(range(len(kept)))
     sent = [_Place(next(places)) if isinstance(a, KeptByDask) else a for a in arguments]
     parameters = delayed((kernel, sent, hints), name=f"smreg-parameters-{token}", traverse=False)
-    name = f"smreg-{innermost(kernel, arguments).__name__.strip('_').replace('_', '-')}"
-    return tasks(name, _call, parts, *(argument.parts for argument in kept), method=method, sent=parameters)
+    return tasks(_name(innermost(kernel, arguments)), _call, parts, *(argument.parts for argument in kept), method=method, sent=parameters)
+
+
+def _name(kernel: Kernel[Any]) -> str:
+    module = kernel.__module__.rpartition(".")[2]
+    return f"smreg-{TASKS.get(module, module.replace('_', '-'))}"
 
 
 def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **arguments: Any) -> list[Delayed]:
-    """A task of that name for the items of every partition."""
-    token, task = uuid4().hex, delayed(function, pure=False)
+    """A task of that name for the items of every partition, which has a thread."""
+    token, task = uuid4().hex, delayed(alone, pure=False)
     return [
-        task(*items, **arguments, dask_key_name=f"{name}-{token}-{number}")
+        task(function, *items, **arguments, dask_key_name=f"{name}-{token}-{number}")
         for number, items in enumerate(zip(*parts, strict=True))
     ]
+
+
+def alone(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """Call a function with one thread: others belong to other tasks, or to nobody who is asked."""
+    with one_blas_thread:
+        return function(*arguments, **options)
 
 
 def _call(
@@ -149,8 +214,7 @@ def _call(
 ) -> Any:
     kernel, arguments, hints = sent
     own = [kept[a.number] if isinstance(a, _Place) else a for a in arguments]
-    with one_blas_thread:
-        return getattr(part, method)(kernel, *own, **hints)
+    return getattr(part, method)(kernel, *own, **hints)
 
 
 def total_of(parts: list[Delayed]) -> Any:
@@ -181,5 +245,5 @@ def _size(held: Any) -> int:
     return sum(_size(value) if hasattr(value, "__dict__") else sizeof(value) for value in vars(held).values())
 
 
-for kind in (MatrixRows, Kept):
+for kind in (MatrixRows, Kept, Read):
     sizeof.register(kind, _size)

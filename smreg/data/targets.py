@@ -15,6 +15,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from smreg.data.labels import as_labels, is_text
+from smreg.data.lazy import refuse_lazy
 
 Array = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class Targets:
 
 def is_soft(y: Any) -> bool:
     """Whether `y` has the shape of soft targets: two dimensions and not a single column."""
+    refuse_lazy(y, "y")
     try:
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     except ValueError as error:
@@ -69,15 +71,19 @@ def encode_labels(y: NDArray[Any]) -> Targets:
 
 
 def _encode(y: NDArray[Any]) -> Targets:
+    targets = distinct(y)
+    if y.dtype != object or is_text(y):
+        check_classification_targets(y)
+    return targets
+
+
+def distinct(y: NDArray[Any]) -> Targets:
+    """Codes of labels that may be those of one class, or fewer than those of classes should be."""
     try:
-        if y.dtype != object or is_text(y):
-            check_classification_targets(y)
-        elif any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
-            raise TypeError("bool")
+        if y.dtype == object and any(isinstance(label, bool | np.bool_) for label in y):
+            raise TypeError("bool")  # among others: True would be 1
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
-        if isinstance(y[0], bytes):  # scikit-learn's error says what to do
-            raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
     return Targets(classes, codes.astype(np.int64))

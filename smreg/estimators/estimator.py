@@ -21,7 +21,7 @@ from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
-from smreg.data.lazy import check_lazy_features, is_lazy
+from smreg.data.lazy import is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, check_targets, is_soft
@@ -34,6 +34,12 @@ from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
 Array = NDArray[Any]
+
+SCORE_OF_SOFT = (
+    "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
+    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or scoring=neg_cross_entropy_scorer in "
+    "GridSearchCV."
+)
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -235,8 +241,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
         """
         with unchanged_on_failure(self):
-            with row_threads(self.n_jobs) as map_blocks:
-                sample = self._sample(X, y, sample_weight, map_blocks)
+            with (
+                row_threads(self.n_jobs) as map_blocks,
+                self._sample(X, y, sample_weight, map_blocks) as sample,
+            ):
                 start = self._warm_start(sample.classes)
                 self.classes_ = sample.classes
                 report = Report(self, X, y, sample_weight, sample.dtype)
@@ -295,7 +303,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([[  7.3,   3.4, -10.7]])
         """
         if is_lazy(X):
-            return self._lazily("decision_function", X, None if len(self.classes_) == 2 else self.classes_)
+            return self._lazily("decision_function", X)
         logits = self._logits(X)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
@@ -327,7 +335,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([0, 0, 0])
         """
         if is_lazy(X):
-            return self._lazily("predict", X, None)
+            return self._lazily("predict", X)
         logits = self._logits(X)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
@@ -367,7 +375,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T = self._divisor(temperature)
         if is_lazy(X):
-            return self._lazily("predict_proba", X, self.classes_, T)
+            return self._lazily("predict_proba", X, T)
         return self._logits(X, lambda logits: family.softmax(logits, T))
 
     def predict_log_proba(self, X: Any, temperature: float | None = None) -> Any:
@@ -401,7 +409,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T = self._divisor(temperature)
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, self.classes_, T)
+            return self._lazily("predict_log_proba", X, T)
         return self._logits(X, lambda logits: family.log_softmax(logits, T))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -436,16 +444,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> round(model.score(X, y), 3)
         0.973
         """
-        if is_lazy(X):
-            from smreg.data.dask_prediction import accuracy
-
-            return accuracy(X, y, sample_weight, self.predict)
+        if any(map(is_lazy, (X, y, sample_weight))):
+            return self._lazy_score(X, y, sample_weight)
         if is_soft(y):
-            raise ValueError(
-                f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
-                "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
-                "scoring=neg_cross_entropy_scorer in GridSearchCV."
-            )
+            raise ValueError(SCORE_OF_SOFT.format(f"shape {np.shape(y)}"))
         labels = as_labels(y)
         if labels.dtype != object:
             return float(super().score(X, labels, sample_weight))
@@ -610,6 +612,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ) -> Sample:
         """What is fitted, checked."""
         if any(map(is_lazy, (X, y, sample_weight))):
+            from smreg.data.dask_partitions import check_lazy_features
             from smreg.data.dask_sample import dask_sample
 
             check_lazy_features(self, X, reset=True)
@@ -630,18 +633,29 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
 
-    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any) -> Any:
-        """What a method gives for a Dask collection, with such columns, or one without a name."""
+    def _lazy_score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The same of Dask collections."""
+        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
+        from smreg.data.dask_prediction import accuracy
+
+        check_is_fitted(self)
+        check_lazy_features(self, X, reset=False)
+        if is_soft_target(y):
+            raise ValueError(SCORE_OF_SOFT.format("two dimensions"))
+        return accuracy(X, y, sample_weight, self.predict)
+
+    def _lazily(self, method: str, X: Any, *arguments: Any) -> Any:
+        """What a method gives for a Dask collection, when it is asked for."""
+        from smreg.data.dask_partitions import check_lazy_features, dtype_of
         from smreg.data.dask_prediction import predicted
 
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
-        dtype = (
-            self.classes_.dtype
-            if method == "predict"
-            else np.result_type(X.dtype if hasattr(X, "dtype") else float, self.coef_.dtype)
-        )
-        return predicted(X, partial(_called, self, method, arguments), columns, dtype)
+        is_label = method == "predict"
+        single = is_label or (method == "decision_function" and len(self.classes_) == 2)
+        columns = None if single else self.classes_
+        like = self.classes_ if is_label else np.empty(0, np.result_type(dtype_of(X), self.coef_.dtype))
+        return predicted(X, partial(_called, self, method, arguments), columns, like)
 
     def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
