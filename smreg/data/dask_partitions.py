@@ -85,7 +85,7 @@ def dtype_of(X: Any) -> np.dtype[Any]:
 
 def _is_text(dtype: Any) -> bool:
     """Whether a column holds strings, unlike objects, which may be numbers."""
-    return dtype != object and pd.api.types.is_string_dtype(dtype)
+    return not pd.api.types.is_object_dtype(dtype) and pd.api.types.is_string_dtype(dtype)
 
 
 def _check_running(values: Any, name: str) -> None:
@@ -252,7 +252,11 @@ def columnwise(y: Any) -> Any:
 def in_memory(y: Any) -> Any:
     """Labels as a plain array, or with the index that they had, or soft targets as they came."""
     index, checked = getattr(y, "index", None), as_targets(y)
-    return pd.Series(checked, index, checked.dtype) if isinstance(index, pd.Index) and not is_soft(y) else checked
+    return (
+        pd.Series(checked, index, checked.dtype)
+        if isinstance(index, pd.Index) and not is_soft(y)
+        else checked
+    )
 
 
 def is_soft_target(y: Any) -> bool:

@@ -73,7 +73,9 @@ def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]
     numbers = range(len(partitions))
     hits, weight = total_of(tasks("smreg-score", _hits, numbers, *partitions.items, predict=predict))
     if weight == 0:
-        raise ValueError(ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none.")
+        raise ValueError(
+            ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none."
+        )
     return float(hits / weight)
 
 

@@ -86,8 +86,8 @@ def check_lengths(X: Any, **others: Any) -> None:
         index = getattr(values, "index", None)
         if isinstance(index, pd.Index) and isinstance(X, pd.DataFrame) and not index.equals(X.index):
             raise ValueError(
-                f"{name} must have the index of X, {_first(X.index)}, got {_first(index)}: join them by their "
-                f"index first, or pass {name} as an array, which goes by position."
+                f"{name} must have the index of X, {_first(X.index)}, got {_first(index)}: join them by it "
+                f"first, or pass {name} as an array, which goes by position."
             )
 
 

@@ -89,7 +89,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     n_jobs : int or None, default=None
         Threads over blocks of rows during `fit`; BLAS is held to one meanwhile. None is as many as OpenMP
         may use (all processors, or what ``OMP_NUM_THREADS``, `threadpoolctl` or a joblib worker process
-        leave), -1 is all processors. Their number changes no bit of the result.
+        leave), -1 is all processors. Their number changes no bit of the result. It has no meaning for Dask
+        collections: each partition has one thread, and Dask's scheduler decides how many run side by side.
     verbose : int, default=0
         Whether to print a line for each step, and how the fit ended.
 
@@ -132,6 +133,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
     columns concerned.
 
+    **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
+    that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
+    once a pass, some twenty times; on a cluster they stay with the workers where they take less than half of
+    their memory. The fitted attributes are NumPy's. The same partitions give the same bits, whatever the
+    number of workers, their speed or their death: Dask repeats what was lost. Where all workers are gone for
+    good, Dask waits for others, by default for ever: set ``distributed.scheduler.no-workers-timeout`` where
+    the scheduler is started, and after that time the fit ends in a ``distributed.scheduler.NoWorkerError``,
+    the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
+    number, or all of X, is left out: the space of the rows for wide features, Newton's method there, and
+    the linear programme that decides on separation where passes do not.
+
     See Also
     --------
     sklearn.linear_model.LogisticRegression : The same model with other solvers.
@@ -156,6 +168,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> model.predict_proba(X[:2]).round(3)
     array([[1., 0., 0.],
            [1., 0., 0.]])
+
+    Of Dask collections, whose predictions are made when they are asked for:
+
+    >>> from dask import dataframe as dd
+    >>> wine = dd.from_pandas(load_wine(as_frame=True).frame, npartitions=3)
+    >>> features = wine.drop(columns="target")
+    >>> lazy = SoftmaxRegression().fit(features, wine["target"])
+    >>> lazy.predict_proba(features).head(2).round(3)
+         0    1    2
+    0  1.0  0.0  0.0
+    1  1.0  0.0  0.0
     """
 
     coef_: Any
@@ -215,12 +238,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features in any units. float32 and float64 are used as they are, without a copy.
+            Features in any units. float32 and float64 are used as they are, without a copy. Or a Dask
+            DataFrame or array, whose chunks may be sparse, of unknown sizes and divided by columns too.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
-            a DataFrame whose columns are the classes.
+            a DataFrame whose columns are the classes. Where X is of Dask also a Dask Series, DataFrame or
+            array, with the partitions of X and the index of a frame X; arrays of known chunks are divided
+            anew. In memory it goes with X row by row, for which a frame X is read once more.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a weight of 2 is the same as the sample twice.
+            Non-negative weights; a weight of 2 is the same as the sample twice. Of Dask or in memory, as y.
 
         Returns
         -------
@@ -231,9 +257,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ------
         ValueError
             If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
-            of three and more fewer than two with weight. The estimator is then as it was before.
+            of three and more fewer than two with weight. The estimator is then as it was before. Of Dask
+            collections the error comes before they are read, or names the partition, from 0; it may also
+            be that partitions do not belong together, or that a client is closed which held them.
         TypeError
-            If a column of X holds dates or time spans, or labels are of several kinds.
+            If a column of X holds dates or time spans, or labels are of several kinds; or if y or the
+            weights are of Dask and X is not, or a Dask array holds objects or text.
 
         Warns
         -----
@@ -279,14 +308,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             A column for each class; for two classes the logit of ``classes_[1]`` against
-            ``classes_[0]``.
+            ``classes_[0]``. Of Dask collections a lazy one: an array, or a DataFrame (for two classes a
+            Series) with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -312,13 +342,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Entries of ``classes_``.
+            Entries of ``classes_``. Of Dask collections a lazy array, or a Series with the index and
+            divisions of X.
 
         Raises
         ------
@@ -344,7 +375,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -352,7 +383,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Rows on the simplex, columns in the order of ``classes_``.
+            Rows on the simplex, columns in the order of ``classes_``. Of Dask collections a lazy one: an
+            array, or a DataFrame with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -383,7 +415,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -391,7 +423,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Nats.
+            Nats. Of Dask collections lazy, as `predict_proba`.
 
         Raises
         ------
@@ -417,10 +449,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,)
-            Labels. There is no accuracy against soft targets: for those use
+            Labels, of Dask or in memory as in `fit`. There is no accuracy against soft targets: for those use
             `smreg.metrics.neg_cross_entropy_scorer`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
@@ -428,7 +460,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         float
-            From 0 to 1.
+            From 0 to 1, also of Dask collections, which are read once.
 
         Raises
         ------

@@ -64,7 +64,10 @@ def third(change):
     return dd.from_delayed([dask.delayed(part) for part in parts], meta=FRAME[:0], verify_meta=False)
 
 
-def case(name, words, X=rows(X), y=rows(Y), sample_weight=None, **params):
+LAZY_X, LAZY_Y = rows(X), rows(Y)
+
+
+def case(name, words, X=LAZY_X, y=LAZY_Y, sample_weight=None, **params):
     return pytest.param(SimpleNamespace(words=words, data=(X, y, sample_weight), params=params), id=name)
 
 
@@ -94,8 +97,18 @@ BEFORE = [
     case("y of one class, in memory", ["at least 2 classes", "0"], y=0 * Y),
     case("y with NaN, in memory", [r"\by\b", "NaN", "position 59"], y=put(Y, 59, np.nan)),
     case("soft y, in memory", ["sum to 1", "row 59"], y=put(SOFT, (59, 0), 0.5)),
-    case("y with other divisions", [r"\by\b", "divided", r"\(0, 30, 59\)", "repartition"], X=framed(FRAME), y=framed(SERIES, 2)),
-    case("y with another index", [r"\by\b", "divided"], X=framed(FRAME), y=framed(SERIES.set_axis(range(9, 69)))),
+    case(
+        "y with other divisions",
+        [r"\by\b", "divided", r"\(0, 30, 59\)", "repartition"],
+        X=framed(FRAME),
+        y=framed(SERIES, 2),
+    ),
+    case(
+        "y with another index",
+        [r"\by\b", "divided"],
+        X=framed(FRAME),
+        y=framed(SERIES.set_axis(range(9, 69))),
+    ),
     case("y with other partitions", [r"\by\b", "3 of X", "2", "repartition"], X=framed(FRAME), y=rows(Y, 30)),
     case(
         "weights with other partitions",
@@ -112,7 +125,7 @@ BEFORE = [
 IN_PARTITION_2 = [
     case("X with NaN", [r"\bX\b", "NaN"], X=rows(put(X, (59, 1), np.nan))),
     case("X infinite", [r"\bX\b", "infinity"], X=rows(put(X, (59, 1), np.inf))),
-    case("a frame with NaN", [r"\bX\b", "NaN"], X=framed(FRAME.mask(FRAME == X[59, 1])), y=framed(SERIES)),
+    case("a frame with NaN", [r"\bX\b", "NaN"], X=framed(FRAME.mask(X[59, 1] == FRAME)), y=framed(SERIES)),
     case("y with NaN", [r"\by\b", "NaN", "position 19"], y=rows(put(Y, 59, np.nan))),
     case("soft y", ["sum to 1", "row 19"], y=rows(put(SOFT, (59, 0), 0.5))),
     case("weights negative", ["sample_weight", "row 19", "-1"], sample_weight=rows(put(ONES, 59, -1))),
@@ -124,23 +137,43 @@ IN_PARTITION_2 = [
         X=framed(FRAME).clear_divisions(),
         y=dd.from_delayed([dask.delayed(SERIES[part]) for part in (slice(20), slice(20, 40), slice(20))]),
     ),
-    case("y in memory with another index", ["index of X", "array"], X=framed(FRAME), y=SERIES.set_axis([*range(40), *range(20)])),
-    case("other columns", ["columns", "'c'", "'z'"], X=third(lambda part: part.rename(columns={"c": "z"})), y=Y),
+    case(
+        "y in memory with another index",
+        ["index of X", "array"],
+        X=framed(FRAME),
+        y=SERIES.set_axis([*range(40), *range(20)]),
+    ),
+    case(
+        "other columns", ["columns", "'c'", "'z'"], X=third(lambda part: part.rename(columns={"c": "z"})), y=Y
+    ),
     case("columns in another order", ["columns", "'a', 'b'"], X=third(lambda part: part[list("cab")]), y=Y),
     case("a column fewer", ["columns", "'c'"], X=third(lambda part: part[["a", "b"]]), y=Y),
     case("text in one partition", ["numbers", "'c'", "text"], X=third(lambda part: part.assign(c="t")), y=Y),
-    case("dates in one partition", ["'c'", "dates"], X=third(lambda part: part.assign(c=pd.Timestamp("2020"))), y=Y),
+    case(
+        "dates in one partition",
+        ["'c'", "dates"],
+        X=third(lambda part: part.assign(c=pd.Timestamp("2020"))),
+        y=Y,
+    ),
     case(
         "another width",
         ["3 columns", r"\(20, 2\)"],
         X=rows(X).map_blocks(lambda block: block[:, : 2 + (block[0, 0] != X[40, 0])], dtype=float),
     ),
-    case("labels of several kinds", ["one kind", "'int64', 'str'"], y=rows(np.array([*Y[:-1], "a"], dtype=object))),
+    case(
+        "labels of several kinds",
+        ["one kind", "'int64', 'str'"],
+        y=rows(np.array([*Y[:-1], "a"], dtype=object)),
+    ),
 ]
 OVER_ALL = [
     case("y of one class", ["at least 2 classes", "0"], y=rows(0 * Y)),
     case("y continuous", ["continuous"], y=rows(X[:, 0])),
-    case("labels of one kind in each", ["one kind", "'t'", "0"], y=rows(np.array([0] * 20 + ["t"] * 40, dtype=object))),
+    case(
+        "labels of one kind in each",
+        ["one kind", "'t'", "0"],
+        y=rows(np.array([0] * 20 + ["t"] * 40, dtype=object)),
+    ),
     case("weights of zero", ["sample_weight", "positive", "zero"], sample_weight=rows(0 * ONES)),
     case("weight for one class", ["2 classes", "weight", r"\b1\b"], sample_weight=rows(1.0 * (Y == 1))),
     case("class_weight unknown", ["class_weight", r"\[7\]", r"\[0, 1, 2\]"], class_weight={0: 1.0, 7: 1.0}),
@@ -199,7 +232,6 @@ def test_the_features_are_not_read_for_the_rows_of_an_array(monkeypatch):
 # -- what takes no Dask collections
 
 MODEL = SoftmaxRegression().fit(X, Y)
-LAZY_X, LAZY_Y = rows(X), rows(Y)
 PROBABILITIES, LOGITS = MODEL.predict_proba(LAZY_X), MODEL.decision_function(LAZY_X)
 ONLY_IN_MEMORY = {
     "TemperatureScaling.fit X": lambda: TemperatureScaling(MODEL).fit(LAZY_X, Y),
@@ -228,13 +260,26 @@ ONLY_IN_MEMORY = {
 @pytest.mark.parametrize("name", ONLY_IN_MEMORY)
 def test_what_takes_no_dask_collection_says_how_to_convert_it(name):
     argument = name.split()[-1]
-    with pytest.raises(TypeError, match=rf"\b{argument} must be in memory.*Dask Array.*{argument}\.compute\(\)"):
+    with pytest.raises(
+        TypeError, match=rf"\b{argument} must be in memory.*Dask Array.*{argument}\.compute\(\)"
+    ):
         ONLY_IN_MEMORY[name]()
 
 
 # -- tasks
 
-NAMES = ["read", "check", "encode", "parameters", "sum", "statistics", "evaluate", "information", "sample", "mass"]
+NAMES = [
+    "read",
+    "check",
+    "encode",
+    "parameters",
+    "sum",
+    "statistics",
+    "evaluation",
+    "information",
+    "sample",
+    "mass",
+]
 
 
 def test_tasks_are_named_after_what_they_do():
@@ -249,7 +294,7 @@ def test_tasks_are_named_after_what_they_do():
             SoftmaxRegression(C=np.inf).fit(rows(many[:, :2], 100), rows(many[:, 0] > 0, 100))
 
     ours = {name.removeprefix("smreg-") for name in seen if name.startswith("smreg-")}
-    assert ours >= {"read", "check", "encode", "evaluate", "statistics", "information", "sum", "separation"}
+    assert ours >= {"read", "check", "encode", "evaluation", "statistics", "information", "sum", "separation"}
     assert ours <= {*NAMES, "separation", "duality", "collinear"}
 
 

@@ -1,4 +1,4 @@
-"""Fits and predictions of Dask collections: those in memory, whatever holds the sample and however divided."""
+"""Fits and predictions of Dask collections: those in memory, whatever holds the sample."""
 
 import pickle
 import subprocess
