@@ -43,6 +43,13 @@ FRAME = pd.DataFrame(X, columns=list("abc"))
 SERIES = pd.Series(Y)
 
 
+@pytest.fixture(autouse=True)
+def _in_turn():
+    """Tasks one after the other, which for so few rows is fastest."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
 def rows(values, size=20):
     return da.from_array(np.asarray(values), chunks=(size, *np.shape(values)[1:]))
 

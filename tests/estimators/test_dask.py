@@ -18,10 +18,18 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 
 from smreg import SoftmaxRegression
+from smreg.data import dask_rows, dask_sample
 
 N, P = 150, 4
 NAMES = list("pqrs")
 EPS = np.finfo(np.float64).eps
+
+
+@pytest.fixture(autouse=True)
+def _in_turn():
+    """Tasks one after the other, which for so few rows is fastest."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 def make_sample(n_classes=3):
@@ -169,8 +177,9 @@ def test_soft_targets_have_the_classes_of_their_columns(make, options):
     assert_agrees(fitted(X_lazy, lazy, WEIGHTS, **options), fitted(X, plain, WEIGHTS, **options))
 
 
-@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
-@pytest.mark.parametrize("width", [P, 2])
+@pytest.mark.parametrize(
+    ("kind", "width"), [(sparse.csr_array, P), (sparse.csr_matrix, 2), (sparse.coo_array, P)]
+)
 def test_chunks_may_be_sparse(kind, width):
     lazy = da.from_array(SPARSE.toarray(), chunks=(40, width)).map_blocks(kind)
     model = fitted(lazy, rows(Y))
@@ -280,8 +289,11 @@ METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("labels", [Y, LABELS, Y > 0], ids=["numbers", "text", "two"])
-@pytest.mark.parametrize("dtype", ["float64", "float[pyarrow]"])
+@pytest.mark.parametrize(
+    ("labels", "dtype"),
+    [(Y, "float64"), (LABELS, "float[pyarrow]"), (Y > 0, "Float32")],
+    ids=["numbers", "text", "two"],
+)
 def test_predictions_of_a_frame_are_lazy_and_keep_its_divisions(method, labels, dtype):
     plain = FRAME.astype(dtype)
     model = SoftmaxRegression().fit(plain, labels)
@@ -301,7 +313,7 @@ def test_predictions_of_a_frame_are_lazy_and_keep_its_divisions(method, labels, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("lazy_X", [rows(X), da.from_array(X, chunks=(50, 3)), of_unknown_sizes(rows(X))])
+@pytest.mark.parametrize("lazy_X", [da.from_array(X, chunks=(50, 3)), of_unknown_sizes(rows(X))])
 def test_predictions_of_an_array_are_lazy(method, lazy_X):
     model = SoftmaxRegression().fit(X, LABELS)
     lazy, values = getattr(model, method)(lazy_X), getattr(model, method)(X)
@@ -321,8 +333,8 @@ def test_a_temperature_divides_the_logits():
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS, np.where(np.arange(N) < 60, 0.0, 1.0)])
-@pytest.mark.parametrize("labels", [Y, LABELS], ids=["numbers", "text"])
-def test_accuracy_is_a_number(weights, labels):
+def test_accuracy_is_a_number(weights):
+    labels = Y if weights is None else LABELS
     model = SoftmaxRegression().fit(X, labels)
     score, lazy_weights = model.score(X, labels, weights), None if weights is None else rows(weights)
 
@@ -405,3 +417,29 @@ def test_no_warning_is_given_of_few_labels_in_a_partition():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SoftmaxRegression(max_iter=0, tol=10.0).fit(rows(X, 20), rows(y, 20))
+
+
+def frozen(held):
+    """The same, whose arrays can only be read."""
+    if isinstance(held, np.ndarray):
+        held.flags.writeable = False
+    elif isinstance(held, list | tuple):
+        [frozen(item) for item in held]
+    elif hasattr(held, "__dict__") and not isinstance(held, type):
+        [frozen(item) for item in vars(held).values()]
+    return held
+
+
+@pytest.mark.parametrize(
+    "options", [{"C": 1e4}, {"l1_ratio": 1.0}, {"C": np.inf, "class_weight": "balanced"}], ids=str
+)
+@pytest.mark.parametrize("targets", [Y, SOFT], ids=["labels", "soft"])
+def test_tasks_change_nothing_that_stays_with_the_rows(options, targets, monkeypatch):
+    """Else a task that is repeated, as after a worker's death, would give another result."""
+    call, encoded = dask_rows._call, dask_sample.encoded
+    monkeypatch.setattr(dask_rows, "_call", lambda *held, **others: frozen(call(*frozen(held), **others)))
+    monkeypatch.setattr(dask_sample, "encoded", lambda *held, **others: frozen(encoded(*held, **others)))
+    many = np.concatenate([X, X + 1e-3, X - 1e-3])
+
+    model = SoftmaxRegression(**options).fit(rows(many), np.concatenate([targets] * 3))
+    assert model.converged_
