@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from smreg._sklearn import safe_split
+from smreg.data.lazy import refuse_lazy
 from smreg.estimators.cross_validation import Fold, of_rows
 
 Array = NDArray[np.floating[Any]]
@@ -59,6 +60,7 @@ def logits_of(estimator: Any, X: Any) -> Array:
 
     For two classes a decision function is the logit of the second, against zero for the first.
     """
+    refuse_lazy(X, "X")
     n_classes = len(estimator.classes_)
     if hasattr(estimator, "decision_function") and (n_classes == 2 or not _votes_of_pairs(estimator)):
         values = _floating(estimator.decision_function(X))

@@ -22,7 +22,7 @@ from sklearn.utils.validation import validate_data
 from smreg.data.batches import Batches
 from smreg.data.matrix import MatrixRows, joined
 from smreg.data.parts import Read, checked, described, encoded, in_part, summary
-from smreg.data.rows import MAX_NUMBERS, Kept, Kernel, Result, Rows, met_from, sum_of, thresholds
+from smreg.data.rows import MAX_NUMBERS, Kept, Kernel, Result, Rows, met_from, sum_of, thresholds_of_parts
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets
 
@@ -107,7 +107,7 @@ class BatchRows(Rows):
         """A systematic sample in memory, drawn in every batch by the mass of those before."""
         assert isinstance(mass, KeptOfBatches)
         totals = np.array([sum(map(np.sum, part.gather())) for part in mass.each()])
-        places = thresholds(totals, size)
+        places = thresholds_of_parts(totals, size)
 
         def of(place: int, rows: MatrixRows) -> MatrixRows | None:
             if places[place][-1] == 0:
@@ -243,7 +243,7 @@ class _Reader:
         if self.names is None:
             validate_data(self.estimator, X, reset=True, skip_check_array=True)
             self.names = list(X.columns)
-        return checked(X, y, sample_weight, self.names)
+        return checked(X, y, sample_weight, len(self.names), self.names)
 
     def _compare(self, met: list[tuple[int, int, int]]) -> None:
         """Raise a ValueError if the batch met last is not that of the first pass."""

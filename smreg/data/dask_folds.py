@@ -12,8 +12,8 @@ from dask.delayed import Delayed
 from numpy.typing import NDArray
 from sklearn.model_selection import PredefinedSplit
 
+from smreg.data.dask_partitions import Partitions
 from smreg.data.dask_rows import DaskRows, tasks
-from smreg.data.dask_sample import Partitions
 from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Rows
@@ -82,9 +82,9 @@ def _numbers(cv: Any) -> Any:
 
 def _given(rows: DaskRows, X: Any, numbers: Any) -> tuple[DaskRows, int]:
     """In one pass over the numbers, which names them 0, 1, ... in their order."""
-    partitions = Partitions(X)
+    partitions = Partitions(X, None, None)
     partitions.lengths = list(rows.lengths)
-    parts = partitions.aligned(numbers, "cv")
+    parts = partitions.aligned(numbers, "cv", jointly=False)
     used = [(k, part) for k, (part, n) in enumerate(zip(parts, rows.lengths, strict=True)) if n > 0]
     checked = tasks("smreg-folds", _checked, *zip(*used, strict=True), [n for n in rows.lengths if n > 0])
     found = np.unique(np.concatenate(dask.compute(*tasks("smreg-found", np.unique, checked))))

@@ -8,15 +8,16 @@ import pandas as pd
 from dask import dataframe as dd
 from numpy.typing import NDArray
 
-from smreg.data.dask_rows import tasks, total_of
-from smreg.data.dask_sample import Partitions
+from smreg.data.dask_partitions import Partitions, together
+from smreg.data.dask_rows import alone, tasks, total_of
 from smreg.data.labels import as_labels
-from smreg.data.weights import check_sample_weight
+from smreg.data.parts import check_lengths, in_part
+from smreg.data.weights import ALL_ZERO, non_negative
 
 Array = NDArray[Any]
 
 
-def predicted(X: Any, of: Callable[[Any], Array], columns: Array | None, dtype: Any) -> Any:
+def predicted(X: Any, of: Callable[[Any], Array], columns: Array | None, like: Array) -> Any:
     """The function of every partition: a frame or series with the index of a frame X, or an array.
 
     Parameters
@@ -27,61 +28,86 @@ def predicted(X: Any, of: Callable[[Any], Array], columns: Array | None, dtype: 
         ``X -> ndarray``, of a column for each of the `columns`, or of one dimension if these are None.
     columns : ndarray or None
         Names of the columns.
-    dtype : dtype
-        Of the result.
+    like : ndarray
+        Of the type of the result.
     """
     if isinstance(X, dd.DataFrame):
+        dtype = pd.Series(like).dtype  # pandas has a type of its own for text
         meta: Any = pd.Series(dtype=dtype) if columns is None else pd.DataFrame(columns=columns, dtype=dtype)
         return X.map_partitions(_of_frame, of, columns, dtype, meta=meta)
-    X = X.rechunk({1: -1})
+    X, dtype, n_columns = X.rechunk({1: -1}), like.dtype, None if columns is None else len(columns)
+    if n_columns is None:
+        return X.map_blocks(_of_array, of, None, dtype, drop_axis=1, meta=np.empty(0, dtype))
+    meta = np.empty((0, n_columns), dtype)
+    return X.map_blocks(_of_array, of, n_columns, dtype, chunks=(X.chunks[0], (n_columns,)), meta=meta)
+
+
+def _of_frame(
+    X: pd.DataFrame,
+    of: Callable[[Any], Array],
+    columns: Array | None,
+    dtype: Any,
+    partition_info: dict[str, Any] | None = None,
+) -> Any:
+    number = 0 if partition_info is None else partition_info["number"]
+    values = _of_array(X, of, None if columns is None else len(columns), dtype, (number,))
     if columns is None:
-        return X.map_blocks(_of_array, of, None, drop_axis=1, dtype=dtype, meta=np.empty(0, dtype))
-    n_columns, meta = len(columns), np.empty((0, len(columns)), dtype)
-    return X.map_blocks(_of_array, of, n_columns, chunks=(X.chunks[0], (n_columns,)), dtype=dtype, meta=meta)
+        return pd.Series(values, X.index, dtype)
+    return pd.DataFrame(values, X.index, columns)
 
 
-def _of_frame(X: pd.DataFrame, of: Callable[[Any], Array], columns: Array | None, dtype: Any) -> Any:
-    values = of(X) if len(X) else np.empty((0,) if columns is None else (0, len(columns)), dtype)
-    if columns is None:
-        return pd.Series(values, index=X.index)
-    return pd.DataFrame(values, index=X.index, columns=columns)
-
-
-def _of_array(X: Any, of: Callable[[Any], Array], n_columns: int | None) -> Array:
+def _of_array(
+    X: Any, of: Callable[[Any], Array], n_columns: int | None, dtype: Any, block_id: tuple[int, ...] = (0,)
+) -> Array:
+    """Of a block, whose place Dask gives where a function asks for it by these names."""
+    dtype = dtype if isinstance(dtype, np.dtype) else object
     if X.shape[0] == 0:
-        return np.empty((0,) if n_columns is None else (0, n_columns))
-    return of(X)
+        return np.empty((0,) if n_columns is None else (0, n_columns), dtype)
+    with in_part(f"partition {block_id[0]}"):
+        return alone(of, X).astype(dtype, copy=False)
 
 
 def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]) -> float:
     """Weighted share of the labels that are predicted, in one pass."""
-    partitions = Partitions(X)
-    columns = partitions.parts, partitions.aligned(y, "y"), partitions.aligned(sample_weight, "sample_weight")
-    hits, weight = total_of(tasks("smreg-score", _hits, *columns, predict=predict))
+    partitions = Partitions(X, y, sample_weight)
+    numbers = range(len(partitions))
+    hits, weight = total_of(tasks("smreg-score", _hits, numbers, *partitions.items, predict=predict))
+    if weight == 0:
+        raise ValueError(
+            ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none."
+        )
     return float(hits / weight)
 
 
 def mean_score(X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]) -> float:
     """Weighted mean of a score, itself a mean over samples, in one pass."""
-    partitions = Partitions(X)
-    columns = partitions.parts, partitions.aligned(y, "y"), partitions.aligned(sample_weight, "sample_weight")
-    total, weight = total_of(tasks("smreg-score", _scored, *columns, score=score))
+    partitions = Partitions(X, y, sample_weight)
+    total, weight = total_of(
+        tasks("smreg-score", _scored, range(len(partitions)), *partitions.items, score=score)
+    )
     return float(total / weight)
 
 
 def _scored(
-    X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]
+    number: int, part: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]
 ) -> tuple[float, float]:
     """The score times the weight, and that."""
-    if X.shape[0] == 0:
-        return 0.0, 0.0
-    weights = check_sample_weight(sample_weight, X.shape[0])
-    return score(X, y, weights) * float(weights.sum()), float(weights.sum())
+    X, y, sample_weight = together(part, y, sample_weight)
+    with in_part(f"partition {number}"):
+        check_lengths(X, y=y, sample_weight=sample_weight)
+        weights = non_negative(sample_weight, len(y))
+        total = float(weights.sum())
+        return (score(X, y, weights) * total if total > 0 else 0.0), total
 
 
-def _hits(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]) -> tuple[float, float]:
+def _hits(
+    number: int, part: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]
+) -> tuple[float, float]:
     """The weight of the labels that are predicted, and of all."""
-    if X.shape[0] == 0:
-        return 0.0, 0.0
-    labels, weights = as_labels(y), check_sample_weight(sample_weight, X.shape[0])
-    return float(weights @ (predict(X) == labels)), float(weights.sum())
+    X, y, sample_weight = together(part, y, sample_weight)
+    with in_part(f"partition {number}"):
+        check_lengths(X, y=y, sample_weight=sample_weight)
+        if len(y) == 0:
+            return 0.0, 0.0
+        labels, weights = as_labels(y), non_negative(sample_weight, len(y))
+        return float(weights @ (predict(X) == labels)), float(weights.sum())

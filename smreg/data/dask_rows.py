@@ -23,16 +23,19 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 import dask
 import numpy as np
 from dask._task_spec import List, Task, TaskRef
+from dask.base import get_scheduler
 from dask.delayed import Delayed, delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
+from smreg.data.parts import Read
 from smreg.data.rows import (
     Draw,
     Kept,
@@ -51,6 +54,57 @@ Array = NDArray[np.float64]
 
 ARITY = 8  # of the tree of sums
 
+# Tasks are named after the module of their kernel, or where that says less to a reader of the dashboard, so.
+# (The dashboard takes words of eight letters that begin with one from a to f, as "evaluate", for tokens.)
+TASKS = {
+    "cross_entropy": "evaluation",
+    "formulation": "evaluation",
+    "null_metric": "information",
+    "working": "information",
+    "sampling": "sample",
+    "recession": "separation",
+    "overlap": "separation",
+    "parts": "statistics",
+    "rows": "statistics",
+}
+
+
+def client_in_use() -> Any:
+    """The client of a cluster, or None."""
+    client = getattr(get_scheduler(), "__self__", None)
+    return client if hasattr(client, "scheduler_info") else None
+
+
+class Held:
+    """What a cluster holds for a fit.
+
+    A result is freed when nothing refers to it any more, and all are by `release`: the traceback of an
+    error, or of Ctrl-C, refers to much, for long.
+
+    Parameters
+    ----------
+    keeps : bool
+        Whether results that kernels leave for others are held: else they are made again for each use.
+    """
+
+    def __init__(self, keeps: bool = True) -> None:
+        self._futures: WeakSet[Any] = WeakSet()
+        self.keeps = keeps
+
+    def persist(self, parts: Sequence[Any]) -> list[Any]:
+        """The same, whose results are made now and held where they are made."""
+        made = list(dask.persist(*parts))
+        if client_in_use() is not None:
+            from distributed import futures_of
+
+            self._futures.update(futures_of(made))
+        return made
+
+    def release(self) -> None:
+        """Free them."""
+        for future in list(self._futures):
+            future.release()
+
 
 class DaskRows(Rows):
     """Rows in the partitions of Dask collections.
@@ -59,8 +113,8 @@ class DaskRows(Rows):
     ----------
     parts : sequence of Delayed
         `MatrixRows`, with a row at least each.
-    holds : bool
-        Whether results that are kept stay in memory: else they are made again for each use, from the rows.
+    held : Held
+        To which is added what is kept of them.
     lengths : sequence of int
         Rows of all partitions of the collection, also of those that have none.
     attributes
@@ -75,9 +129,9 @@ class DaskRows(Rows):
     can_sample = True
 
     def __init__(
-        self, parts: Sequence[Delayed], *, holds: bool, lengths: Sequence[int] = (), **attributes: Any
+        self, parts: Sequence[Delayed], held: Held, *, lengths: Sequence[int] = (), **attributes: Any
     ) -> None:
-        self.parts, self.holds, self.lengths, self.passes = parts, holds, lengths, 0
+        self.parts, self.held, self.lengths, self.passes = parts, held, lengths, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -90,7 +144,11 @@ class DaskRows(Rows):
     def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
         """What the kernel returns for every block, where the block is."""
         self.passes += 1
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), holds=self.holds)
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), self.held)
+
+    def close(self) -> None:
+        """Free what a cluster holds."""
+        self.held.release()
 
     def sampled(self, mass: Kept[Array], size: int) -> "DaskRows":
         """A systematic sample, drawn in every partition by the mass of those before."""
@@ -99,7 +157,7 @@ class DaskRows(Rows):
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
         of_parts = zip(self.parts, mass.parts, thresholds_of_parts(totals, size), strict=True)
         met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
-        return self._sample(dask.persist(*tasks("smreg-sample", _met, *met)), size)
+        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)), size)
 
     def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
         """Several sums and samples, each the same as by itself, in one pass."""
@@ -113,7 +171,7 @@ class DaskRows(Rows):
         drawn = [
             tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
         ]
-        (totals, *samples) = dask.persist(total, *drawn)
+        (totals, *samples) = self.held.persist([total, *drawn])
         of_sums = iter(totals.compute())
         of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))
         return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
@@ -121,18 +179,18 @@ class DaskRows(Rows):
     def _sample(self, parts: Sequence[Delayed], size: int) -> "DaskRows":
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
-        return DaskRows(parts, holds=True, **known)
+        return DaskRows(parts, self.held, **known)
 
 
 class KeptByDask(Kept[Result]):
     """Results that Dask holds, one `Kept` for each partition, or how they are made."""
 
     parts: Sequence[Delayed]
-    holds: bool
+    held: Held
 
-    def __init__(self, parts: Sequence[Delayed], *, holds: bool) -> None:
-        object.__setattr__(self, "parts", dask.persist(*parts) if holds else parts)
-        object.__setattr__(self, "holds", holds)
+    def __init__(self, parts: Sequence[Delayed], held: Held) -> None:
+        object.__setattr__(self, "parts", held.persist(parts) if held.keeps else parts)
+        object.__setattr__(self, "held", held)
 
     def map_reduce(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """The sum of ``kernel(result, *arguments)``."""
@@ -140,7 +198,7 @@ class KeptByDask(Kept[Result]):
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
         """The results of another kernel, which takes these."""
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), holds=self.holds)
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), self.held)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""
@@ -166,24 +224,25 @@ def _calls(
     places = iter(range(len(kept)))
     sent = [_Place(next(places)) if isinstance(a, KeptByDask) else a for a in arguments]
     parameters = delayed((kernel, sent, hints), name=f"smreg-parameters-{token}", traverse=False)
-    name = _name(innermost(kernel, arguments).__name__)
+    name = _name(innermost(kernel, arguments).__module__)
     return tasks(name, _call, parts, *(argument.parts for argument in kept), method=method, sent=parameters)
 
 
-def _name(kernel: str) -> str:
-    """That of a pass with a kernel."""
-    return f"smreg-{kernel.strip('_').replace('_', '-')}"
+def _name(module: str) -> str:
+    """That of a pass with a kernel of a module."""
+    module = module.rpartition(".")[2]
+    return f"smreg-{TASKS.get(module, module.replace('_', '-'))}"
 
 
 def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **arguments: Any) -> list[Delayed]:
-    """A task of that name for the items of every partition.
+    """A task of that name for the items of every partition, which has a thread.
 
     All are one layer of a graph: as many calls of `delayed` would take twenty times as long.
     """
     layer, items, needed = f"{name}-{uuid4().hex}", list(zip(*parts, strict=True)), list[Delayed]()
     shared = {key: _reference(argument, needed) for key, argument in arguments.items()}
     made = {
-        key: Task(key, function, *(_reference(part, needed) for part in item), **shared)
+        key: Task(key, alone, function, *(_reference(part, needed) for part in item), **shared)
         for key, item in ((f"{layer}-{number}", item) for number, item in enumerate(items))
     }
     graph = HighLevelGraph.from_collections(layer, made, needed)
@@ -200,13 +259,18 @@ def _reference(item: Any, needed: list[Delayed]) -> Any:
     return TaskRef(item.key)
 
 
+def alone(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """Call a function with one thread: others belong to other tasks, or to nobody who is asked."""
+    with one_blas_thread:
+        return function(*arguments, **options)
+
+
 def _call(
     part: Any, *kept: Kept[Any], method: str, sent: tuple[Kernel[Any], list[Any], dict[str, Any]]
 ) -> Any:
     kernel, arguments, hints = sent
     own = [kept[a.number] if isinstance(a, _Place) else a for a in arguments]
-    with one_blas_thread:
-        return getattr(part, method)(kernel, *own, **hints)
+    return getattr(part, method)(kernel, *own, **hints)
 
 
 def total_of(parts: list[Delayed]) -> Any:
@@ -259,5 +323,5 @@ def _size(held: Any) -> int:
     return sum(_size(value) if hasattr(value, "__dict__") else sizeof(value) for value in vars(held).values())
 
 
-for kind in (MatrixRows, Kept):
+for kind in (MatrixRows, Kept, Read):
     sizeof.register(kind, _size)

@@ -7,22 +7,19 @@ first; elsewhere every pass reads them again.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
-from itertools import pairwise
+from contextlib import ExitStack
 from typing import Any
 
-import dask
 import numpy as np
-from dask import array as da
-from dask import dataframe as dd
-from dask.base import get_scheduler, is_dask_collection
-from dask.delayed import delayed
 from numpy.typing import NDArray
 
-from smreg.data.dask_rows import DaskRows, tasks, total_of
+from smreg.data.dask_partitions import Partitions, together
+from smreg.data.dask_rows import DaskRows, Held, client_in_use, tasks, total_of
+from smreg.data.lazy import is_lazy
 from smreg.data.parts import Read, Summary, checked, described, encoded, in_part, summary
 from smreg.data.rows import MAX_NUMBERS
 from smreg.data.sample import Sample
+from smreg.data.targets import check_targets
 
 Array = NDArray[np.float64]
 
@@ -38,35 +35,31 @@ def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, f
         As of a sample in memory, naming the partition; or if partitions of X, y and the weights do not
         belong together.
     """
-    partitions = Partitions(X)
-    items = partitions.parts, partitions.aligned(y, "y"), partitions.aligned(sample_weight, "sample_weight")
-    read = tasks("smreg-read", _read, range(len(partitions.parts)), *items, names=partitions.names)
-    client = _client()
-    held = read if client is None else list(dask.persist(*read))
-    known: Summary = total_of(tasks("smreg-check", _summary, range(len(read)), held))
-    classes = known.checked_classes()
-    if client is not None and known.n_bytes > SHARE_OF_MEMORY * _memory(client):
-        held = read
-    class_weights = known.class_weights(class_weight, classes)
-    used = [part for part, length in zip(held, known.lengths, strict=True) if length > 0]
-    parts = tasks("smreg-encode", encoded, used, classes=classes, class_weights=class_weights)
-    holds = client is not None or sum(known.lengths) * len(classes) <= MAX_NUMBERS
-    rows = DaskRows(
-        parts if held is read else dask.persist(*parts),
-        holds=holds,
-        lengths=known.lengths,
-        **known.attributes(),
-    )
-    if (class_weights != 1).any():
-        rows.tally, of_columns = rows.map_reduce(described, len(classes))
-        rows.statistics = of_columns.statistics(rows.eps)
+    if not is_lazy(y):
+        check_targets(y)
+    partitions = Partitions(X, y, sample_weight)
+    numbers, shape = range(len(partitions)), (partitions.n_features, partitions.names)
+    read = tasks("smreg-read", _read, numbers, *partitions.items, n_features=shape[0], names=shape[1])
+    client = client_in_use()
+    with ExitStack() as on_failure:
+        held = Held()
+        on_failure.callback(held.release)
+        parts = read if client is None else held.persist(read)
+        known: Summary = total_of(tasks("smreg-check", _summary, numbers, parts))
+        classes = known.checked_classes()
+        if client is not None and known.n_bytes > SHARE_OF_MEMORY * _memory(client):
+            parts, client = read, None
+        class_weights = known.class_weights(class_weight, classes)
+        used = [part for part, length in zip(parts, known.lengths, strict=True) if length > 0]
+        parts = tasks("smreg-encode", encoded, used, classes=classes, class_weights=class_weights)
+        held.keeps = client is not None or sum(known.lengths) * len(classes) <= MAX_NUMBERS
+        parts = parts if client is None else held.persist(parts)
+        rows = DaskRows(parts, held, lengths=known.lengths, **known.attributes())
+        if (class_weights != 1).any():
+            rows.tally, of_columns = rows.map_reduce(described, len(classes))
+            rows.statistics = of_columns.statistics(rows.eps)
+        on_failure.pop_all()
     return Sample(rows, classes, known.dtype)
-
-
-def _client() -> Any:
-    """The client of a cluster, if one is in use."""
-    client = getattr(get_scheduler(), "__self__", None)
-    return client if hasattr(client, "scheduler_info") else None
 
 
 def _memory(client: Any) -> float:
@@ -75,80 +68,12 @@ def _memory(client: Any) -> float:
     return float(sum(worker["memory_limit"] or np.inf for worker in workers))
 
 
-class Partitions:
-    """The partitions of the features, and what goes with them.
-
-    Attributes
-    ----------
-    parts : list of Delayed
-        One for each.
-    names : list or None
-        Names of the columns of a frame.
-    """
-
-    def __init__(self, X: Any) -> None:
-        self.X, self.names = X, None
-        if isinstance(X, dd.DataFrame):
-            self.names, self.parts = list(X.columns), X.to_delayed()
-        elif isinstance(X, da.Array) and X.ndim == 2 and X.dtype != object:
-            self.parts = X.rechunk({1: -1}).to_delayed().ravel().tolist()
-        else:
-            raise TypeError(
-                f"X must be a Dask DataFrame, or a Dask array of two dimensions and numbers, got {X}."
-            )
-
-    @cached_property
-    def lengths(self) -> list[int]:
-        """How many rows each has: of a frame after a pass."""
-        if isinstance(self.X, da.Array) and not np.isnan(self.X.chunks[0]).any():
-            return list(self.X.chunks[0])
-        return list(dask.compute(*tasks("smreg-length", len, self.parts)))
-
-    def aligned(self, values: Any, name: str) -> list[Any]:
-        """Values for the rows of each."""
-        if values is None or np.isscalar(values):
-            return [values] * len(self.parts)
-        if not is_dask_collection(values):
-            return self._divided(values, name)
-        if isinstance(values, da.Array):
-            known = [array for array in (self.X, values) if isinstance(array, da.Array)]
-            if len(known) == 2 and not any(np.isnan(array.chunks[0]).any() for array in known):
-                self._check_length(len(values), name)
-                values = values.rechunk({0: self.X.chunks[0]})
-            values = values.rechunk({1: -1}) if values.ndim == 2 else values
-        elif getattr(values, "known_divisions", False) and getattr(self.X, "known_divisions", False):
-            self._check_divisions(values, name)
-        parts: list[Any] = np.ravel(values.to_delayed()).tolist()
-        if len(parts) != len(self.parts):
-            raise ValueError(
-                f"{name} must have a partition for each of the {len(self.parts)} of X, got {len(parts)}: "
-                f"repartition one of them."
-            )
-        return parts
-
-    def _check_length(self, n: int, name: str) -> None:
-        if n != sum(self.lengths):
-            raise ValueError(
-                f"{name} must have a row for each of the {sum(self.lengths)} samples of X, got {n}."
-            )
-
-    def _check_divisions(self, values: Any, name: str) -> None:
-        if values.divisions != self.X.divisions:
-            raise ValueError(f"{name} must be divided like X, at {self.X.divisions}, got {values.divisions}.")
-
-    def _divided(self, values: Any, name: str) -> list[Any]:
-        """Values in memory, of which each partition gets its own."""
-        values = values if hasattr(values, "shape") else np.asarray(values)
-        self._check_length(len(values), name)
-        rows = getattr(values, "iloc", values)
-        ends = np.cumsum([0, *self.lengths])
-        return [delayed(rows[first:last], traverse=False) for first, last in pairwise(ends)]
-
-
-def _read(number: int, X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> Read:
+def _read(
+    number: int, part: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None
+) -> Read:
     """Check a partition."""
     with in_part(f"partition {number}"):
-        return checked(X, y, sample_weight, names)
+        return checked(*together(part, y, sample_weight), n_features, names)
 
 
 def _summary(number: int, read: Read) -> Summary:

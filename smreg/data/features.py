@@ -22,6 +22,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from smreg.data.batches import Batches
+from smreg.data.lazy import refuse_lazy
 
 DTYPES = [np.float64, np.float32]
 NUMBERS = ("b", "i", "u", "f")  # kinds of dtypes
@@ -105,6 +106,7 @@ def _is_convertible(values: NDArray[Any]) -> bool:
 
 def as_numbers(X: Any, name: str) -> Any:
     """X as it is, or sparse columns with zeros between, if all of it can be taken for real numbers."""
+    refuse_lazy(X, name)
     if np.ma.is_masked(X):
         raise ValueError(f"Input {name} contains NaN: {np.ma.getmaskarray(X).sum()} entries are masked.")
     for column, values in _doubtful_columns(X, name):

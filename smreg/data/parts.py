@@ -20,8 +20,8 @@ from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Block, Tally, tallied
 from smreg.data.statistics import Moments, moments
-from smreg.data.targets import Targets, check_soft_targets, encode_labels, is_soft
-from smreg.data.weights import check_live, class_weight_vector, merged, non_negative
+from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
+from smreg.data.weights import ALL_ZERO, check_live, class_weight_vector, merged, non_negative
 
 Array = NDArray[np.float64]
 
@@ -59,25 +59,41 @@ class Read:
         return len(self.weights)
 
 
-def checked(X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> Read:
-    """Check a part, which must have columns of these names if there are any."""
-    n = X.shape[0]
+def checked(X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None) -> Read:
+    """Check a part, which must have so many columns, of these names if there are any."""
+    check_lengths(X, y=y, sample_weight=sample_weight)
     if names is not None and list(X.columns) != names:
         raise ValueError(f"X must have the columns {names}, got {list(X.columns)}.")
-    for name, values in ("y", y), ("sample_weight", sample_weight):
-        if values is not None and not np.isscalar(values) and len(values) != n:
-            raise ValueError(f"{name} must have a row for each of the {n} samples of X, got {len(values)}.")
-        index = getattr(values, "index", None)
-        if isinstance(index, pd.Index) and isinstance(X, pd.DataFrame) and not index.equals(X.index):
-            raise ValueError(f"{name} must have the index of X.")
+    if X.ndim != 2 or X.shape[1] != n_features:
+        raise ValueError(f"X must have two dimensions and {n_features} columns, got the shape {X.shape}.")
     soft = is_soft(y)
-    if n == 0:
-        n_features = X.shape[1]
+    if len(y) == 0:
         return Read(np.empty((0, n_features)), check_soft_targets(y) if soft else np.empty(0), np.empty(0))
     with naming(X, "X"):
         X = check_array(as_numbers(X, "X"), accept_sparse="csr", dtype=DTYPES, input_name="X")
     labels = check_soft_targets(y) if soft else as_labels(y)
-    return Read(X, labels, non_negative(sample_weight, n))
+    return Read(X, labels, non_negative(sample_weight, len(y)))
+
+
+def check_lengths(X: Any, **others: Any) -> None:
+    """Raise a ValueError unless others have the rows of X: their number, and of frames the index."""
+    n = X.shape[0]
+    for name, values in others.items():
+        if values is None or np.isscalar(values):
+            continue
+        if len(values) != n:
+            raise ValueError(f"{name} must have a row for each of the {n} samples of X, got {len(values)}.")
+        index = getattr(values, "index", None)
+        if isinstance(index, pd.Index) and isinstance(X, pd.DataFrame) and not index.equals(X.index):
+            raise ValueError(
+                f"{name} must have the index of X, {_first(X.index)}, got {_first(index)}: join them by it "
+                f"first, or pass {name} as an array, which goes by position."
+            )
+
+
+def _first(index: Any) -> str:
+    """The first entries of an index, for a message."""
+    return str(index[:3].tolist())[:-1] + (", ...]" if len(index) > 3 else "]")
 
 
 def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
@@ -140,14 +156,18 @@ class Summary:
         """Classes of both, which must be of one kind."""
         if self.classes is None or other.classes is None:
             return None
-        kinds = ["number" if c.dtype.kind in "biuf" else c.dtype.kind for c in (self.classes, other.classes)]
-        same = self.is_soft == other.is_soft and kinds[0] == kinds[1]
-        if not same or (self.is_soft and not np.array_equal(self.classes, other.classes)):
-            raise ValueError(
-                "y must have labels of one kind, or the same columns, in all parts; got "
-                f"{self.classes.tolist()[:9]} in some and {other.classes.tolist()[:9]} in others."
-            )
-        return np.union1d(self.classes, other.classes)
+        kinds = ["number" if c.dtype.kind in "iuf" else c.dtype.kind for c in (self.classes, other.classes)]
+        try:
+            if kinds[0] == kinds[1] and self.is_soft == other.is_soft:
+                union = np.union1d(self.classes, other.classes)
+                if not self.is_soft or np.array_equal(self.classes, other.classes):
+                    return union
+        except TypeError:  # objects that are not of one kind
+            pass
+        raise ValueError(
+            "y must have labels of one kind, or the same columns, in all parts; got "
+            f"{self.classes.tolist()[:9]} in some and {other.classes.tolist()[:9]} in others."
+        )
 
     def checked_classes(self) -> NDArray[Any]:
         """All classes."""
@@ -155,13 +175,16 @@ class Summary:
             raise ValueError("X must have at least one sample, got none.")
         if self.is_soft:
             return self.classes
-        return encode_labels(np.repeat(self.classes, 2)).classes  # one label for each would look continuous
+        return encode_labels(np.repeat(self.classes, 2)).classes  # one label for each is taken for continuous
 
     def class_weights(self, class_weight: Mapping[Any, float] | str | None, classes: NDArray[Any]) -> Array:
         """The weight of every class, of which enough must have samples of positive weight."""
+        if self.tally.largest == 0:
+            raise ValueError(ALL_ZERO)
         mass = self.tally.mass
         class_weights = class_weight_vector(class_weight, classes, mass)
-        check_live(classes, mass * class_weights, fewest=1 if len(classes) == 2 and (mass > 0).all() else 2)
+        two_labels = len(classes) == 2 and (not self.is_soft or bool((mass > 0).all()))
+        check_live(classes, mass * class_weights, fewest=1 if two_labels else 2)
         return class_weights
 
     def attributes(self) -> dict[str, Any]:
@@ -190,7 +213,7 @@ def _of_classes(tally: Tally, classes: NDArray[Any], all_classes: NDArray[Any]) 
 def summary(read: Read, thread_map: Callable[..., Any] = map) -> Summary:
     """That of a part, by threads over blocks of its rows if there are any."""
     soft = isinstance(read.y, Targets)
-    targets = read.y if soft else Targets(*np.unique(read.y, return_inverse=True))
+    targets = read.y if soft else distinct(read.y)
     n_classes, is_sparse = len(targets.classes), sparse.issparse(read.X)
     if len(read) == 0:
         of_none = described(Block(0, read.X, targets.values, read.weights), n_classes)

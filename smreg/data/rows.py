@@ -243,6 +243,9 @@ class Rows(ABC):
         """
         raise NotImplementedError
 
+    def close(self) -> None:  # noqa: B027 -- most hold nothing
+        """Free what is held for these rows in other places."""
+
     @property
     def by_index(self) -> "IndexedRows | None":
         """These rows if any of them can be taken by their numbers, else None."""

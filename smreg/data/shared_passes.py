@@ -48,7 +48,7 @@ class SharedRows(Rows):
 
     def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
         """The sum of what the kernel returns, in a pass with others."""
-        name, recipe = innermost(kernel, arguments).__name__, Recipe.of(kernel, arguments)
+        name, recipe = innermost(kernel, arguments).__module__, Recipe.of(kernel, arguments)
         total: Result = self._ask(Sum(recipe.kernel, recipe.arguments, **hints, name=name))
         return total
 

@@ -19,6 +19,7 @@ from smreg.data.targets import Targets
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-3  # share of a sum of weights that were computed in half precision, or printed
+ALL_ZERO = "sample_weight must have a positive weight, got only weights of zero."
 CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever falls short
 
 
@@ -26,7 +27,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
     weights = non_negative(sample_weight, n_samples)
     if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
+        raise ValueError(ALL_ZERO)
     return weights
 
 

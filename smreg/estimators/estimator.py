@@ -23,7 +23,7 @@ from smreg.data.batch_rows import batch_sample
 from smreg.data.batches import Batches
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
-from smreg.data.lazy import check_lazy_features, is_lazy
+from smreg.data.lazy import is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, encode, is_soft
@@ -36,6 +36,12 @@ from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
 Array = NDArray[Any]
+
+SCORE_OF_SOFT = (
+    "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
+    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or scoring=neg_cross_entropy_scorer in "
+    "GridSearchCV."
+)
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -85,7 +91,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     n_jobs : int or None, default=None
         Threads over blocks of rows during `fit`; BLAS is held to one meanwhile. None is as many as OpenMP
         may use (all processors, or what ``OMP_NUM_THREADS``, `threadpoolctl` or a joblib worker process
-        leave), -1 is all processors. Their number changes no bit of the result.
+        leave), -1 is all processors. Their number changes no bit of the result. It has no meaning for Dask
+        collections: each partition has one thread, and Dask's scheduler decides how many run side by side.
     verbose : int, default=0
         Whether to print a line for each step, and how the fit ended.
 
@@ -128,6 +135,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
     columns concerned.
 
+    **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
+    that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
+    once a pass, some twenty times; on a cluster they stay with the workers where they take less than half of
+    their memory. The fitted attributes are NumPy's. The same partitions give the same bits, whatever the
+    number of workers, their speed or their death: Dask repeats what was lost. Where all workers are gone for
+    good, Dask waits for others, by default for ever: set ``distributed.scheduler.no-workers-timeout`` where
+    the scheduler is started, and after that time the fit ends in a ``distributed.scheduler.NoWorkerError``,
+    the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
+    number, or all of X, is left out: the space of the rows for wide features, Newton's method there, and
+    the linear programme that decides on separation where passes do not.
+
     See Also
     --------
     sklearn.linear_model.LogisticRegression : The same model with other solvers.
@@ -152,6 +170,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> model.predict_proba(X[:2]).round(3)
     array([[1., 0., 0.],
            [1., 0., 0.]])
+
+    Of Dask collections, whose predictions are made when they are asked for:
+
+    >>> from dask import dataframe as dd
+    >>> wine = dd.from_pandas(load_wine(as_frame=True).frame, npartitions=3)
+    >>> features = wine.drop(columns="target")
+    >>> lazy = SoftmaxRegression().fit(features, wine["target"])
+    >>> lazy.predict_proba(features).head(2).round(3)
+         0    1    2
+    0  1.0  0.0  0.0
+    1  1.0  0.0  0.0
     """
 
     coef_: Any
@@ -211,13 +240,16 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
-            Features in any units. float32 and float64 are used as they are, without a copy.
-            `smreg.data.Batches` are the whole sample, read once a pass.
+            Features in any units. float32 and float64 are used as they are, without a copy. Or a Dask
+            DataFrame or array, whose chunks may be sparse, of unknown sizes and divided by columns too.
+            Or `smreg.data.Batches`, which are the whole sample, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
-            a DataFrame whose columns are the classes. None for `Batches` alone.
+            a DataFrame whose columns are the classes. Where X is of Dask also a Dask Series, DataFrame or
+            array, with the partitions of X and the index of a frame X; arrays of known chunks are divided
+            anew. In memory it goes with X row by row, for which a frame X is read once more. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a weight of 2 is the same as the sample twice.
+            Non-negative weights; a weight of 2 is the same as the sample twice. Of Dask or in memory, as y.
 
         Returns
         -------
@@ -228,9 +260,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ------
         ValueError
             If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
-            of three and more fewer than two with weight. The estimator is then as it was before.
+            of three and more fewer than two with weight. The estimator is then as it was before. Of Dask
+            collections the error comes before they are read, or names the partition, from 0; it may also
+            be that partitions do not belong together, or that a client is closed which held them.
         TypeError
-            If a column of X holds dates or time spans, or labels are of several kinds.
+            If a column of X holds dates or time spans, or labels are of several kinds; or if y or the
+            weights are of Dask and X is not, or a Dask array holds objects or text.
 
         Warns
         -----
@@ -238,8 +273,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
         """
         with unchanged_on_failure(self):
-            with row_threads(self.n_jobs) as map_blocks:
-                sample = self._sample(X, y, sample_weight, map_blocks)
+            with (
+                row_threads(self.n_jobs) as map_blocks,
+                self._sample(X, y, sample_weight, map_blocks) as sample,
+            ):
                 start = self._warm_start(sample.classes)
                 self.classes_ = sample.classes
                 report = Report(self, X, y, sample_weight, sample.dtype)
@@ -274,14 +311,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             A column for each class; for two classes the logit of ``classes_[1]`` against
-            ``classes_[0]``.
+            ``classes_[0]``. Of Dask collections a lazy one: an array, or a DataFrame (for two classes a
+            Series) with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -298,7 +336,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([[  7.3,   3.4, -10.7]])
         """
         if is_lazy(X):
-            return self._lazily("decision_function", X, None if len(self.classes_) == 2 else self.classes_)
+            return self._lazily("decision_function", X)
         logits = self._logits(X)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
@@ -307,13 +345,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Entries of ``classes_``.
+            Entries of ``classes_``. Of Dask collections a lazy array, or a Series with the index and
+            divisions of X.
 
         Raises
         ------
@@ -330,7 +369,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array([0, 0, 0])
         """
         if is_lazy(X):
-            return self._lazily("predict", X, None)
+            return self._lazily("predict", X)
         logits = self._logits(X)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
@@ -339,7 +378,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -347,7 +386,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Rows on the simplex, columns in the order of ``classes_``.
+            Rows on the simplex, columns in the order of ``classes_``. Of Dask collections a lazy one: an
+            array, or a DataFrame with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -370,7 +410,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T = self._divisor(temperature)
         if is_lazy(X):
-            return self._lazily("predict_proba", X, self.classes_, T)
+            return self._lazily("predict_proba", X, T)
         return self._logits(X, lambda logits: family.softmax(logits, T))
 
     def predict_log_proba(self, X: Any, temperature: float | None = None) -> Any:
@@ -378,7 +418,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -386,7 +426,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Nats.
+            Nats. Of Dask collections lazy, as `predict_proba`.
 
         Raises
         ------
@@ -404,7 +444,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T = self._divisor(temperature)
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, self.classes_, T)
+            return self._lazily("predict_log_proba", X, T)
         return self._logits(X, lambda logits: family.log_softmax(logits, T))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -412,10 +452,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,)
-            Labels. There is no accuracy against soft targets: for those use
+            Labels, of Dask or in memory as in `fit`. There is no accuracy against soft targets: for those use
             `smreg.metrics.neg_cross_entropy_scorer`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
@@ -423,7 +463,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         float
-            From 0 to 1.
+            From 0 to 1, also of Dask collections, which are read once.
 
         Raises
         ------
@@ -439,16 +479,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> round(model.score(X, y), 3)
         0.973
         """
-        if is_lazy(X):
-            from smreg.data.dask_prediction import accuracy
-
-            return accuracy(X, y, sample_weight, self.predict)
+        if any(map(is_lazy, (X, y, sample_weight))):
+            return self._lazy_score(X, y, sample_weight)
         if is_soft(y):
-            raise ValueError(
-                f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
-                "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
-                "scoring=neg_cross_entropy_scorer in GridSearchCV."
-            )
+            raise ValueError(SCORE_OF_SOFT.format(f"shape {np.shape(y)}"))
         labels = as_labels(y)
         if labels.dtype != object:
             return float(super().score(X, labels, sample_weight))
@@ -613,6 +647,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ) -> Sample:
         """What is fitted, checked."""
         if any(map(is_lazy, (X, y, sample_weight))):
+            from smreg.data.dask_partitions import check_lazy_features
             from smreg.data.dask_sample import dask_sample
 
             check_lazy_features(self, X, reset=True)
@@ -638,18 +673,29 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
 
-    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any) -> Any:
-        """What a method gives for a Dask collection, with such columns, or one without a name."""
+    def _lazy_score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The same of Dask collections."""
+        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
+        from smreg.data.dask_prediction import accuracy
+
+        check_is_fitted(self)
+        check_lazy_features(self, X, reset=False)
+        if is_soft_target(y):
+            raise ValueError(SCORE_OF_SOFT.format("two dimensions"))
+        return accuracy(X, y, sample_weight, self.predict)
+
+    def _lazily(self, method: str, X: Any, *arguments: Any) -> Any:
+        """What a method gives for a Dask collection, when it is asked for."""
+        from smreg.data.dask_partitions import check_lazy_features, dtype_of
         from smreg.data.dask_prediction import predicted
 
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
-        dtype = (
-            self.classes_.dtype
-            if method == "predict"
-            else np.result_type(X.dtype if hasattr(X, "dtype") else float, self.coef_.dtype)
-        )
-        return predicted(X, partial(_called, self, method, arguments), columns, dtype)
+        is_label = method == "predict"
+        single = is_label or (method == "decision_function" and len(self.classes_) == 2)
+        columns = None if single else self.classes_
+        like = self.classes_ if is_label else np.empty(0, np.result_type(dtype_of(X), self.coef_.dtype))
+        return predicted(X, partial(_called, self, method, arguments), columns, like)
 
     def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.

@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.folds import described_by_fold
-from smreg.data.lazy import check_lazy_features, is_lazy
-from smreg.data.targets import Targets, as_targets, is_soft, strata
+from smreg.data.lazy import is_lazy
+from smreg.data.targets import Targets, as_targets, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
@@ -305,6 +305,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     ) -> tuple[Candidates, PathReport]:
         """Fits for all candidates and folds side by side, and their scores."""
         from smreg.data.dask_folds import divided
+        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
         from smreg.data.dask_sample import dask_sample
 
         if self.temperature == "cv":
@@ -313,19 +314,19 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
             )
         check_lazy_features(self, X, reset=True)
-        measure = measure_of(self.scoring, soft=is_soft(y))
+        measure = measure_of(self.scoring, soft=is_soft_target(y))
         _, score_params = routed(self, "fit", sample_weight, params)
         if unknown := sorted({*params, *score_params} - {"sample_weight"}):
             raise ValueError(f"fit takes no {unknown} where X is a Dask collection: number the folds by cv=.")
-        sample = dask_sample(X, y, sample_weight, None)
-        self.classes_ = sample.classes
-        rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
-        parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
-        check_folds(self, parts, sample.classes)
-        divided_sample = replace(sample, rows=rows)
-        search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
-        report = self._report(search, X, y, sample_weight)
-        search.run(measure, report, weighted="sample_weight" in score_params)
+        with dask_sample(X, y, sample_weight, None) as sample:
+            self.classes_ = sample.classes
+            rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
+            parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
+            check_folds(self, parts, sample.classes)
+            divided_sample = replace(sample, rows=rows)
+            search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
+            report = self._report(search, X, y, sample_weight)
+            search.run(measure, report, weighted="sample_weight" in score_params)
         return search, report
 
     def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any) -> PathReport:
@@ -381,9 +382,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     def _mean_score(self, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any]) -> float:
         """The score of Dask collections, partition by partition."""
+        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
         from smreg.data.dask_prediction import mean_score
 
-        measure_of(self.scoring, soft=is_soft(y))  # raises an error for what is no mean
+        measure_of(self.scoring, soft=is_soft_target(y))  # raises an error for what is no mean
         check_lazy_features(self, X, reset=False)
         _, score_params = routed(self, "score", sample_weight, params)
         return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self))
