@@ -247,7 +247,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
             a DataFrame whose columns are the classes. Where X is of Dask also a Dask Series, DataFrame or
             array, with the partitions of X and the index of a frame X; arrays of known chunks are divided
-            anew. In memory it goes with X row by row, for which a frame X is read once more. None for `Batches` alone.
+            anew. In memory it goes with X row by row, for which a frame X is read once more. None
+            for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 is the same as the sample twice. Of Dask or in memory, as y.
 

@@ -309,7 +309,7 @@ def last(**values):
         (last(mode=3), "y must have labels of one kind"),
         (last(more=3), "In batch 4: X must have the columns"),
         (lambda frames: [frame.assign(mode="car") for frame in frames], "got only one class"),
-        (lambda frames: [frame.assign(weight=0.0) for frame in frames], "samples of positive weight"),
+        (lambda frames: [frame.assign(weight=0.0) for frame in frames], "got only weights of zero"),
         (lambda frames: [frame.iloc[:0] for frame in frames], "at least one sample"),
         (lambda frames: [], "at least one sample"),
         (lambda frames: frames[0].to_numpy(), "In batch 0: a batch must be a DataFrame"),
