@@ -17,6 +17,7 @@ All data are generated from stated seeds. Times are medians of a few fits.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -132,8 +133,9 @@ def recorded(n: int, before: Callable[[int], None] = lambda number: None) -> Ite
 @contextmanager
 def cluster(n_workers: int) -> Iterator[Client]:
     """So many processes of one thread, which are restarted when they are lost."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # which tells of every loss
     options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as workers, Client(workers) as client:
+    with LocalCluster(**options, silence_logs=logging.CRITICAL) as workers, Client(workers) as client:
         yield client
 
 
