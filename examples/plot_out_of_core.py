@@ -151,7 +151,7 @@ for name, fit in ways.items():
 # What they have in common, and what not
 # --------------------------------------
 # All converge to the same coefficients. Mostly they take the same steps, and differ by the rounding of sums
-# that are added up in another order; where rounding decides about a row of a sample, they differ within `tol`.
+# that are added up in another order; where rounding decides about a row of a sample, they differ by `tol`.
 # What does differ is the memory.
 
 some = pd.read_parquet(paths[0]).drop(columns="mode")

@@ -19,8 +19,9 @@ with what L-BFGS learns: more passes, but each as cheap as before.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 from uuid import uuid4
 
@@ -150,11 +151,38 @@ def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **argu
     layer, items, needed = f"{name}-{uuid4().hex}", list(zip(*parts, strict=True)), list[Delayed]()
     shared = {key: _reference(argument, needed) for key, argument in arguments.items()}
     made = {
-        key: Task(key, function, *(_reference(part, needed) for part in item), **shared)
+        key: Task(key, _on_aligned, function, *(_reference(part, needed) for part in item), **shared)
         for key, item in ((f"{layer}-{number}", item) for number, item in enumerate(items))
     }
     graph = HighLevelGraph.from_collections(layer, made, needed)
     return [Delayed(key, graph, layer=layer) for key in made]
+
+
+def _on_aligned(function: Callable[..., Any], *items: Any, **arguments: Any) -> Any:
+    return function(*map(aligned, items), **aligned(arguments))
+
+
+def aligned(value: Any) -> Any:
+    """The same, with all arrays at addresses that suit their numbers.
+
+    Others come out of messages between processes, and their products are summed up in another order: which
+    worker has computed something would change the last bits.
+    """
+    if isinstance(value, np.ndarray):
+        return value if value.flags.aligned else value.copy()
+    if isinstance(value, list | tuple):
+        made: Any = [aligned(each) for each in value]
+        return value if all(map(is_, made, value)) else type(value)(made)
+    if isinstance(value, dict):
+        of_all = {key: aligned(each) for key, each in value.items()}
+        return value if all(of_all[key] is each for key, each in value.items()) else of_all
+    if isinstance(value, type) or not type(value).__module__.startswith(("smreg.", "scipy.sparse")):
+        return value
+    changed = {key: made for key, each in vars(value).items() if (made := aligned(each)) is not each}
+    if changed:
+        value = copy(value)
+        vars(value).update(changed)
+    return value
 
 
 def _reference(item: Any, needed: list[Delayed]) -> Any:
@@ -181,7 +209,7 @@ def total_of(parts: list[Delayed]) -> Any:
     while len(parts) > 1:
         groups = [parts[first : first + ARITY] for first in range(0, len(parts), ARITY)]
         parts = tasks("smreg-sum", _sum, groups)
-    return parts[0].compute()
+    return aligned(parts[0].compute())
 
 
 def _sum(parts: Sequence[Any]) -> Any:

@@ -82,7 +82,7 @@ class Partitions:
     def __init__(self, X: Any) -> None:
         self.X, self.names = X, None
         if isinstance(X, dd.DataFrame):
-            self.names, self.parts = list(X.columns), X.to_delayed()
+            self.names, self.parts = list(X.columns), as_divided(X)
         elif isinstance(X, da.Array) and X.ndim == 2 and X.dtype != object:
             self.parts = X.rechunk({1: -1}).to_delayed().ravel().tolist()
         else:
@@ -111,7 +111,8 @@ class Partitions:
             values = values.rechunk({1: -1}) if values.ndim == 2 else values
         elif getattr(values, "known_divisions", False) and getattr(self.X, "known_divisions", False):
             self._check_divisions(values, name)
-        parts: list[Any] = np.ravel(values.to_delayed()).tolist()
+        is_array = isinstance(values, da.Array)
+        parts = np.ravel(values.to_delayed()).tolist() if is_array else as_divided(values)
         if len(parts) != len(self.parts):
             raise ValueError(
                 f"{name} must have a partition for each of the {len(self.parts)} of X, got {len(parts)}: "
@@ -136,6 +137,12 @@ class Partitions:
         rows = getattr(values, "iloc", values)
         ends = np.cumsum([0, *self.lengths])
         return [delayed(rows[first:last], traverse=False) for first, last in pairwise(ends)]
+
+
+def as_divided(frame: Any) -> list[Any]:
+    """A task for each partition, of which Dask would read several at a time where few columns are used."""
+    with dask.config.set({"optimization.tune.active": False}):
+        return list(frame.to_delayed())
 
 
 def _read(number: int, X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> Read:
