@@ -10,12 +10,17 @@ What a kernel leaves for another, see `smreg.data.rows.Kept`, stays where it was
 **Planning.** On w workers a pass over n rows, of p features and K classes, in m partitions takes each about
 ``4 n p K / w`` operations, or the time to read its part where the partitions are not in memory. Parameters of
 ``8 K p`` bytes go out to every worker once, gradients of that size come back along ``log_8 m`` levels of the
-tree, and the scheduler spends about a millisecond on each task. With 100 workers, 1000 partitions, p = 1000
-and K = 10 that is 80 kB out and in for each, four levels, and one second for a pass: partitions should take
-seconds, not milliseconds, so that n is a hundred million rows or more. Hessians return ``8 (K p)**2`` bytes
-from each partition and are factorised where `fit` was called: from K p of about 5000, 200 MB for each, that
-limits. Only the blocks of the classes are used then, and from p of about 3000 none, but the search goes on
-with what L-BFGS learns: more passes, but each as cheap as before.
+tree, and client and scheduler spend one to two milliseconds on each of ``8 m / 7`` tasks: 60 ms for 32
+partitions, where 12500 x 50 numbers and 10 classes take a worker 3 ms for each. With 100 workers, 1000
+partitions, p = 1000 and K = 10 that is 80 kB out and in for each, four levels, and two seconds for a pass:
+partitions should take seconds, not milliseconds, so that n is a hundred million rows or more. Hessians return
+``8 (K p)**2`` bytes from each partition and are factorised where `fit` was called: from K p of about 5000,
+200 MB for each, that limits. Only the blocks of the classes are used then, and from p of about 3000 none, but
+the search goes on with what L-BFGS learns: more passes, but each as cheap as before. The client holds a few
+vectors of the coefficients and the factors of a metric, up to 256 MiB, whatever n is.
+
+Dask's workers return freed memory to the system at once (``MALLOC_TRIM_THRESHOLD_`` in its configuration of
+nannies), which makes evaluations a third slower than without: 94 ms in the place of 71 for 400000 x 50.
 """
 
 from collections.abc import Callable, Sequence
