@@ -15,7 +15,7 @@ def is_lazy(values: Any) -> bool:
 
 
 def check_lazy_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
-    """Number and names of features against those of `fit`, or kept by it; the content is not looked at.
+    """Number and names of features against those of `fit`, or kept by it; the content is not read.
 
     Raises a ValueError if they differ, or X has not two dimensions.
     """

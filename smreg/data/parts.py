@@ -155,7 +155,7 @@ class Summary:
             raise ValueError("X must have at least one sample, got none.")
         if self.is_soft:
             return self.classes
-        return encode_labels(np.repeat(self.classes, 2)).classes  # one label for each would look continuous
+        return encode_labels(np.repeat(self.classes, 2)).classes  # one label for each would pass for numbers
 
     def class_weights(self, class_weight: Mapping[Any, float] | str | None, classes: NDArray[Any]) -> Array:
         """The weight of every class, of which enough must have samples of positive weight."""

@@ -212,7 +212,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
             Features in any units. float32 and float64 are used as they are, without a copy.
-            `smreg.data.Batches` are the whole sample, read once a pass.
+            `smreg.data.Batches` are features, targets and weights, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
             a DataFrame whose columns are the classes. None for `Batches` alone.
