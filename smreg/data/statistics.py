@@ -15,7 +15,7 @@ Bools = NDArray[np.bool_]
 # Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
 # shift into the intercept would cost the logits as many bits, of the 53 that there are.
 MAX_MEAN_TO_SPREAD = 2.0**13
-TINY = 2.0**-1000  # the unit of no rows, beside which any other is larger
+TINY = 2.0**-1000  # the unit of no rows: any other is larger
 
 
 @dataclass(frozen=True)
