@@ -45,7 +45,7 @@ class Batches:
     Memory is that of a batch a few times over: as it comes, as numbers, and what is computed of it. A batch
     should have some ten thousand rows, so that what is done once for each does not matter. Samples of rows,
     which stand for all where the metric of the search is made, and what a search keeps of each row, the
-    latter up to 256 MiB at a time, are held beside it. Methods that need all of X are left out. One
+    latter up to 256 MiB at a time, are held too. Methods that need all of X are left out. One
     thread reads; `n_jobs` is for what is computed of a batch.
 
     `predict` and the others take rows in memory: ``for batch in factory(): model.predict(batch[features])``.
@@ -109,7 +109,7 @@ class Batches:
             if names.count(name) != 1:
                 raise ValueError(f"there must be one column {name!r}, got {names}.")
         if len(names) == len(self._special):
-            raise ValueError(f"there must be a column of features beside {self._special}, got none.")
+            raise ValueError(f"there must be a column of features apart from {self._special}, got none.")
         weights = None if self.sample_weight is None else batch[self.sample_weight]
         return batch.drop(columns=self._special), batch[self.target], weights
 

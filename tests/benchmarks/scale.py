@@ -17,6 +17,7 @@ All data are generated from stated seeds. Times are medians of a few fits.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -132,8 +133,9 @@ def recorded(n: int, before: Callable[[int], None] = lambda number: None) -> Ite
 @contextmanager
 def cluster(n_workers: int) -> Iterator[Client]:
     """So many processes of one thread, which are restarted when they are lost."""
-    options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as workers, Client(workers) as client:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # which tells of every loss
+    options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**options, silence_logs=logging.CRITICAL) as workers, Client(workers) as client:
         yield client
 
 
@@ -270,7 +272,7 @@ def read_in_batches(folder: Path, X: Any) -> Reading:
 
 def read_by_dask(folder: Path, X: Any) -> Reading:
     """Fit a frame of files by Dask's threads."""
-    frame = dd.read_parquet(folder)
+    frame = dd.read_parquet(folder, split_row_groups=True)  # else whole files are held
     with dask.config.set(scheduler="threads", num_workers=2):
         plain = seconds_of(lambda: dask.compute(*map(dask.delayed(len), frame.to_delayed())))
         model, columns = SoftmaxRegression(), list(X.columns)

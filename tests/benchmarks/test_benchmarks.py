@@ -13,6 +13,7 @@ import machine
 import numpy as np
 import paths
 import pytest
+import scale
 import solvers
 import tables
 from reference import Problem, minimum
@@ -154,6 +155,18 @@ def test_the_benchmark_of_paths_takes_other_data(capsys):
 
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("letters ", "mine ", "memory of a search on 1000 x 50"))
+
+
+@pytest.mark.slow
+def test_the_benchmarks_of_scale_are_printed(capsys, monkeypatch):
+    """All but the search, on some rows in each partition; the same bits come from any number of workers."""
+    monkeypatch.setattr(scale, "FITS", 1)
+
+    assert scale.main(["--shrink", "1000", "--only", "fit", "workers", "parquet", "growth", "peer"]) == 0
+
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("two against one", "plain read", "to the power", "dask-ml"))
+    assert "NO" not in printed
 
 
 COUNTS = gated.Counts(evaluations=10, passes=100, refreshes=3, converged=True)
