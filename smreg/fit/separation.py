@@ -50,11 +50,11 @@ models, DPhil thesis, University of Oxford (2007).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near

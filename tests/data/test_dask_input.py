@@ -22,7 +22,6 @@ from sklearn.frozen import FrozenEstimator
 
 from smreg import (
     SoftmaxRegression,
-    SoftmaxRegressionCV,
     TemperatureScaling,
     calibration_study,
     fit_temperature,
@@ -252,8 +251,6 @@ ONLY_IN_MEMORY = {
     "calibration_study y": lambda: calibration_study({"a": DummyClassifier()}, X, LAZY_Y),
     "regularization_path X": lambda: regularization_path(LAZY_X, Y),
     "regularization_path y": lambda: regularization_path(X, LAZY_Y),
-    "SoftmaxRegressionCV X": lambda: SoftmaxRegressionCV().fit(LAZY_X, Y),
-    "SoftmaxRegressionCV y": lambda: SoftmaxRegressionCV().fit(X, LAZY_Y),
     "calibration_error probabilities": lambda: calibration_error(Y, PROBABILITIES),
     "calibration_error y": lambda: calibration_error(LAZY_Y, PROBABILITIES.compute()),
     "smooth_calibration_error probabilities": lambda: smooth_calibration_error(Y, PROBABILITIES),
