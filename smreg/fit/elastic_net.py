@@ -148,9 +148,9 @@ class ElasticLine:
 
     def reached(self, length: float) -> Point:
         """The point at a length."""
-        net, theta, (value, gradient, known) = self.net, self.theta_at(length), self.line.point(length)
-        value += net.penalty.value(theta)
-        return Point(net.canonical(theta), value, gradient.reshape(net.shape), known=known)
+        net, (loss, gradient, known) = self.net, self.line.point(length)
+        theta = net.canonical(self.theta_at(length))  # whose L1 norm is the record's
+        return Point(theta, loss + net.penalty.value(theta), gradient.reshape(net.shape), known=known)
 
 
 @dataclass(frozen=True)

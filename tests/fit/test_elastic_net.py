@@ -307,6 +307,19 @@ def test_the_canonical_shift_has_the_least_l1_norm_the_most_zeros_and_the_least_
     assert_array_equal(shifted[:, -1], theta[:, -1])
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("max_iter", [1, 2, 3])
+@pytest.mark.parametrize("seed", [31, 36, 39])
+def test_the_record_of_a_lasso_that_was_cut_short_is_that_of_its_canonical_coefficients(seed, max_iter):
+    """Sums of 60 losses near one and 12 sizes are exact to some hundred roundings."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(60, 4)) * 10.0 ** rng.integers(-1, 2, 4), rng.permutation(np.arange(60) % 3)
+    X[:, 0] += 2 * y
+    model = SoftmaxRegression(l1_ratio=1.0, C=10.0, max_iter=max_iter).fit(X, y)
+
+    assert model.solution_.objective == pytest.approx(objective(model, X, y), rel=2.0**-44)
+
+
 def test_the_lasso_of_four_classes_is_canonical(four_classes):
     X, y = four_classes
     model = fit(X, y, l1_ratio=1.0)
