@@ -9,7 +9,7 @@ from dask import dataframe as dd
 from numpy.typing import NDArray
 
 from smreg.data.dask_partitions import Partitions, together
-from smreg.data.dask_rows import alone, tasks, total_of
+from smreg.data.dask_rows import tasks, total_of
 from smreg.data.labels import as_labels
 from smreg.data.parts import check_lengths, in_part
 from smreg.data.weights import ALL_ZERO, non_negative
@@ -64,7 +64,7 @@ def _of_array(
     if X.shape[0] == 0:
         return np.empty((0,) if n_columns is None else (0, n_columns), dtype)
     with in_part(f"partition {block_id[0]}"):
-        return alone(of, X).astype(dtype, copy=False)
+        return of(X).astype(dtype, copy=False)
 
 
 def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]) -> float:

@@ -54,7 +54,7 @@ from smreg.data.rows import (
     sum_of,
     thresholds_of_parts,
 )
-from smreg.data.threads import one_blas_thread
+from smreg.data.threads import one_blas_thread, one_blas_thread_for_tasks
 
 Array = NDArray[np.float64]
 
@@ -294,7 +294,7 @@ def _reference(item: Any, needed: list[Delayed]) -> Any:
 
 def alone(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
     """Call a function with one thread: others belong to other tasks, or to nobody who is asked."""
-    with one_blas_thread:
+    with one_blas_thread_for_tasks:
         return function(*arguments, **options)
 
 
@@ -308,7 +308,8 @@ def _call(
 
 def total_of(parts: list[Delayed]) -> Any:
     """The sum of what tasks return."""
-    return aligned(_tree(parts).compute())
+    with one_blas_thread():
+        return aligned(_tree(parts).compute())
 
 
 def _tree(parts: list[Delayed]) -> Delayed:

@@ -242,7 +242,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
             Features in any units. float32 and float64 are used as they are, without a copy. Or a Dask
             DataFrame or array, whose chunks may be sparse, of unknown sizes and divided by columns too.
-            Or `smreg.data.Batches`, which are the whole sample, read once a pass.
+            Or `smreg.data.Batches`, which are all of the sample, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
             a DataFrame whose columns are the classes. Where X is of Dask also a Dask Series, DataFrame or

@@ -112,7 +112,7 @@ class Standardisation:
     shift : ndarray of shape (n_features,)
         What has been taken from the rows.
     kept : Kept or None
-        What they are seen as, where that is kept.
+        Their standardised features, where these are kept.
     """
 
     coordinates: Coordinates

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from smreg.data.rows import BLOCK, Block, Kernel, Result, Rows
 from smreg.objective.coordinates import Coordinates
-from smreg.objective.costs import NO_COST, fits
+from smreg.objective.costs import fits
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import complement, logits, softmax
 from smreg.optimize.metric import JITTER, SMALL, Metric, inverse_factor
@@ -175,7 +175,7 @@ def _laplacian(pairs: Array, Q: Array) -> Array:
 
 
 def _laplacian_of_many(pairs: Array, Q: Array) -> Array:
-    """The same in ``K^3 width^2`` operations and more memory, by way of all pairs in both orders."""
+    """The same in ``K^3 width^2`` operations and more memory, by all pairs in both orders."""
     (K, n_contrasts), width, (first, second) = Q.shape, pairs.shape[1], _pairs(len(Q))
     blocks = np.zeros((K, K, width**2))
     blocks[first, second] = blocks[second, first] = -pairs.reshape(len(first), -1)
@@ -250,8 +250,6 @@ def sum_rows(
     """
     n_samples = (rows or objective.rows).n_samples
     size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
-    if n_samples * result > NO_COST:  # as much for each of two threads
-        size = max(min(size, -(-n_samples // 2)), 256)
     is_small = rows is None and objective.rows.in_memory is not None and 4 * n_samples <= size
     standardisation = objective.kept_standardisation if is_small else objective.standardisation
     return (rows or objective.rows).map_reduce(

@@ -139,8 +139,8 @@ class Refresh:
             self._n_drawn = rows.n_samples
             self.share.estimate(variances.totals, value)
         made: Metric | DenseMetric
-        is_whole = is_sampled or exact or self._of_all(math.inf) <= NO_COST
-        negligible = 0.0 if is_whole else NEGLIGIBLE
+        is_complete = is_sampled or exact or self._of_all(math.inf) <= NO_COST
+        negligible = 0.0 if is_complete else NEGLIGIBLE
         if self.is_hessian:
             matrix, share = hessian(self.objective, phi, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)

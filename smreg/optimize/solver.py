@@ -18,7 +18,7 @@ for themselves, unless at the rate at which the norm falls fewer are left to the
 than half of what its quadratic model promises, as where classes are rare or nearly separated, the model says
 little of F a few nats away, and L-BFGS learns nothing there: each step is then in a preconditioner of its
 own, the cheapest kind of those that cost less than `WORTH` evaluations. A poor one leads no less far: on
-kddcup99_20k the blocks of the classes take F from 1.1 to 0.0081 in 27 steps, the whole Hessian in 35.
+kddcup99_20k the blocks of the classes take F from 1.1 to 0.0081 in 27 steps, all of the Hessian in 35.
 
 **Steps that are too long** have one remedy: a line search that brings the slope to nearly zero, see
 `smreg.optimize.line_search`. It costs a fraction of an evaluation, since along a line the logits are
