@@ -15,7 +15,6 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
@@ -258,7 +257,11 @@ class _Reader:
 def _fingerprint(read: Read) -> tuple[int, int, int]:
     """Number of rows, and checksums: of targets and weights, and of the features of every row."""
     targets = read.y.values if isinstance(read.y, Targets) else pd.util.hash_array(read.y)
-    is_sparse = sparse.issparse(read.X)
-    X = read.X.data[:, np.newaxis] if is_sparse else read.X
-    bits = X.view(f"u{X.itemsize}").sum(axis=1, dtype=np.uint64)
-    return len(read), crc32(targets.tobytes(), crc32(read.weights.tobytes())), crc32(bits.tobytes())
+    of_targets = crc32(targets.tobytes(), crc32(read.weights.tobytes()))
+    X: Any = read.X
+    if not isinstance(X, np.ndarray):
+        features = crc32(X.indices.tobytes(), crc32(X.indptr.tobytes(), crc32(X.data.tobytes())))
+        return len(read), of_targets, features
+    bits = X.view(f"u{X.itemsize}").astype(np.uint64, copy=False)
+    odd = np.arange(1, 2 * bits.shape[1], 2, dtype=np.uint64)  # so that columns may not be exchanged
+    return len(read), of_targets, crc32((bits @ odd).tobytes())

@@ -38,7 +38,7 @@ class Batches:
     they hold is checked in every pass, batch by batch, and errors give the number of the batch, from 0.
 
     A pass must yield the same batches as the first, but for empty ones. Compared are the number of rows of
-    each, and a checksum of labels or soft targets, weights, and the sum of the bits of each row's features.
+    each, and a checksum of labels or soft targets, weights, and sums of the bits of each row's features.
     A factory that shuffles, draws at random or goes on with a stream that was read before ends in a
     ValueError, and leaves the estimator as it was.
 

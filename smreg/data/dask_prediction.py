@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from dask import dataframe as dd
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score
 
 from smreg.data.dask_partitions import Partitions, together
 from smreg.data.dask_rows import tasks, total_of
@@ -72,11 +73,15 @@ def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]
     partitions = Partitions(X, y, sample_weight)
     numbers = range(len(partitions))
     hits, weight = total_of(tasks("smreg-score", _hits, numbers, *partitions.items, predict=predict))
+    return _mean(hits, weight, sample_weight)
+
+
+def _mean(total: float, weight: float, sample_weight: Any) -> float:
     if weight == 0:
         raise ValueError(
             ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none."
         )
-    return float(hits / weight)
+    return float(total / weight)
 
 
 def mean_score(X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]) -> float:
@@ -85,7 +90,7 @@ def mean_score(X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Ar
     total, weight = total_of(
         tasks("smreg-score", _scored, range(len(partitions)), *partitions.items, score=score)
     )
-    return float(total / weight)
+    return _mean(total, weight, sample_weight)
 
 
 def _scored(
@@ -109,5 +114,8 @@ def _hits(
         check_lengths(X, y=y, sample_weight=sample_weight)
         if len(y) == 0:
             return 0.0, 0.0
-        labels, weights = as_labels(y), non_negative(sample_weight, len(y))
-        return float(weights @ (predict(X) == labels)), float(weights.sum())
+        labels, weights, predicted = as_labels(y), non_negative(sample_weight, len(y)), predict(X)
+        if labels.dtype == object:  # which scikit-learn may take for no labels
+            return float(weights @ (predicted == labels)), float(weights.sum())
+        hits = accuracy_score(labels, predicted, sample_weight=weights, normalize=False)
+        return float(hits), float(weights.sum())

@@ -266,7 +266,7 @@ def aligned(value: Any) -> Any:
     worker has computed something would change the last bits.
     """
     if isinstance(value, np.ndarray):
-        return value if value.flags.aligned else value.copy()
+        return value if value.flags.aligned else value.copy("K")  # in the same order
     if isinstance(value, list | tuple):
         made: Any = [aligned(each) for each in value]
         return value if all(map(is_, made, value)) else type(value)(made)

@@ -385,9 +385,11 @@ def met_by_thresholds(mass: Array, size: int) -> Met:
 
 def met_from(mass: Array, step: float, first: float, count: int) -> Met:
     """Rows met by so many thresholds, from the first one on, a step apart."""
-    cumulative = np.cumsum(mass)
-    met = np.searchsorted(cumulative, first + step * np.arange(count))
-    index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
+    used = np.flatnonzero(mass)
+    if len(used) == 0:
+        return Met(used, np.empty(0))
+    met = np.searchsorted(np.cumsum(mass), first + step * np.arange(count))
+    index, times = np.unique(np.clip(met, used[0], used[-1]), return_counts=True)
     return Met(index, times * (step / mass[index]))
 
 

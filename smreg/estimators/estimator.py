@@ -143,8 +143,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     good, Dask waits for others, by default for ever: set ``distributed.scheduler.no-workers-timeout`` where
     the scheduler is started, and after that time the fit ends in a ``distributed.scheduler.NoWorkerError``,
     the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
-    number, or all of X, is left out: the space of the rows for wide features, Newton's method there, and
-    the linear programme that decides on separation where passes do not.
+    number, or all of X, is left out: the space of the rows for wide features, and Newton's method there.
+    Where partitions are read again in every pass they must be the same each time: give
+    ``random_state`` to `random_split` or `sample`, or persist what is drawn.
 
     See Also
     --------

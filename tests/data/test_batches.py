@@ -270,6 +270,7 @@ def changed(frames, change):
         (lambda frames: [frames[0].assign(mode="boat"), *frames[1:]], "targets or weights"),
         (lambda frames: [frames[0].assign(weight=3.0), *frames[1:]], "targets or weights"),
         (lambda frames: [frames[0].assign(x2=0.0), *frames[1:]], "features"),
+        (lambda frames: [frames[0].assign(x1=frames[0].x2, x2=frames[0].x1), *frames[1:]], "features"),
         (lambda frames: [frame[frame.columns[::-1]] for frame in frames], "columns"),
         (lambda frames: [], "batches with rows"),
     ],

@@ -242,5 +242,5 @@ def test_a_task_has_one_thread_of_blas(client):
 
     assert client.submit(alone, threads, pure=False).result() == {1}
     assert alone(threads) == {1}
-    assert dask_rows.one_blas_thread._holders == 0
+    assert dask_rows.one_blas_thread_for_tasks._holders == 0
     assert isinstance(client.cluster.scheduler, Scheduler)
