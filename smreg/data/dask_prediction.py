@@ -112,9 +112,10 @@ def _hits(
     X, y, sample_weight = together(part, y, sample_weight)
     with in_part(f"partition {number}"):
         check_lengths(X, y=y, sample_weight=sample_weight)
-        if len(y) == 0:
+        weights = non_negative(sample_weight, len(y))
+        if not weights.any():
             return 0.0, 0.0
-        labels, weights, predicted = as_labels(y), non_negative(sample_weight, len(y)), predict(X)
+        labels, predicted = as_labels(y), predict(X)
         if labels.dtype == object:  # which scikit-learn may take for no labels
             return float(weights @ (predicted == labels)), float(weights.sum())
         hits = accuracy_score(labels, predicted, sample_weight=weights, normalize=False)
