@@ -320,7 +320,7 @@ class _Search:
         What is missing of its square is at most that of the residual by the least curvature, here the least
         Ritz value, or less where the last decrement has shown less.
         """
-        is_near = self.level >= 0 and self.kinds[self.level].is_hessian
+        is_near = self.is_fresh and self.level >= 0 and self.kinds[self.level].is_hessian
         negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
         product, iterate = self.function.hessian_at(point.x), None
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
