@@ -21,6 +21,8 @@ from smreg import SoftmaxRegression
 from smreg.data import dask_rows
 from smreg.data.dask_rows import alone
 
+pytestmark = pytest.mark.slow  # processes are started, and killed
+
 N, P, K = 600, 4, 3
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, P)) * [1, 10, 0.1, 1]
