@@ -20,8 +20,8 @@ from sklearn.utils.validation import validate_data
 
 from smreg.data.batches import Batches
 from smreg.data.matrix import MatrixRows, joined
-from smreg.data.parts import Read, checked, described, encoded, in_part, summary
-from smreg.data.rows import MAX_NUMBERS, Kept, Kernel, Result, Rows, met_from, sum_of, thresholds_of_parts
+from smreg.data.parts import Read, checked, describe_weighed, encoded, in_part, summary
+from smreg.data.rows import MAX_NUMBERS, Kept, Kernel, Result, Rows, sum_of, thresholds_of_parts
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets
 
@@ -52,9 +52,7 @@ def batch_sample(
     classes = known.checked_classes()
     class_weights = known.class_weights(class_weight, classes)
     rows = BatchRows(reader, classes, class_weights, thread_map=thread_map, **known.attributes())
-    if (class_weights != 1).any():
-        rows.tally, of_columns = rows.map_reduce(described, len(classes))
-        rows.statistics = of_columns.statistics(rows.eps)
+    describe_weighed(rows, class_weights)
     return Sample(rows, classes, known.dtype)
 
 
@@ -109,10 +107,7 @@ class BatchRows(Rows):
         places = thresholds_of_parts(totals, size)
 
         def of(place: int, rows: MatrixRows) -> MatrixRows | None:
-            if places[place][-1] == 0:
-                return None
-            met = met_from(np.concatenate(mass.part(place, rows).gather()), *places[place])
-            return rows.copied(met.index, rows.weights[met.index] * met.factors)
+            return rows.met(mass.part(place, rows), places[place]) if places[place][-1] else None
 
         return joined([part for part in self.each(of) if part is not None], self.thread_map)
 

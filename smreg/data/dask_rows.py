@@ -50,7 +50,6 @@ from smreg.data.rows import (
     Rows,
     Sum,
     innermost,
-    met_from,
     sum_of,
     thresholds_of_parts,
 )
@@ -346,9 +345,7 @@ def _mass(kept: Kept[Array]) -> float:
 
 
 def _met(part: MatrixRows, kept: Kept[Array], at: tuple[float, float, int]) -> MatrixRows:
-    """Rows of a partition that are met, copied."""
-    met = met_from(np.concatenate(kept.gather()), *at)
-    return part.copied(met.index, part.weights[met.index] * met.factors)
+    return part.met(kept, at)
 
 
 def _size(held: Any) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smreg.data.dask_partitions import Partitions, together
 from smreg.data.dask_rows import DaskRows, Held, client_in_use, tasks, total_of
 from smreg.data.lazy import is_lazy
-from smreg.data.parts import Read, Summary, checked, described, encoded, in_part, summary
+from smreg.data.parts import Read, Summary, checked, describe_weighed, encoded, in_part, summary
 from smreg.data.rows import MAX_NUMBERS
 from smreg.data.sample import Sample
 from smreg.data.targets import check_targets
@@ -38,8 +38,11 @@ def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, f
     if not is_lazy(y):
         check_targets(y)
     partitions = Partitions(X, y, sample_weight)
-    numbers, shape = range(len(partitions)), (partitions.n_features, partitions.names)
-    read = tasks("smreg-read", _read, numbers, *partitions.items, n_features=shape[0], names=shape[1])
+    numbers, columns = (
+        range(len(partitions)),
+        {"n_features": partitions.n_features, "names": partitions.names},
+    )
+    read = tasks("smreg-read", _read, numbers, *partitions.items, **columns)
     client = client_in_use()
     with ExitStack() as on_failure:
         held = Held()
@@ -55,9 +58,7 @@ def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, f
         held.keeps = client is not None or sum(known.lengths) * len(classes) <= MAX_NUMBERS
         parts = parts if client is None else held.persist(parts)
         rows = DaskRows(parts, held, lengths=known.lengths, **known.attributes())
-        if (class_weights != 1).any():
-            rows.tally, of_columns = rows.map_reduce(described, len(classes))
-            rows.statistics = of_columns.statistics(rows.eps)
+        describe_weighed(rows, class_weights)
         on_failure.pop_all()
     return Sample(rows, classes, known.dtype)
 

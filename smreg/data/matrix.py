@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import BLOCK, Block, Draw, IndexedRows, Kernel, Result, met_from, sum_of
+from smreg.data.rows import BLOCK, Block, Draw, IndexedRows, Kept, Kernel, Result, met_from, sum_of
 from smreg.data.statistics import ColumnStatistics
 from smreg.data.targets import Targets
 
@@ -206,8 +206,11 @@ class MatrixRows(IndexedRows):
 
     def drawn(self, draw: Draw, part: int) -> "MatrixRows":
         """Rows of one part that a sample has, copied."""
-        mass = self.keep(draw.kernel, *draw.arguments, **draw.hints).gather()
-        met = met_from(np.concatenate(mass), *draw.thresholds[part])
+        return self.met(self.keep(draw.kernel, *draw.arguments, **draw.hints), draw.thresholds[part])
+
+    def met(self, mass: Kept[Array], thresholds: tuple[float, float, int]) -> "MatrixRows":
+        """Rows that are met by thresholds on their mass, see `met_from`, copied."""
+        met = met_from(np.concatenate(mass.gather()), *thresholds)
         return self.copied(met.index, self.weights[met.index] * met.factors)
 
     def divided(self, folds: NDArray[np.int16] | None) -> "MatrixRows":

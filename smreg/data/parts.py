@@ -18,7 +18,7 @@ from sklearn.utils import check_array
 from smreg.data.features import DTYPES, as_numbers, naming
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Block, Tally, tallied
+from smreg.data.rows import Block, Rows, Tally, tallied
 from smreg.data.statistics import Moments, moments
 from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
 from smreg.data.weights import ALL_ZERO, check_live, class_weight_vector, merged, non_negative
@@ -99,6 +99,13 @@ def _first(index: Any) -> str:
 def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
     """Sums of the weights, and moments of the columns."""
     return tallied(block, n_classes), moments(block)
+
+
+def describe_weighed(rows: Rows, class_weights: Array) -> None:
+    """Sum up anew, in a pass, where class weights have changed what the first pass knew."""
+    if (class_weights != 1).any():
+        rows.tally, of_columns = rows.map_reduce(described, len(class_weights))
+        rows.statistics = of_columns.statistics(rows.eps)
 
 
 @dataclass(frozen=True)

@@ -181,9 +181,7 @@ def fit_path(
             last = submitted
 
     steps = submit()
-    pending = deque(
-        islice(steps, 1)
-    )  # fold fits are submitted early for so many values, full fits for one more
+    pending = deque(islice(steps, 1))  # fold fits are submitted a value of C early, full fits two
     while pending:
         pending.extend(islice(steps, 1))
         full, fold_steps = pending.popleft()
