@@ -1,6 +1,7 @@
 """Predictions for Dask collections, made partition by partition when they are asked for."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,53 +71,44 @@ def _of_array(
 
 def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]) -> float:
     """Weighted share of the labels that are predicted, in one pass."""
-    partitions = Partitions(X, y, sample_weight)
-    numbers = range(len(partitions))
-    hits, weight = total_of(tasks("smreg-score", _hits, numbers, *partitions.items, predict=predict))
-    return _mean(hits, weight, sample_weight)
-
-
-def _mean(total: float, weight: float, sample_weight: Any) -> float:
-    if weight == 0:
-        raise ValueError(
-            ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none."
-        )
-    return float(total / weight)
+    return _mean(X, y, sample_weight, partial(_hits, predict=predict))
 
 
 def mean_score(X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]) -> float:
     """Weighted mean of a score, itself a mean over samples, in one pass."""
+    return _mean(X, y, sample_weight, partial(_times_weight, score=score))
+
+
+def _mean(X: Any, y: Any, sample_weight: Any, total: Callable[[Any, Any, Array], float]) -> float:
+    """The weighted sum that a function gives of every partition, over the weight of all."""
     partitions = Partitions(X, y, sample_weight)
-    total, weight = total_of(
-        tasks("smreg-score", _scored, range(len(partitions)), *partitions.items, score=score)
-    )
-    return _mean(total, weight, sample_weight)
+    made = tasks("smreg-score", _summed, range(len(partitions)), *partitions.items, total=total)
+    value, weight = total_of(made)
+    if weight == 0:
+        raise ValueError(
+            ALL_ZERO if sample_weight is not None else "X must have at least one sample, got none."
+        )
+    return float(value / weight)
 
 
-def _scored(
-    number: int, part: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array], float]
+def _summed(
+    number: int, part: Any, y: Any, sample_weight: Any, total: Callable[[Any, Any, Array], float]
 ) -> tuple[float, float]:
-    """The score times the weight, and that."""
+    """The sum of a partition, and its weight."""
     X, y, sample_weight = together(part, y, sample_weight)
     with in_part(f"partition {number}"):
         check_lengths(X, y=y, sample_weight=sample_weight)
         weights = non_negative(sample_weight, len(y))
-        total = float(weights.sum())
-        return (score(X, y, weights) * total if total > 0 else 0.0), total
+        return (total(X, y, weights) if weights.any() else 0.0), float(weights.sum())
 
 
-def _hits(
-    number: int, part: Any, y: Any, sample_weight: Any, predict: Callable[[Any], Array]
-) -> tuple[float, float]:
-    """The weight of the labels that are predicted, and of all."""
-    X, y, sample_weight = together(part, y, sample_weight)
-    with in_part(f"partition {number}"):
-        check_lengths(X, y=y, sample_weight=sample_weight)
-        weights = non_negative(sample_weight, len(y))
-        if not weights.any():
-            return 0.0, 0.0
-        labels, predicted = as_labels(y), predict(X)
-        if labels.dtype == object:  # which scikit-learn may take for no labels
-            return float(weights @ (predicted == labels)), float(weights.sum())
-        hits = accuracy_score(labels, predicted, sample_weight=weights, normalize=False)
-        return float(hits), float(weights.sum())
+def _times_weight(X: Any, y: Any, weights: Array, score: Callable[[Any, Any, Array], float]) -> float:
+    return score(X, y, weights) * float(weights.sum())
+
+
+def _hits(X: Any, y: Any, weights: Array, predict: Callable[[Any], Array]) -> float:
+    """The weight of the labels that are predicted."""
+    labels, predicted = as_labels(y), predict(X)
+    if labels.dtype == object:  # which scikit-learn may take for no labels
+        return float(weights @ (predicted == labels))
+    return float(accuracy_score(labels, predicted, sample_weight=weights, normalize=False))
