@@ -127,9 +127,18 @@ class Refresh:
         return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
     def __call__(
-        self, phi: Array, value: float, logits: Kept[Array] | None = None, *, exact: bool = False
+        self,
+        phi: Array,
+        value: float,
+        logits: Kept[Array] | None = None,
+        *,
+        complete: bool = False,
+        exact: bool = False,
     ) -> Metric | DenseMetric:
-        """The preconditioner at a point, where logits may be known; an exact one is of all rows."""
+        """The preconditioner at a point, where logits may be known.
+
+        A complete one leaves out nothing for being small, and an exact one is of all rows.
+        """
         rows = None
         is_sampled = self._of_sample < self._of_all(value) and not exact
         if is_sampled:
@@ -139,14 +148,14 @@ class Refresh:
             self._n_drawn = rows.n_samples
             self.share.estimate(variances.totals, value)
         made: Metric | DenseMetric
-        is_complete = is_sampled or exact or self._of_all(math.inf) <= NO_COST
-        negligible = 0.0 if is_complete else NEGLIGIBLE
+        leaves_out = not (complete or is_sampled or exact or self._of_all(math.inf) <= NO_COST)
+        negligible = NEGLIGIBLE if leaves_out else 0.0
         if self.is_hessian:
             matrix, share = hessian(self.objective, phi, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
             made, share = class_metric(self.objective, phi, rows, negligible)
-        if negligible > 0:
+        if leaves_out or complete:
             self.share.measure(share, value)
         self._last[:] = [] if rows is None else [made]
         return made

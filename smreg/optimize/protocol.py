@@ -37,8 +37,13 @@ class Refresh(Protocol):
     def cost(self, value: float, /) -> float:
         """What making it costs where the function has that value, in evaluations."""
 
-    def __call__(self, x: Array, value: float, known: Any, /, *, exact: bool) -> Preconditioner:
-        """The preconditioner at a point: see `Point`. An exact one is of the whole function."""
+    def __call__(
+        self, x: Array, value: float, known: Any, /, *, complete: bool, exact: bool
+    ) -> Preconditioner:
+        """The preconditioner at a point: see `Point`.
+
+        A complete one leaves out nothing for being small, and an exact one is of the whole function.
+        """
 
 
 class Function(Protocol):

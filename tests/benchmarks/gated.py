@@ -244,6 +244,16 @@ def stored(data: Callable[[], Data]) -> Callable[[], Data]:
     return make
 
 
+def two_separated_classes(n: int = 2_500, p: int = 350, n_classes: int = 7) -> Data:
+    """Rows of two classes that a combination of features separates, which is zero in those of the others."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(n, p))
+    y = problems.labels(X @ rng.normal(size=(p, n_classes)) / np.sqrt(p), rng)
+    X[:, 0] = np.select([y == 0, y == 1], [1.0, -1.0]) * np.abs(rng.normal(size=n))
+    X[:, :7] = X[:, :7] @ rng.normal(size=(7, 7))
+    return X, y
+
+
 # Cases
 
 
@@ -282,6 +292,7 @@ SMOOTH = {
     **crossed("text", lambda: tables.text(2_000, 10_000), 1e-2, 1.0, 100.0, 1e4),
     **crossed("without an intercept", tables.units, 1.0, fit_intercept=False),
     **crossed("to many digits", tables.units, 1.0, tol=1e-8),
+    **crossed("two separated classes", two_separated_classes, INF, tol=1e-7),
 }
 HARD = {
     **hard(
