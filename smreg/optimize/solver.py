@@ -92,7 +92,7 @@ MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss near the Hessian; else its square
 MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over such a step
-MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
+MAX_CONJUGATE = 20  # most steps far from the end: where they do not suffice, F is worth more
 
 MEMORY = 10  # pairs that L-BFGS keeps
 OPTIONS: Any = {"ftol": 0, "gtol": 0, "maxls": 50, "maxcor": MEMORY}
@@ -325,17 +325,19 @@ class _Search:
         """The Newton decrement ``sqrt(g' H^-1 g)``, from below, and the step ``H^-1 g``.
 
         What is missing of its square is at most that of the residual by the least curvature, here the least
-        Ritz value, or less where the last decrement has shown less.
+        Ritz value, or less where the last decrement has shown less. Conjugate gradients that would be called
+        converged while more than that may be missing go on, for as many products as the search has taken.
         """
         is_near = self.is_fresh and self.level >= 0 and self.kinds[self.level].is_hessian
         negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
         product, iterate = self.function.hessian_at(point.x), None
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
-        for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
+        for count, iterate in enumerate(islice(iterates, max(MAX_CONJUGATE, self.evaluations) + 1)):
             self.evaluations += count > 0
             least = min(iterate.least, self.ratio**-2)  # as a decrement before has shown
             enough = iterate.squared <= negligible * least * iterate.energy
-            if count >= 2 - self.is_fresh and enough:
+            is_above = iterate.energy > self.tol**2
+            if (count >= 2 - self.is_fresh and enough) or (count >= MAX_CONJUGATE and is_above):
                 break
         assert iterate is not None
         if not 0 < iterate.energy < math.inf and iterate.squared != 0:  # the curvature is lost in rounding
