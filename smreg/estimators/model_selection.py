@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.folds import described_by_fold
-from smreg.data.lazy import is_lazy
-from smreg.data.targets import Targets, as_targets, strata
+from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.targets import Targets, as_targets, require, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
@@ -219,7 +219,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
         """Choose C and fit the coefficients.
 
         Parameters
@@ -279,6 +279,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits along the path, to all samples and to the folds, and their scores."""
+        refuse_lazy(X, "X")
         y = as_targets(y)
         X_checked, targets, weights = self._check(X, y, sample_weight)
         score_weight = None if sample_weight is None else weights
@@ -333,7 +334,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         n_candidates = search.scores[..., 0].size
         return PathReport(self, X, y, sample_weight, n_candidates=n_candidates, n_folds=search.n_folds)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, **params: Any) -> float:
         """Score by `scoring`, which is the log loss unless something else was asked for.
 
         Parameters
@@ -375,6 +376,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         check_is_fitted(self)
         if is_lazy(X):
             return self._mean_score(X, y, sample_weight, params)
+        refuse_lazy(X, "X")
+        require(y, "score")
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)

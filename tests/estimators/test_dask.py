@@ -16,9 +16,12 @@ from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, SoftmaxRegressionCV
 from smreg.data import dask_rows, dask_sample
+from smreg.metrics import neg_cross_entropy_scorer
 
 N, P = 150, 4
 NAMES = list("pqrs")
@@ -341,6 +344,62 @@ def test_accuracy_is_a_number(weights):
     assert_allclose(model.score(rows(X), rows(labels), lazy_weights), score, rtol=N * EPS)
     assert_allclose(model.score(rows(X), labels, weights), score, rtol=N * EPS)
     assert isinstance(model.score(rows(X), rows(labels)), float)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, np.where(np.arange(N) < 60, 0.0, 1.0)])
+@pytest.mark.parametrize("labels", [Y, LABELS, SOFT], ids=["numbers", "text", "soft"])
+def test_the_cross_entropy_scorer_goes_by_partitions(labels, weights):
+    """For any classifier; a mean of N numbers of one sign is rounded by no more than N times EPS."""
+    model = SoftmaxRegression().fit(X, labels)
+    for estimator in model, make_pipeline(StandardScaler(), clone(model)).fit(X, labels):
+        score = neg_cross_entropy_scorer(estimator, X, labels, weights)
+        lazy_weights = None if weights is None else rows(weights)
+
+        for made in (
+            neg_cross_entropy_scorer(estimator, rows(X), rows(labels), lazy_weights),
+            neg_cross_entropy_scorer(estimator, da.from_array(X, chunks=(40, 3)), labels, weights),
+        ):
+            assert_allclose(made, score, rtol=N * EPS)
+            assert isinstance(made, float)
+
+
+def test_the_cross_entropy_scorer_takes_frames():
+    model = SoftmaxRegression().fit(FRAME, LABELS)
+    made = neg_cross_entropy_scorer(model, framed(FRAME), framed(pd.Series(LABELS)))
+
+    assert_allclose(made, neg_cross_entropy_scorer(model, FRAME, LABELS), rtol=N * EPS)
+
+
+def test_the_cross_entropy_scorer_names_what_is_wrong():
+    model = SoftmaxRegression().fit(X, Y)
+    with pytest.raises(TypeError, match="X must be a Dask collection where y or sample_weight is one"):
+        neg_cross_entropy_scorer(model, X, rows(Y))
+    with pytest.raises(ValueError, match=r"In partition 3: y has the classes \[7\]"):
+        neg_cross_entropy_scorer(model, rows(X), rows(np.where(np.arange(N) == N - 1, 7, Y)))
+    with pytest.raises(ValueError, match="score requires y to be passed"):
+        neg_cross_entropy_scorer(model, rows(X), None)
+
+
+def test_accuracy_against_soft_targets_is_refused_with_what_works():
+    """The scorer that it names takes the same collections."""
+    model = SoftmaxRegression().fit(X, SOFT)
+    with pytest.raises(
+        ValueError, match=r"score needs labels.*neg_cross_entropy_scorer.*SoftmaxRegressionCV"
+    ):
+        model.score(rows(X), rows(SOFT))
+
+    made = neg_cross_entropy_scorer(model, rows(X), rows(SOFT))
+    search = SoftmaxRegressionCV([model.C]).fit(rows(X), rows(SOFT))
+    assert_allclose(made, search.score(rows(X), rows(SOFT)), rtol=1e-3)  # within tol of the same optimum
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "Dask"])
+@pytest.mark.parametrize("given", [[], [None]], ids=["not given", "None"])
+@pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([1.0])], ids=["fit", "search"])
+def test_a_score_requires_y(model, given, lazy):
+    fit = clone(model).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^score requires y to be passed, but the target y is None"):
+        fit.score(rows(X) if lazy else X, *given)
 
 
 def test_nan_is_found_where_predictions_are_made():
