@@ -1,6 +1,5 @@
 """Folds of rows in Dask collections: dealt out, or given by a number for each row."""
 
-from contextlib import suppress
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -14,7 +13,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from smreg.data.dask_partitions import Partitions
 from smreg.data.dask_rows import DaskRows, tasks
-from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt
+from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt, numbers_of
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Rows
 
@@ -67,11 +66,8 @@ def _numbers(cv: Any) -> Any:
         return np.asarray(cv.test_fold)
     if is_dask_collection(cv):
         return cv
-    values = None
-    if not hasattr(cv, "split"):
-        with suppress(ValueError):  # of parts of different lengths
-            values = np.asarray(cv)
-    if values is None or values.ndim != 1 or values.dtype.kind not in "iu":
+    values = numbers_of(cv)
+    if values is None:
         raise ValueError(
             "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "
             f"or a Dask collection, where X is a Dask collection; got {cv!r}. For another splitter "
