@@ -78,8 +78,7 @@ def _numbers(cv: Any) -> Any:
 
 def _given(rows: DaskRows, X: Any, numbers: Any) -> tuple[DaskRows, int]:
     """In one pass over the numbers, which names them 0, 1, ... in their order."""
-    partitions = Partitions(X, None, None)
-    partitions.lengths = list(rows.lengths)
+    partitions = Partitions(X, None, None, rows.lengths)
     parts = partitions.aligned(numbers, "cv", jointly=False)
     used = [(k, part) for k, (part, n) in enumerate(zip(parts, rows.lengths, strict=True)) if n > 0]
     checked = tasks("smreg-folds", _checked, *zip(*used, strict=True), [n for n in rows.lengths if n > 0])

@@ -7,6 +7,7 @@ are used, is not asked for, since it would divide the features of a frame otherw
 
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -115,6 +116,8 @@ class Partitions:
         Features, see `check_lazy_features`.
     y, sample_weight
         Of Dask, where they have the partitions of X, or in memory. Weights may be a number, or None.
+    lengths : sequence of int, optional
+        How many rows each has, if that is known.
 
     Attributes
     ----------
@@ -131,8 +134,8 @@ class Partitions:
         As of a sample in memory, or if X, y and weights do not belong together.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any) -> None:
-        self.X, self.n_features = X, X.shape[1]
+    def __init__(self, X: Any, y: Any, sample_weight: Any, lengths: Sequence[int] | None = None) -> None:
+        self.X, self.n_features, self._lengths = X, X.shape[1], lengths
         self.names = list(X.columns) if isinstance(X, dd.DataFrame) else None
         y = columnwise(y) if y is None or is_lazy(y) else in_memory(y)
         items = self.aligned(y, "y"), self.aligned(sample_weight, "sample_weight")
@@ -156,7 +159,9 @@ class Partitions:
 
     @cached_property
     def lengths(self) -> list[int]:
-        """How many rows each has: where X does not say, after a pass."""
+        """How many rows each has: where that is not known and X does not say, after a pass."""
+        if self._lengths is not None:
+            return list(self._lengths)
         if self.names is None and not np.isnan(self.X.chunks[0]).any():
             return list(self.X.chunks[0])
         return list(dask.compute(*tasks("smreg-length", _length, self._parts())))

@@ -118,7 +118,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         What each rule chooses, as an index into the arrays of `scores_`.
     cv_results_ : dict of ndarrays of shape (n_candidates * n_folds,)
         C, l1_ratio, fold, score, evaluations, seconds and converged of every fit to a fold, folds within
-        candidates: a tidy table as a DataFrame.
+        candidates: a tidy table as a DataFrame. Of fits side by side the seconds overlap.
     path_evaluations_ : ndarray of int of shape (n_l1_ratios, n_Cs)
         Evaluations of the fits to all data, from which the folds began.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
@@ -146,6 +146,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
       `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
     - There is no ``temperature="cv"``.
+    - `seconds` of a fit are those from its beginning to its end, with the passes that it shares and what it
+      waits for others: they add up to far more than the search takes.
     - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
       have been fitted.
 
