@@ -145,7 +145,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
     number, or all of X, is left out: the space of the rows for wide features, and Newton's method there.
     Where partitions are read again in every pass they must be the same each time: give
-    ``random_state`` to `random_split` or `sample`, or persist what is drawn.
+    ``random_state`` to `random_split` or `sample`, or persist what is drawn. Another number of rows is an
+    error that names the partition; other values are not found out.
 
     scikit-learn's other steps do not know Dask: a `StandardScaler` in a Pipeline computes all of X. Leave it
     out, since no fit needs it, or for a penalty in such units divide lazily, ``X / X.std()``. `GridSearchCV`

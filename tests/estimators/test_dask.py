@@ -264,6 +264,38 @@ def test_how_rows_are_divided_does_not_matter(ends, labels):
     assert_array_equal(model.predict(frame[NAMES]).compute(), other.predict(X[order]))
 
 
+class Shrinking:
+    """Reads partitions of 40 rows, of which one has a row less from its second time on."""
+
+    def __init__(self, shrinks):
+        self.shrinks, self.reads = shrinks, 0
+
+    def __call__(self, number):
+        """A partition."""
+        self.reads += number == 2
+        is_less = self.shrinks and number == 2 and self.reads > 1
+        return FRAME.assign(y=Y)[40 * number : 40 * (number + 1) - is_less]
+
+    def data(self):
+        """Features and labels, which are read in every pass."""
+        parts = [dask.delayed(self, pure=False)(number) for number in range(3)]
+        frame = dd.from_delayed(parts, meta=FRAME.assign(y=Y)[:0])
+        return frame[NAMES], frame["y"]
+
+
+@pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([1.0])], ids=["fit", "search"])
+def test_a_partition_that_has_other_rows_in_a_later_pass_is_named(model):
+    same, shrinking = Shrinking(shrinks=False), Shrinking(shrinks=True)
+    fit = clone(model).fit(*same.data())
+    coef = fit.coef_
+    with pytest.raises(ValueError, match=r"In partition 2: X must have the 40 rows.* first pass.*, got 39"):
+        fit.fit(*shrinking.data())
+
+    assert same.reads > 2
+    assert shrinking.reads == 2
+    assert fit.coef_ is coef
+
+
 def test_a_partition_may_be_without_weight():
     weights = np.where(np.arange(N) < 80, 0.0, WEIGHTS)
 
