@@ -302,6 +302,7 @@ NAMES = [
     "information",
     "sample",
     "mass",
+    "length",
 ]
 
 
