@@ -172,6 +172,10 @@ class _Search:
         Whether no step has been taken in it.
     is_trusted : bool
         Whether the last ones have lowered the function as the quadratic model promised.
+    slow : int
+        Number of the last steps, each in a Hessian with jitter, that have left most of the norm.
+    lowest : float
+        The norm before them.
     has_taken_newton : bool
         Whether the last step was Newton's, by conjugate gradients.
     is_complete : bool
@@ -199,7 +203,8 @@ class _Search:
         self.inverse: Callable[[Array], Array] | None = None
         self.ratio, self.is_fresh, self.is_trusted = 1.0, True, True
         self.is_exact = self.is_complete = self.has_taken_newton = self.interrupted = False
-        self.iterations = self.refreshes = 0
+        self.iterations = self.refreshes = self.slow = 0
+        self.lowest = math.inf
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
 
@@ -287,11 +292,11 @@ class _Search:
         """The point with its decrement, Newton's step if known, and whether the decrement is.
 
         It is computed where the norm at hand, times the last known ratio of the two, lets the search seem to
-        have converged.
+        have converged, and where steps in Hessians with jitter are slow.
         """
         if self.is_at_hessian or point.bound <= self.tol:
             return point, None, True
-        if not self.is_exact and not point.norm * self.ratio <= self.tol:
+        if not (self.is_exact or self.slow >= 2 * REFRESH_AFTER or point.norm * self.ratio <= self.tol):
             return point, None, False
         if point.norm <= ROUNDING:
             return point, None, True
@@ -348,8 +353,18 @@ class _Search:
         self.is_complete = self.is_complete or is_lost
         goes_on = not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol
         if goes_on and self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER):
-            return self.measured(reached)
+            reached = self.measured(reached)
+            self.count_slow(reached, is_newton=stepped and self.is_trusted)
         return reached
+
+    def count_slow(self, point: Point, *, is_newton: bool) -> None:
+        """Count steps of Newton's in Hessians with jitter since the norm has last been lowered."""
+        if not is_newton or self.is_at_hessian or not self.takes_newton(point.value):
+            self.slow, self.lowest = 0, math.inf
+        elif point.norm <= PROGRESS * self.lowest:
+            self.slow, self.lowest = 0, point.norm
+        else:
+            self.slow += 1
 
     def takes_newton(self, value: float) -> bool:
         """Whether a preconditioner, made anew after each step, is worth more than L-BFGS in it."""
