@@ -17,8 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.folds import described_by_fold
+from smreg.data.batches import Batches
+from smreg.data.folds import described_by_fold, divided
 from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.parts import PartedRows
+from smreg.data.rows import Rows
 from smreg.data.targets import Targets, as_targets, require, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
@@ -34,7 +37,7 @@ from smreg.estimators.cross_validation import (
     routed,
     training_part,
 )
-from smreg.estimators.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimators.estimator import SoftmaxRegression, is_by_passes, unchanged_on_failure
 from smreg.estimators.fold_scores import measure_of
 from smreg.estimators.path import warn_of_unconverged
 from smreg.estimators.report import PathReport, fitted_attributes
@@ -261,7 +264,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            fitted = self._by_passes if any(map(is_lazy, (X, y, sample_weight))) else self._in_memory
+            fitted = self._by_passes if is_by_passes(X, y, sample_weight) else self._in_memory
             with workers(self.n_jobs) as pool:
                 search, report = fitted(X, y, sample_weight, params, Cs, l1_ratios, pool)
             self._keep(search)
@@ -308,23 +311,21 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits for all candidates and folds side by side, and their scores."""
-        from smreg.data.dask_folds import divided
-        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
-        from smreg.data.dask_sample import dask_sample
-
         if self.temperature == "cv":
             raise ValueError(
-                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: '
-                "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+                'temperature="cv" needs the logits of all samples in memory, but X is read in passes: give a '
+                "number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
             )
-        check_lazy_features(self, X, reset=True)
-        measure = measure_of(self.scoring, soft=is_soft_target(y))
-        _, score_params = routed(self, "fit", sample_weight, params)
+        measure = measure_of(self.scoring, soft=_is_soft(X, y))
+        weights = X.sample_weight if isinstance(X, Batches) else sample_weight
+        _, score_params = routed(self, "fit", weights, params)
         if unknown := sorted({*params, *score_params} - {"sample_weight"}):
-            raise ValueError(f"fit takes no {unknown} where X is a Dask collection: number the folds by cv=.")
-        with dask_sample(X, y, sample_weight, None) as sample:
+            raise ValueError(
+                f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
+            )
+        with self._read_sample(X, y, sample_weight, None, pool.map) as sample:
             self.classes_ = sample.classes
-            rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
+            rows, n_folds = _divided(sample.rows, X, self.cv, sample.classes)
             parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
             check_folds(self, parts, sample.classes)
             divided_sample = replace(sample, rows=rows)
@@ -490,6 +491,25 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         if temperature is None:
             temperature = self.temperature_ if self.temperature == "cv" else self.temperature
         return family.check_temperature(temperature)
+
+
+def _is_soft(X: Any, y: Any) -> bool:
+    """Whether targets of what is read in passes are soft, as far as is known before."""
+    if isinstance(X, Batches):
+        return isinstance(X.target, list)
+    from smreg.data.dask_partitions import is_soft_target
+
+    return is_soft_target(y)
+
+
+def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[PartedRows, int]:
+    """Rows that know their folds, and how many these are."""
+    assert isinstance(rows, PartedRows)
+    if is_lazy(cv) and is_lazy(X):
+        from smreg.data.dask_folds import divided_by
+
+        return divided_by(rows, X, cv)
+    return divided(rows, cv, classes)
 
 
 def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array) -> float:
