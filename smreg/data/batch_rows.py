@@ -125,8 +125,9 @@ class BatchRows(PartedRows):
         """Several sums and samples, each the same as by itself, in one pass."""
         sums = [request for request in requests if isinstance(request, Sum)]
         draws = [request for request in requests if isinstance(request, Draw)]
-        made = sum_of(self.each(lambda place, rows: answered(rows, place, sums, draws)))
-        return in_order(requests, made[0], map(joined, made[1:]))
+        totals, *drawn = sum_of(self.each(lambda place, rows: answered(rows, place, sums, draws)))
+        samples = (joined(drawn.pop(0)) for _ in draws)  # of whose parts nothing is left then
+        return in_order(requests, totals, samples)
 
     def of_parts(self, function: Callable[[MatrixRows], Result]) -> list[Result]:
         """What a function makes of every batch, in one pass."""
