@@ -73,7 +73,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Parts of the penalty that are L1, to try.
     cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
-        each row's fold, as of a `PredefinedSplit`. For Dask collections these alone, or how many: see Notes.
+        each row's fold, as of a `PredefinedSplit`. For Dask collections and Batches these alone, or how many:
+        see Notes.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
@@ -133,19 +134,22 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     Notes
     -----
-    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
-    copy of its rows. Memory beyond that is mostly `coefs_paths_`.
+    Dense X is not copied for the folds: they read their rows of it by index. A test part is, fold by fold,
+    when it is scored: of a matrix that is mapped to memory a part for each of `n_jobs` threads need not fit
+    there, but that must. Of sparse X every fold has a copy of its rows. Memory beyond that is mostly
+    `coefs_paths_`. `smreg.data.Batches` over slices of a mapped matrix need no more than that of a slice.
 
-    **Dask collections**, for which passes over the rows are what costs: the fits of all candidates and folds
-    run side by side and share their passes. Ten Cs and five folds take about twice the passes of one fit of
-    `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of the length of X is
-    kept in addition, not even with the workers.
+    **Dask collections and Batches**, for which passes over the rows are what costs: the fits of all
+    candidates and folds run side by side and share their passes. Ten Cs and five folds take about twice the
+    passes of one fit of `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of
+    the length of X is kept in addition, not even with the workers. Samples of rows, by which metrics are
+    made, take up to 256 MiB in all, and the metrics up to 1 GiB.
 
-    - A number of folds deals the rows of each class out to them, whatever the partitions, as by
+    - A number of folds deals the rows of each class out to them, whatever the partitions or batches, as by
       ``StratifiedKFold(shuffle=True)``, but by a fixed hash of the row's place within its class; of soft
       targets all rows are of one class. Otherwise `cv` is the number of each row's fold, -1 for rows that
-      are in no test part, as in `PredefinedSplit`: a Dask series or array divided like X, or an array in
-      memory. Other splitters need all rows at once, and are refused.
+      are in no test part, as in `PredefinedSplit`: an array in memory, or where X is of Dask a series or
+      array divided like X. Other splitters need all rows at once, and are refused.
     - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
       `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
     - There is no ``temperature="cv"``.
@@ -230,10 +234,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
-            Features in any units.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features), or Batches
+            Features in any units. Or `smreg.data.Batches`, which are all of the sample.
         y : {array-like, Dask collection} of shape (n_samples,) or (n_samples, n_classes)
-            Labels or soft targets.
+            Labels or soft targets. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
         **params : dict
@@ -248,8 +252,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ------
         ValueError
             If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
-            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection, if `cv`,
-            `scoring` or `temperature` are none of those in the Notes. The estimator is then as it was before.
+            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection or Batches,
+            if `cv`, `scoring` or `temperature` are none of those in the Notes, or a pass yields other rows.
+            The estimator is then as it was before.
 
         Warns
         -----
