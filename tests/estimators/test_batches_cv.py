@@ -201,6 +201,7 @@ def test_a_batch_is_gone_before_the_next_is_read(options, rng):
 def test_threads_change_no_bit(rng):
     """The larger batch has several blocks."""
     frame = make_frame(rng, 110_000)
+    frame["mode"] = np.searchsorted(CLASSES, frame["mode"])
     fits = [
         SoftmaxRegressionCV([1.0], cv=2, n_jobs=n_jobs).fit(batches_of(frame, ends=(109_000,)))
         for n_jobs in (1, 2)
