@@ -78,7 +78,7 @@ class BatchRows(PartedRows):
     classes, class_weights : ndarray of shape (n_classes,)
         By which labels are encoded and weighed.
     attributes
-        What is known of all rows, see `smreg.data.rows.Rows`.
+        What is known of all rows, see `smreg.data.parts.PartedRows`.
     """
 
     def __init__(
