@@ -134,10 +134,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     Notes
     -----
-    Dense X is not copied for the folds: they read their rows of it by index. A test part is, fold by fold,
-    when it is scored: of a matrix that is mapped to memory a part for each of `n_jobs` threads need not fit
-    there, but that must. Of sparse X every fold has a copy of its rows. Memory beyond that is mostly
-    `coefs_paths_`. `smreg.data.Batches` over slices of a mapped matrix need no more than that of a slice.
+    Dense X, a `numpy.memmap` too, is not copied for the folds: they read their rows of it by index. The test
+    part of a fold is, while it is scored. Of sparse X every fold has a copy of its rows. Memory beyond that
+    is mostly `coefs_paths_`. Where not even a test part fits, pass `smreg.data.Batches` over slices of the
+    memmap.
 
     **Dask collections and Batches**, for which passes over the rows are what costs: the fits of all
     candidates and folds run side by side and share their passes. Ten Cs and five folds take about twice the
@@ -155,8 +155,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     - There is no ``temperature="cv"``.
     - `seconds` of a fit are those from its beginning to its end, with the passes that it shares and what it
       waits for others: they add up to far more than the search takes.
-    - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
-      have been fitted.
+    - `n_jobs` is for what is computed between passes, and of each batch. Callbacks and `verbose` report the
+      candidates when all have been fitted.
 
     See Also
     --------
