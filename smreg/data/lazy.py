@@ -16,9 +16,9 @@ def refuse_lazy(values: Any, name: str) -> None:
     """Raise a TypeError for Dask collections, which NumPy could but compute unasked, and for batches."""
     if isinstance(values, Batches):
         raise TypeError(
-            f"{name} must be in memory here, got Batches, which SoftmaxRegression.fit alone reads, as X with "
-            "all of the sample. Predict and score batch by batch, as model.predict(batch[features]); to "
-            "choose C pass Dask collections to SoftmaxRegressionCV; for all else some rows in memory."
+            f"{name} must be in memory here, got Batches, which SoftmaxRegression.fit and "
+            "SoftmaxRegressionCV.fit alone read, as X with all of the sample. Predict and score batch by "
+            "batch, as model.predict(batch[features]); for all else pass some rows in memory."
         )
     if is_lazy(values):
         raise TypeError(

@@ -274,14 +274,16 @@ class Used:
         return max(float(X.max()), -float(X.min()))
 
 
-def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any]) -> MatrixRows:
+def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any] = map) -> MatrixRows:
     """The rows of all parts, which are to have the same classes, copied."""
     stores = [part._X for part in parts]
     is_sparse = any(map(sparse.issparse, stores))
     X = sparse.vstack(stores, format="csr") if is_sparse else np.concatenate(stores)
     values = np.concatenate([part.targets.values for part in parts])
     weights = np.concatenate([part.weights for part in parts])
-    return MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map)
+    folds = [part.folds for part in parts if part.folds is not None]
+    rows = MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map)
+    return rows.divided(np.concatenate(folds)) if folds else rows
 
 
 def unlabelled(X: Any, n_classes: int) -> MatrixRows:

@@ -4,10 +4,11 @@ A part is a partition of Dask collections, or a batch. Labels, weights and momen
 up part by part, so that one pass is enough.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from sklearn.utils import check_array
 from smreg.data.features import DTYPES, as_numbers, naming
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Block, Rows, Tally, tallied
+from smreg.data.rows import Block, Draw, Result, Rows, Sum, Tally, tallied
 from smreg.data.statistics import Moments, moments
 from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
 from smreg.data.weights import ALL_ZERO, check_live, class_weight_vector, merged, non_negative
@@ -237,3 +238,34 @@ def encoded(
     """Rows with codes of the classes, and class weights merged in."""
     targets = read.y if isinstance(read.y, Targets) else Targets(classes, np.searchsorted(classes, read.y))
     return MatrixRows(read.X, *merged(targets, read.weights, class_weights), thread_map)
+
+
+class PartedRows(Rows):
+    """Rows in parts, of which each is in memory only while a pass is at it.
+
+    The functions of parts belong to a module, so that they can be sent to another process.
+
+    Attributes
+    ----------
+    lengths : sequence of int
+        Rows of all parts, also of those that have none, which are left out everywhere else.
+    """
+
+    lengths: Sequence[int]
+    can_sample = True
+
+    @abstractmethod
+    def of_parts(self, function: Callable[[MatrixRows], Result]) -> list[Result]:
+        """What a function makes of every part, in one pass."""
+
+    @abstractmethod
+    def with_parts(
+        self, function: Callable[..., MatrixRows], *items: Sequence[Any], **arguments: Any
+    ) -> Self:
+        """Rows whose parts are what a function makes of these, with an item for each, in every pass."""
+
+
+def answered(part: MatrixRows, number: int, sums: Sequence[Sum], draws: Sequence[Draw]) -> tuple[Any, ...]:
+    """The sums of a part, and for each sample a list with its rows there, if it has any."""
+    drawn = ([part.drawn(draw, number)] if draw.thresholds[number][-1] > 0 else [] for draw in draws)
+    return tuple(part.read(sums)), *drawn

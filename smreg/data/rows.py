@@ -329,6 +329,12 @@ class Draw:
     name = "sample"
 
 
+def in_order(requests: Sequence[Sum | Draw], totals: Iterable[Any], samples: Iterable[Any]) -> list[Any]:
+    """Sums and samples in the order in which they were asked for."""
+    of_sums, of_draws = iter(totals), iter(samples)
+    return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
+
+
 def _each(block: Block, sums: Sequence[Sum]) -> tuple[Any, ...]:
     return tuple(total.kernel(block, *total.arguments) for total in sums)
 

@@ -658,19 +658,30 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self, X: Any, y: Any, sample_weight: ArrayLike | None, map_blocks: Callable[..., Any]
     ) -> Sample:
         """What is fitted, checked."""
-        if any(map(is_lazy, (X, y, sample_weight))):
-            from smreg.data.dask_partitions import check_lazy_features
-            from smreg.data.dask_sample import dask_sample
+        if is_by_passes(X, y, sample_weight):
+            return self._read_sample(X, y, sample_weight, self.class_weight, map_blocks)
+        X, targets, weights = self._validate(X, y, sample_weight)
+        return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
 
-            check_lazy_features(self, X, reset=True)
-            return dask_sample(X, y, sample_weight, self.class_weight)
+    def _read_sample(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[Any, float] | str | None,
+        map_blocks: Callable[..., Any],
+    ) -> Sample:
+        """What is read in passes, checked, with class weights of one's own."""
         if isinstance(X, Batches):
             if y is not None or sample_weight is not None:
                 name = "y" if y is not None else "sample_weight"
                 raise ValueError(f"{name} must be None where X is Batches, which names its column.")
-            return batch_sample(self, X, self.class_weight, map_blocks)
-        X, targets, weights = self._validate(X, y, sample_weight)
-        return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
+            return batch_sample(self, X, class_weight, map_blocks)
+        from smreg.data.dask_partitions import check_lazy_features
+        from smreg.data.dask_sample import dask_sample
+
+        check_lazy_features(self, X, reset=True)
+        return dask_sample(X, y, sample_weight, class_weight)
 
     def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
@@ -729,6 +740,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             first = last
             del logits  # before those of the next block are made
         return result
+
+
+def is_by_passes(X: Any, *others: Any) -> bool:
+    """Whether a sample is not in memory, but read in passes: Batches, or where any is a Dask collection."""
+    return isinstance(X, Batches) or any(map(is_lazy, (X, *others)))
 
 
 def _called(model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any) -> Array:

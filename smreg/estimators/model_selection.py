@@ -17,8 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.folds import described_by_fold
+from smreg.data.batches import Batches
+from smreg.data.folds import described_by_fold, divided
 from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.parts import PartedRows
+from smreg.data.rows import Rows
 from smreg.data.targets import Targets, as_targets, require, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
@@ -34,7 +37,7 @@ from smreg.estimators.cross_validation import (
     routed,
     training_part,
 )
-from smreg.estimators.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimators.estimator import SoftmaxRegression, is_by_passes, unchanged_on_failure
 from smreg.estimators.fold_scores import measure_of
 from smreg.estimators.path import warn_of_unconverged
 from smreg.estimators.report import PathReport, fitted_attributes
@@ -70,7 +73,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Parts of the penalty that are L1, to try.
     cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
         Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
-        each row's fold, as of a `PredefinedSplit`. For Dask collections these alone, or how many: see Notes.
+        each row's fold, as of a `PredefinedSplit`. For Dask collections and Batches these alone, or how many:
+        see Notes.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
@@ -130,26 +134,29 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     Notes
     -----
-    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
-    copy of its rows. Memory beyond that is mostly `coefs_paths_`.
+    Dense X, a `numpy.memmap` too, is not copied for the folds: they read their rows of it by index. The test
+    part of a fold is, while it is scored. Of sparse X every fold has a copy of its rows. Memory beyond that
+    is mostly `coefs_paths_`. Where not even a test part fits, pass `smreg.data.Batches` over slices of the
+    memmap.
 
-    **Dask collections**, for which passes over the rows are what costs: the fits of all candidates and folds
-    run side by side and share their passes. Ten Cs and five folds take about twice the passes of one fit of
-    `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of the length of X is
-    kept in addition, not even with the workers.
+    **Dask collections and Batches**, for which passes over the rows are what costs: the fits of all
+    candidates and folds run side by side and share their passes. Ten Cs and five folds take about twice the
+    passes of one fit of `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of
+    the length of X is kept in addition, not even with the workers. Samples of rows, by which metrics are
+    made, take up to 256 MiB in all, and the metrics up to 1 GiB.
 
-    - A number of folds deals the rows of each class out to them, whatever the partitions, as by
+    - A number of folds deals the rows of each class out to them, whatever the partitions or batches, as by
       ``StratifiedKFold(shuffle=True)``, but by a fixed hash of the row's place within its class; of soft
       targets all rows are of one class. Otherwise `cv` is the number of each row's fold, -1 for rows that
-      are in no test part, as in `PredefinedSplit`: a Dask series or array divided like X, or an array in
-      memory. Other splitters need all rows at once, and are refused.
+      are in no test part, as in `PredefinedSplit`: an array in memory, or where X is of Dask a series or
+      array divided like X. Other splitters need all rows at once, and are refused.
     - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
       `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
     - There is no ``temperature="cv"``.
     - `seconds` of a fit are those from its beginning to its end, with the passes that it shares and what it
       waits for others: they add up to far more than the search takes.
-    - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
-      have been fitted.
+    - `n_jobs` is for what is computed between passes, and of each batch. Callbacks and `verbose` report the
+      candidates when all have been fitted.
 
     See Also
     --------
@@ -227,10 +234,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
-            Features in any units.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features), or Batches
+            Features in any units. Or `smreg.data.Batches`, which are all of the sample.
         y : {array-like, Dask collection} of shape (n_samples,) or (n_samples, n_classes)
-            Labels or soft targets.
+            Labels or soft targets. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
         **params : dict
@@ -245,8 +252,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ------
         ValueError
             If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
-            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection, if `cv`,
-            `scoring` or `temperature` are none of those in the Notes. The estimator is then as it was before.
+            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection or Batches,
+            if `cv`, `scoring` or `temperature` are none of those in the Notes, or a pass yields other rows.
+            The estimator is then as it was before.
 
         Warns
         -----
@@ -261,7 +269,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            fitted = self._by_passes if any(map(is_lazy, (X, y, sample_weight))) else self._in_memory
+            fitted = self._by_passes if is_by_passes(X, y, sample_weight) else self._in_memory
             with workers(self.n_jobs) as pool:
                 search, report = fitted(X, y, sample_weight, params, Cs, l1_ratios, pool)
             self._keep(search)
@@ -308,23 +316,21 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits for all candidates and folds side by side, and their scores."""
-        from smreg.data.dask_folds import divided
-        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
-        from smreg.data.dask_sample import dask_sample
-
         if self.temperature == "cv":
             raise ValueError(
-                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: '
-                "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+                'temperature="cv" needs the logits of all samples in memory, but X is read in passes: give a '
+                "number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
             )
-        check_lazy_features(self, X, reset=True)
-        measure = measure_of(self.scoring, soft=is_soft_target(y))
-        _, score_params = routed(self, "fit", sample_weight, params)
+        measure = measure_of(self.scoring, soft=_is_soft(X, y))
+        weights = X.sample_weight if isinstance(X, Batches) else sample_weight
+        _, score_params = routed(self, "fit", weights, params)
         if unknown := sorted({*params, *score_params} - {"sample_weight"}):
-            raise ValueError(f"fit takes no {unknown} where X is a Dask collection: number the folds by cv=.")
-        with dask_sample(X, y, sample_weight, None) as sample:
+            raise ValueError(
+                f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
+            )
+        with self._read_sample(X, y, sample_weight, None, pool.map) as sample:
             self.classes_ = sample.classes
-            rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
+            rows, n_folds = _divided(sample.rows, X, self.cv, sample.classes)
             parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
             check_folds(self, parts, sample.classes)
             divided_sample = replace(sample, rows=rows)
@@ -490,6 +496,25 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         if temperature is None:
             temperature = self.temperature_ if self.temperature == "cv" else self.temperature
         return family.check_temperature(temperature)
+
+
+def _is_soft(X: Any, y: Any) -> bool:
+    """Whether targets of what is read in passes are soft, as far as is known before."""
+    if isinstance(X, Batches):
+        return isinstance(X.target, list)
+    from smreg.data.dask_partitions import is_soft_target
+
+    return is_soft_target(y)
+
+
+def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[PartedRows, int]:
+    """Rows that know their folds, and how many these are."""
+    assert isinstance(rows, PartedRows)
+    if is_lazy(cv) and is_lazy(X):
+        from smreg.data.dask_folds import divided_by
+
+        return divided_by(rows, X, cv)
+    return divided(rows, cv, classes)
 
 
 def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array) -> float:

@@ -10,8 +10,6 @@ from dask import array as da
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from smreg import (
     SoftmaxRegression,
@@ -371,16 +369,6 @@ def test_predictions_take_one_batch_at_a_time(method, rng):
     ):
         getattr(model, method)(batches)
     assert [len(getattr(model, method)(parts_of(frame)[0])) for frame in frames] == list(map(len, frames))
-
-
-def test_a_search_says_that_it_takes_no_batches(rng):
-    """Whether labels are given, as it asks for them, or not, as `SoftmaxRegression.fit` has it."""
-    model, batches = SoftmaxRegressionCV(), Batches(lambda: [make_frame(rng)], "mode")
-    for given in ([], [None], [[0, 1]]):
-        with pytest.raises(TypeError, match=r"^X must be in memory.*got Batches.*Dask.*SoftmaxRegressionCV"):
-            model.fit(batches, *given)
-    with pytest.raises(NotFittedError):
-        check_is_fitted(model)
 
 
 BATCHES = Batches(lambda: [make_frame(np.random.default_rng(0))], "mode")

@@ -15,8 +15,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, family
-from smreg.data.dask_folds import divided
 from smreg.data.dask_sample import dask_sample
+from smreg.data.folds import divided
 from smreg.metrics import neg_cross_entropy_scorer
 
 TOL = 1e-8
@@ -189,7 +189,7 @@ def test_a_score_of_collections_is_that_in_memory(scoring, rng):
 
 def numbers_of(X, y, cv):
     """Folds of all rows."""
-    rows, _ = divided(dask_sample(X, y, None, None).rows, X, cv, np.unique(y))
+    rows, _ = divided(dask_sample(X, y, None, None).rows, cv, np.unique(y))
     return np.concatenate(list(rows.map_blocks(fold_numbers)))
 
 
