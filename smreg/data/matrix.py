@@ -64,6 +64,7 @@ class MatrixRows(IndexedRows):
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
         self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
+        self.has_offset = offset is not None
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
@@ -248,7 +249,8 @@ class Used:
         return max(float(X.max()), -float(X.min()))
 
 
-def unlabelled(X: Any, n_classes: int) -> MatrixRows:
+def unlabelled(X: Any, n_classes: int, offset: Array | None = None) -> MatrixRows:
     """Rows to be predicted, without targets and weight."""
     n = X.shape[0]
-    return MatrixRows(X, Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64)), np.zeros(n))
+    targets = Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64))
+    return MatrixRows(X, targets, np.zeros(n), offset=offset)

@@ -155,6 +155,8 @@ class Rows(ABC):
         `map`, or that of threads that are there for other work.
     can_sample : bool
         Whether `sampled` is there.
+    has_offset : bool
+        Whether blocks have offsets.
     tally, statistics : Tally, ColumnStatistics, or None
         Sums of the weights, and statistics of the columns, if they are known.
     """
@@ -169,6 +171,7 @@ class Rows(ABC):
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
     can_sample: bool = False
+    has_offset: bool = False
     tally: "Tally | None" = None
     statistics: "ColumnStatistics | None" = None
 

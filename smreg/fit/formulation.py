@@ -228,7 +228,8 @@ class Formulation:
     def null_gradient(self) -> tuple[Array, float]:
         """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
 
-        That is its mean divergence from the targets: without the entropy that soft targets have.
+        That is its mean divergence from the targets: without the entropy that soft targets have. Offsets are
+        part of the model.
         """
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features)), 0.0
@@ -254,8 +255,8 @@ class Formulation:
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features))
         objective = self._unpenalised()
-        p, at = objective.null.probabilities, objective.coordinates
-        return np.outer(np.sqrt(p * (1 - p))[-len(at.contrasts) :], at.spread)
+        variances, at = objective.null.information.diagonal(), objective.coordinates
+        return np.outer(np.sqrt(variances)[-len(at.contrasts) :], at.spread)
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
