@@ -214,6 +214,8 @@ class PathSearch:
         Parts of the penalty that are L1.
     pool : Executor
         Threads.
+    offset : ndarray of shape (n_samples, n_classes), or None
+        Known part of the logits.
 
     Attributes
     ----------
@@ -237,8 +239,9 @@ class PathSearch:
         Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
+        offset: Array | None = None,
     ) -> None:
-        self.model, self.X, self.targets, self.weights = model, X, targets, weights
+        self.model, self.X, self.targets, self.weights, self.offset = model, X, targets, weights, offset
         self.folds, self.l1_ratios = folds, l1_ratios
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
@@ -321,15 +324,16 @@ class PathSearch:
         )
 
     def fold_model(self, i: int, j: int, k: int) -> Any:
-        """The model of fold k for l1_ratio i and C j."""
+        """The model of fold k for l1_ratio i and C j, which holds the offsets of its test part."""
         p, coef = self.X.shape[1], self.coefs[k, i, j]
         intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef))
-        return self.model._fixed(Regression(coef[:, :p], intercept), self.X.dtype, self.targets.classes)
+        model = self.model._fixed(Regression(coef[:, :p], intercept), self.X.dtype, self.targets.classes)
+        return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
 
     def _problem(self, l1: bool, largest_C: float) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
         return Problem(
-            MatrixRows(self.X, targets, weights, self.map_blocks),
+            MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
             fit_intercept=self.model.fit_intercept,
             largest_C=largest_C,
             l1=l1,

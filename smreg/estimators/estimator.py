@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -14,6 +15,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +25,7 @@ from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import check_lazy_features, is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
+from smreg.data.offsets import check_offset, fitted_offset, missing_offset
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, check_targets, is_soft
 from smreg.data.threads import row_threads
@@ -154,6 +157,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     coef_: Any
     intercept_: Array
+    _held_offset: Any = None  # of a view of the model: see `_holding`
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
@@ -203,7 +207,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None) -> Self:
         """Fit the coefficients.
 
         Parameters
@@ -215,6 +219,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             a DataFrame whose columns are the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 is the same as the sample twice.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, finite, see the notes; or for two classes of shape (n_samples,), that of
+            ``classes_[1]`` against ``classes_[0]``. A column for each class in the order of ``classes_``; of
+            a DataFrame the columns are matched to the classes by name.
 
         Returns
         -------
@@ -224,8 +232,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
-            of three and more fewer than two with weight. The estimator is then as it was before.
+            If X, y, the weights or the offsets are not as above, a label is missing, or y has fewer than two
+            labels, or of three and more fewer than two with weight. The estimator is then as it was before.
         TypeError
             If a column of X holds dates or time spans, or labels are of several kinds.
 
@@ -236,10 +244,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         with unchanged_on_failure(self):
             with row_threads(self.n_jobs) as map_blocks:
-                sample = self._sample(X, y, sample_weight, map_blocks)
+                sample = self._sample(X, y, sample_weight, offset, map_blocks)
                 start = self._warm_start(sample.classes)
-                self.classes_ = sample.classes
-                report = Report(self, X, y, sample_weight, sample.dtype)
+                self.classes_, self.has_offset_ = sample.classes, offset is not None
+                report = Report(self, X, y, sample_weight, sample.dtype, offset)
                 problem = Problem(
                     sample.rows,
                     fit_intercept=self.fit_intercept,
@@ -266,13 +274,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)
         return self
 
-    def decision_function(self, X: Any) -> Any:
-        """Logits ``W x + b``, before any temperature, in nats.
+    def decision_function(self, X: Any, *, offset: Any = None) -> Any:
+        """Logits ``o + W x + b``, before any temperature, in nats.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -283,7 +293,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`.
+            If X has other features than in `fit`, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -294,18 +304,22 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.decision_function(X[:1]).round(1)
         array([[  7.3,   3.4, -10.7]])
         """
+        offset = self._offset(offset, "decision_function")
         if is_lazy(X):
-            return self._lazily("decision_function", X, None if len(self.classes_) == 2 else self.classes_)
-        logits = self._logits(X)
+            columns = None if len(self.classes_) == 2 else self.classes_
+            return self._lazily("decision_function", X, columns, offset=offset)
+        logits = self._logits(X, offset=offset)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
         """Most probable class of each sample, the first of several, whatever the temperature.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -315,7 +329,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`.
+            If X has other features than in `fit`, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -326,12 +340,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict(X[:3])
         array([0, 0, 0])
         """
+        offset = self._offset(offset, "predict")
         if is_lazy(X):
-            return self._lazily("predict", X, None)
-        logits = self._logits(X)
+            return self._lazily("predict", X, None, offset=offset)
+        logits = self._logits(X, offset=offset)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
-    def predict_proba(self, X: Any, temperature: float | None = None) -> Any:
+    def predict_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
         """Class probabilities ``softmax(logits / T)``.
 
         Parameters
@@ -340,6 +355,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -349,7 +366,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If `temperature` is not positive and finite.
+            If `temperature` is not positive and finite, or offsets are missing, or not as in `fit`.
 
         References
         ----------
@@ -365,12 +382,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_proba(X[:1], temperature=4.0).round(3)
         array([[0.724, 0.268, 0.008]])
         """
-        T = self._divisor(temperature)
+        T, offset = self._divisor(temperature), self._offset(offset, "predict_proba")
         if is_lazy(X):
-            return self._lazily("predict_proba", X, self.classes_, T)
-        return self._logits(X, lambda logits: family.softmax(logits, T))
+            return self._lazily("predict_proba", X, self.classes_, T, offset=offset)
+        return self._logits(X, lambda logits: family.softmax(logits, T), offset)
 
-    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Any:
+    def predict_log_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
 
         Parameters
@@ -379,6 +396,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -388,7 +407,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If `temperature` is not positive and finite.
+            If `temperature` is not positive and finite, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -399,12 +418,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_log_proba(X[:1], temperature=0.01)[:, 1:].round()
         array([[ -398., -1803.]])
         """
-        T = self._divisor(temperature)
+        T, offset = self._divisor(temperature), self._offset(offset, "predict_log_proba")
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, self.classes_, T)
-        return self._logits(X, lambda logits: family.log_softmax(logits, T))
+            return self._lazily("predict_log_proba", X, self.classes_, T, offset=offset)
+        return self._logits(X, lambda logits: family.log_softmax(logits, T), offset)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: Any = None) -> float:
         """Accuracy of `predict` against labels.
 
         Parameters
@@ -416,6 +435,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             `smreg.metrics.neg_cross_entropy_scorer`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -425,7 +446,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, or y is a soft target.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, or y is a soft
+            target.
 
         Examples
         --------
@@ -436,6 +458,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> round(model.score(X, y), 3)
         0.973
         """
+        offset = self._offset(offset, "score")
         if is_lazy(X):
             from smreg.data.dask_prediction import accuracy
 
@@ -446,11 +469,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
                 "scoring=neg_cross_entropy_scorer in GridSearchCV."
             )
-        labels = as_labels(y)
-        if labels.dtype != object:
-            return float(super().score(X, labels, sample_weight))
-        predicted = self.predict(X)  # objects, which scikit-learn may take for no labels
+        labels, predicted = as_labels(y), self.predict(X, offset=offset)
         check_consistent_length(predicted, labels)
+        if labels.dtype != object:
+            return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
+        # objects, which scikit-learn may take for no labels
         return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
 
     def coefficients(self, reference: Any = None) -> pd.DataFrame:
@@ -606,16 +629,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _sample(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, map_blocks: Callable[..., Any]
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: Any, map_blocks: Callable[..., Any]
     ) -> Sample:
         """What is fitted, checked."""
-        if any(map(is_lazy, (X, y, sample_weight))):
+        if any(map(is_lazy, (X, y, sample_weight, offset))):
             from smreg.data.dask_sample import dask_sample
 
             check_lazy_features(self, X, reset=True)
+            if offset is not None:
+                raise ValueError("TODO")
             return dask_sample(X, y, sample_weight, self.class_weight)
         X, targets, weights = self._validate(X, y, sample_weight)
-        return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
+        offset = fitted_offset(offset, X.shape[0], targets.classes)
+        return Sample(MatrixRows(X, targets, weights, map_blocks, offset=offset), targets.classes, X.dtype)
 
     def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""
@@ -627,10 +653,23 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return None
         return Regression(*self._coefficients())
 
+    def _offset(self, offset: Any, method: str) -> Any:
+        """The offsets that a method was given, or those of a view of the model; an error without any."""
+        offset = self._held_offset if offset is None else offset
+        if offset is None and getattr(self, "has_offset_", False):
+            raise missing_offset(self, method)
+        return offset
+
+    def _holding(self, offset: Any) -> Self:
+        """A view of the model that predicts certain samples, whose offsets it holds: for any scorer."""
+        view = copy(self)
+        view._held_offset = offset
+        return view
+
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
 
-    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any) -> Any:
+    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any, offset: Any = None) -> Any:
         """What a method gives for a Dask collection, with such columns, or one without a name."""
         from smreg.data.dask_prediction import predicted
 
@@ -643,18 +682,23 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         )
         return predicted(X, partial(_called, self, method, arguments), columns, dtype)
 
-    def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
+    def _logits(
+        self, X: Any, of: Callable[[Array], Array] = lambda logits: logits, offset: Any = None
+    ) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
 
         For two classes the first logit is zero. Where one exceeds the floating range it is the largest
         number that there is.
         """
         check_is_fitted(self)
-        return self._logits_of_checked(check_features(self, X, reset=False), of)
+        return self._logits_of_checked(check_features(self, X, reset=False), of, offset)
 
-    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
+    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array], offset: Any = None) -> Array:
         """The same of validated features."""
-        rows = unlabelled(X, len(self.classes_))
+        offset = self._held_offset if offset is None else offset
+        if offset is not None:
+            offset = check_offset(offset, X.shape[0], self.classes_)
+        rows = unlabelled(X, len(self.classes_), offset)
         result = np.empty((rows.n_samples, rows.n_classes), dtype=np.result_type(X, self.coef_.dtype))
         largest, first = float(np.finfo(result.dtype).max), 0
         for logits in rows.map_blocks(stored_logits, self.coef_, self._intercepts(), rows.n_classes):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
+from smreg.data.offsets import fitted_offset
 from smreg.data.targets import Targets, as_targets, strata
 from smreg.data.threads import workers
 from smreg.estimators.cross_validation import (
@@ -193,7 +194,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None, **params: Any
+    ) -> Self:
         """Choose C and fit the coefficients.
 
         Parameters
@@ -204,6 +207,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Labels or soft targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, see `SoftmaxRegression.fit`. The models of the folds are scored as views
+            that hold the offsets of the samples, so that any scorer takes them.
         **params : dict
             ``groups`` for the splitter; with metadata routing whatever splitter and scorer ask for.
 
@@ -233,17 +239,19 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
             y = as_targets(y)
             X_checked, targets, weights = self._check(X, y, sample_weight)
+            known = fitted_offset(offset, X_checked.shape[0], targets.classes)
             score_weight = None if sample_weight is None else weights
             split_params, score_params = routed(self, "fit", score_weight, params)
             folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
             self._check_folds(folds, targets, weights)
             scorer = make_scorer(self.scoring, self, y, targets.classes)
             scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=4))
-            self.classes_ = targets.classes
+            self.classes_, self.has_offset_ = targets.classes, offset is not None
             with workers(self.n_jobs) as pool:
-                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
+                search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool, known)
+                n_candidates = search.scores[..., 0].size
                 report = PathReport(
-                    self, X, y, sample_weight, n_candidates=search.scores[..., 0].size, n_folds=len(folds)
+                    self, X, y, sample_weight, n_candidates=n_candidates, n_folds=len(folds), offset=offset
                 )
                 search.run(scoring, report)
             self._keep(search)
@@ -253,7 +261,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 warn_of_an_end(self.scores_, self.best_index_, stacklevel=4)
         return self
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: Any = None,
+        **params: Any,
+    ) -> float:
         """Score by `scoring`, which is the log loss unless something else was asked for.
 
         Parameters
@@ -264,6 +280,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Labels, or soft targets where the scorer takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`, whatever the scorer.
         **params : dict
             With metadata routing whatever the scorer asks for.
 
@@ -275,8 +293,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, the scorer does not take this y, or its score is not
-            defined for want of some classes in y.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, the scorer does
+            not take this y, or its score is not defined for want of some classes in y.
 
         Warns
         -----
@@ -293,10 +311,12 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        offset = self._offset(offset, "score")
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
-        return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
+        model = self if offset is None else self._holding(offset)
+        return scorer(model, X, y, accepted(scorer, score_params, stacklevel=3))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.

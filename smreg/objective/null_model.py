@@ -1,14 +1,14 @@
 r"""The model without features: intercepts alone, or without them the offsets alone.
 
-Its logits are ``o_i + b``. Without offsets all rows have the same probabilities: those of the mean target, the
-*priors*, or without intercepts of ``1 / K`` for every class. With offsets the intercepts minimise
+Its logits are ``o_i + b``. Without offsets all rows have the same probabilities: those of the mean target,
+the *priors*, or without intercepts of ``1 / K`` for every class. With offsets the intercepts minimise
 
     ``sum_i s_i [A(o_i + b) - <o_i + b, t_i>]``,
 
-whose gradient is ``sum_i s_i p_i`` less the priors, and whose Hessian is the mean of ``diag(p_i) - p_i p_i'``:
-a problem of the size of the classes, for Newton's method. As all priors are positive it has a minimum whatever
-the offsets are. The search begins with a step of iterative scaling, ``b + log(priors / mean p)``, which never
-makes the value larger, and where all rows have one offset is the whole way.
+whose gradient is ``sum_i s_i p_i`` less the priors, and whose Hessian ``sum_i s_i (diag(p_i) - p_i p_i')``: a
+problem of the size of the classes, for Newton's method. As all priors are positive it has a minimum whatever
+the offsets are. The search begins with a step of iterative scaling, ``b + log(priors / mean p)``,
+which never makes the value larger, and where all rows have one offset is the whole way.
 
 References
 ----------
