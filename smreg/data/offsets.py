@@ -15,6 +15,11 @@ from smreg.data.features import as_numbers, naming
 
 Array = NDArray[np.float64]
 
+NO_LAZY_OFFSETS = (
+    "offset must be None where X, y, weights or offsets are Dask collections, which take no offsets: pass "
+    "them in memory, by their compute()."
+)
+
 
 def check_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array:
     """Finite offsets of shape (n_samples, n_classes), in the order of the classes; of two the first is zero.

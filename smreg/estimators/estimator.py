@@ -25,7 +25,7 @@ from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import check_lazy_features, is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
-from smreg.data.offsets import check_offset, fitted_offset, missing_offset
+from smreg.data.offsets import NO_LAZY_OFFSETS, check_offset, fitted_offset, missing_offset
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, check_targets, is_soft
 from smreg.data.threads import row_threads
@@ -42,7 +42,7 @@ Array = NDArray[Any]
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Softmax regression: multinomial logistic regression that converges in any units.
 
-    With ``eta = W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
+    With ``eta = o + W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
     cross-entropy of the targets plus a penalty,
 
     ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>]``
@@ -50,11 +50,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     where ``s_i`` are the weights and S is their sum: ridge by default, the elastic net with an `l1_ratio`
     between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution
-    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The
-    minimum is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal
-    Newton method. The units of the features play no part in either: the search needs no scaling. The
-    penalty does have units, so that with a finite `C` scaling the features changes the solution, as in any
-    ridge regression.
+    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. Offsets
+    ``o_i``, which that has none of, are what `fit` was given, or zero; see the notes. The minimum is found by
+    L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal Newton method. The units
+    of the features play no part in either: the search needs no scaling. The penalty does have units, so that
+    with a finite `C` scaling the features changes the solution, as in any ridge regression.
 
     Parameters
     ----------
@@ -111,6 +111,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     solution_ : Solution
         The record of the solve: objective, gradient norm, estimated and, where there is one, rigorous
         bound on the suboptimality, evaluations, seconds and the reason of its end.
+    has_offset_ : bool
+        Whether it was fitted with offsets: predictions then need those of their samples.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -128,6 +130,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
     than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
     columns concerned.
+
+    **Offsets** are a part of the logits that is known before the fit, and has no coefficient. Adding the same
+    to all classes of a sample changes nothing. Some of their uses:
+
+    - counts ``y_ik`` of K kinds with the exposures ``e_ik``: given their total, Poisson counts are
+      multinomial, with the offsets ``log e_ik``;
+    - case-control sampling, where a sample of class k is kept with the probability ``q_k``: with the offsets
+      ``log q_k`` for all samples of the fit, and zeros for predictions, these are of the population;
+    - priors that have changed since the fit, from ``pi_k`` to ``pi'_k``: predict with the offsets
+      ``log(pi'_k / pi_k)``, also by a model that was fitted without any;
+    - a model to be corrected: with its logits as offsets, the coefficients are what it is wrong by.
+
+    Offsets are divided by the `temperature` with the rest of the logits. They count as what they are for a
+    class without weight, too, whose intercept is finite. The model that a search begins with, and a default
+    grid of C, has the offsets and intercepts alone.
 
     See Also
     --------
@@ -153,6 +170,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> model.predict_proba(X[:2]).round(3)
     array([[1., 0., 0.],
            [1., 0., 0.]])
+
+    What a model that knows the first feature alone is wrong by, from all features:
+
+    >>> first = SoftmaxRegression().fit(X[:, :1], y)
+    >>> known = first.decision_function(X[:, :1])
+    >>> corrected = SoftmaxRegression().fit(X, y, offset=known)
+    >>> corrected.score(X, y, offset=known) > first.score(X[:, :1], y)
+    True
     """
 
     coef_: Any
@@ -462,6 +487,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         if is_lazy(X):
             from smreg.data.dask_prediction import accuracy
 
+            if offset is not None:
+                raise ValueError(NO_LAZY_OFFSETS)
             return accuracy(X, y, sample_weight, self.predict)
         if is_soft(y):
             raise ValueError(
@@ -637,7 +664,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
             check_lazy_features(self, X, reset=True)
             if offset is not None:
-                raise ValueError("TODO")
+                raise ValueError(NO_LAZY_OFFSETS)
             return dask_sample(X, y, sample_weight, self.class_weight)
         X, targets, weights = self._validate(X, y, sample_weight)
         offset = fitted_offset(offset, X.shape[0], targets.classes)
@@ -673,6 +700,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """What a method gives for a Dask collection, with such columns, or one without a name."""
         from smreg.data.dask_prediction import predicted
 
+        if offset is not None:
+            raise ValueError(NO_LAZY_OFFSETS)
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
         dtype = (
