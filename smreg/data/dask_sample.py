@@ -27,6 +27,7 @@ from smreg.data.dask_rows import DaskRows, tasks, total_of
 from smreg.data.features import DTYPES, as_numbers, naming
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
+from smreg.data.offsets import check_dimensions, columns_of_classes, of_classes, offset_values, relative
 from smreg.data.rows import Block, Tally, tallied
 from smreg.data.sample import Sample
 from smreg.data.statistics import Moments, moments
@@ -39,31 +40,44 @@ SHARE_OF_MEMORY = 0.5  # of the workers', that a sample may take
 MAX_NUMBERS = 2**25  # one for each row and class, up to which results are kept without workers
 
 
-def dask_sample(X: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | str | None) -> Sample:
+def dask_sample(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Mapping[Any, float] | str | None,
+    offset: Any = None,
+) -> Sample:
     """Check a sample, in one pass.
 
     Raises
     ------
     TypeError, ValueError
-        As of a sample in memory, naming the partition; or if partitions of X, y and the weights do not
-        belong together.
+        As of a sample in memory, naming the partition; or if partitions of X, y, the weights and the offsets
+        do not belong together.
     """
+    if offset is not None:
+        check_dimensions(offset)
     partitions = Partitions(X)
-    items = partitions.parts, partitions.aligned(y, "y"), partitions.aligned(sample_weight, "sample_weight")
+    others = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    items = partitions.parts, *(partitions.aligned(values, name) for name, values in others.items())
     read = tasks("smreg-read", _read, range(len(partitions.parts)), *items, names=partitions.names)
     client = _client()
     held = read if client is None else list(dask.persist(*read))
     summary: _Summary = total_of(tasks("smreg-check", _summary, range(len(read)), held))
     classes = summary.checked_classes()
+    order = None if offset is None else columns_of_classes(offset, classes)
     if client is not None and summary.n_bytes > SHARE_OF_MEMORY * _memory(client):
         held = read
     class_weights = class_weight_vector(class_weight, classes, summary.tally.mass)
     fewest = 1 if len(classes) == 2 and (summary.tally.mass > 0).all() else 2
     check_live(classes, summary.tally.mass * class_weights, fewest)
     used = [part for part, length in zip(held, summary.lengths, strict=True) if length > 0]
-    parts = tasks("smreg-encode", _encoded, used, classes=classes, class_weights=class_weights)
+    parts = tasks(
+        "smreg-encode", _encoded, used, classes=classes, class_weights=class_weights, offset_order=order
+    )
     holds = client is not None or sum(summary.lengths) * len(classes) <= MAX_NUMBERS
     rows = _rows(parts if held is read else dask.persist(*parts), summary, len(classes), holds)
+    rows.has_offset = offset is not None
     if (class_weights != 1).any():
         rows.tally, of_columns = rows.map_reduce(_described, len(classes))
         rows.statistics = of_columns.statistics(rows.eps)
@@ -186,26 +200,29 @@ class _Read:
         Whose classes are those of soft targets.
     weights : ndarray of shape (n_rows,)
         Those of the samples.
+    offset : ndarray of shape (n_rows,) or (n_rows, n_classes), or None
+        In the columns in which they came.
     """
 
     X: Any
     y: Any
     weights: Array
+    offset: Array | None = None
 
 
-def _read(number: int, X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> _Read:
+def _read(number: int, X: Any, y: Any, sample_weight: Any, offset: Any, names: list[Any] | None) -> _Read:
     """Check a partition."""
     try:
-        return _checked(X, y, sample_weight, names)
+        return _checked(X, y, sample_weight, offset, names)
     except (TypeError, ValueError) as error:
         raise type(error)(f"In partition {number}: {error}") from error
 
 
-def _checked(X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> _Read:
+def _checked(X: Any, y: Any, sample_weight: Any, offset: Any, names: list[Any] | None) -> _Read:
     n = X.shape[0]
     if names is not None and list(X.columns) != names:
         raise ValueError(f"X must have the columns {names}, got {list(X.columns)}.")
-    for name, values in ("y", y), ("sample_weight", sample_weight):
+    for name, values in ("y", y), ("sample_weight", sample_weight), ("offset", offset):
         if values is not None and not np.isscalar(values) and len(values) != n:
             raise ValueError(f"{name} must have a row for each of the {n} samples of X, got {len(values)}.")
         index = getattr(values, "index", None)
@@ -218,7 +235,8 @@ def _checked(X: Any, y: Any, sample_weight: Any, names: list[Any] | None) -> _Re
     with naming(X, "X"):
         X = check_array(as_numbers(X, "X"), accept_sparse="csr", dtype=DTYPES, input_name="X")
     labels = check_soft_targets(y) if soft else as_labels(y)
-    return _Read(X, labels, check_sample_weight(sample_weight, n))
+    known = None if offset is None else offset_values(offset, n)
+    return _Read(X, labels, check_sample_weight(sample_weight, n), known)
 
 
 @dataclass(frozen=True)
@@ -337,7 +355,10 @@ def _summary(number: int, read: _Read) -> _Summary:
     )
 
 
-def _encoded(read: _Read, classes: NDArray[Any], class_weights: Array) -> MatrixRows:
-    """Rows with codes of the classes, and class weights merged in."""
+def _encoded(
+    read: _Read, classes: NDArray[Any], class_weights: Array, offset_order: list[int] | None
+) -> MatrixRows:
+    """Rows with codes of the classes, class weights merged in, and offsets in the order of the classes."""
     targets = read.y if isinstance(read.y, Targets) else Targets(classes, np.searchsorted(classes, read.y))
-    return MatrixRows(read.X, *merged(targets, read.weights, class_weights))
+    offset = None if read.offset is None else relative(of_classes(read.offset, offset_order))
+    return MatrixRows(read.X, *merged(targets, read.weights, class_weights), offset=offset)

@@ -21,8 +21,8 @@ def check_lazy_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Non
     """
     if not is_lazy(X):
         raise TypeError(
-            "X must be a Dask collection where y or sample_weight is one: pass them in memory, by their "
-            "compute(), or X as a Dask DataFrame or array."
+            "X must be a Dask collection where y, sample_weight or offset is one: pass them in memory, by "
+            "their compute(), or X as a Dask DataFrame or array."
         )
     if getattr(X, "ndim", 2) != 2:
         raise ValueError(f"X must have two dimensions, got {X.ndim}.")

@@ -12,13 +12,9 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from smreg.data.features import as_numbers, naming
+from smreg.data.lazy import is_lazy
 
 Array = NDArray[np.float64]
-
-NO_LAZY_OFFSETS = (
-    "offset must be None where X, y, weights or offsets are Dask collections, which take no offsets: pass "
-    "them in memory, by their compute()."
-)
 
 
 def check_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array:
@@ -36,10 +32,12 @@ def check_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array:
     Raises
     ------
     TypeError
-        If they are no numbers.
+        If they are no numbers, or a Dask collection.
     ValueError
         If they are sparse, of another shape or not finite, or columns are not the classes.
     """
+    if is_lazy(offset):
+        raise TypeError("offset must be in memory where X is, got a Dask collection: pass offset.compute().")
     order = columns_of_classes(offset, classes)
     values = offset_values(offset, n_samples)
     return of_classes(values, order)
@@ -50,9 +48,9 @@ def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
     K = len(classes)
     if sparse.issparse(offset):
         raise ValueError("offset must be dense, got a sparse matrix: use offset.toarray().")
-    if hasattr(offset, "columns"):
+    if hasattr(offset, "columns") and getattr(offset, "ndim", 2) == 2:  # which a Series of Dask has, too
         return _columns_by_name(list(offset.columns), classes.tolist())
-    shape = offset.shape if hasattr(offset, "shape") else np.shape(offset)
+    shape = _shape(offset)
     if len(shape) == 1 and K == 2:
         return None
     if len(shape) == 2 and shape[1] == K:
@@ -62,6 +60,16 @@ def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
         f"offset must be of shape (n_samples, {K}), a column for each of the classes {classes.tolist()[:20]}"
         f"{one}, got shape {tuple(shape)}."
     )
+
+
+def check_dimensions(offset: Any) -> None:
+    """Raise a ValueError for offsets of other than one or two dimensions; the content is not looked at."""
+    if len(shape := _shape(offset)) not in (1, 2):
+        raise ValueError(f"offset must have one or two dimensions, got shape {tuple(shape)}.")
+
+
+def _shape(offset: Any) -> tuple[Any, ...]:
+    return tuple(offset.shape) if hasattr(offset, "shape") else np.shape(offset)
 
 
 def _columns_by_name(names: list[Any], classes: list[Any]) -> list[int]:
@@ -113,8 +121,12 @@ def fitted_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array |
     """Those for a fit: less the largest of each row, which changes nothing but the rounding of logits."""
     if offset is None:
         return None
-    checked = check_offset(offset, n_samples, classes)
-    return np.asarray(checked - checked.max(axis=1, keepdims=True))
+    return relative(check_offset(offset, n_samples, classes))
+
+
+def relative(offset: Array) -> Array:
+    """Offsets less the largest of each row."""
+    return np.asarray(offset - offset.max(axis=1, keepdims=True))
 
 
 def missing_offset(estimator: Any, method: str) -> ValueError:

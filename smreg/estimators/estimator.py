@@ -25,7 +25,7 @@ from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import check_lazy_features, is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
-from smreg.data.offsets import NO_LAZY_OFFSETS, check_offset, fitted_offset, missing_offset
+from smreg.data.offsets import check_offset, columns_of_classes, fitted_offset, missing_offset
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets, as_targets, check_targets, is_soft
 from smreg.data.threads import row_threads
@@ -487,9 +487,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         if is_lazy(X):
             from smreg.data.dask_prediction import accuracy
 
-            if offset is not None:
-                raise ValueError(NO_LAZY_OFFSETS)
-            return accuracy(X, y, sample_weight, self.predict)
+            return accuracy(X, y, sample_weight, self.predict, offset)
         if is_soft(y):
             raise ValueError(
                 f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
@@ -663,9 +661,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             from smreg.data.dask_sample import dask_sample
 
             check_lazy_features(self, X, reset=True)
-            if offset is not None:
-                raise ValueError(NO_LAZY_OFFSETS)
-            return dask_sample(X, y, sample_weight, self.class_weight)
+            return dask_sample(X, y, sample_weight, self.class_weight, offset)
         X, targets, weights = self._validate(X, y, sample_weight)
         offset = fitted_offset(offset, X.shape[0], targets.classes)
         return Sample(MatrixRows(X, targets, weights, map_blocks, offset=offset), targets.classes, X.dtype)
@@ -700,8 +696,6 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """What a method gives for a Dask collection, with such columns, or one without a name."""
         from smreg.data.dask_prediction import predicted
 
-        if offset is not None:
-            raise ValueError(NO_LAZY_OFFSETS)
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
         dtype = (
@@ -709,7 +703,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             if method == "predict"
             else np.result_type(X.dtype if hasattr(X, "dtype") else float, self.coef_.dtype)
         )
-        return predicted(X, partial(_called, self, method, arguments), columns, dtype)
+        if offset is not None:
+            columns_of_classes(offset, self.classes_)
+        return predicted(X, partial(_called, self, method, arguments), columns, dtype, offset)
 
     def _logits(
         self, X: Any, of: Callable[[Array], Array] = lambda logits: logits, offset: Any = None
@@ -738,8 +734,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return result
 
 
-def _called(model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any) -> Array:
-    return np.asarray(getattr(model, method)(X, *arguments))
+def _called(
+    model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any, offset: Any = None
+) -> Array:
+    return np.asarray(getattr(model, method)(X, *arguments, offset=offset))
 
 
 def _dense(coef: Any) -> Array:

@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 import statsmodels.api as sm
 from dask import array as da
+from dask import dataframe as dd
+from dask.base import is_dask_collection
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import labels
 from scipy import optimize, sparse, special
@@ -188,7 +190,10 @@ def test_what_validation_leaves_out_under_assume_finite_is_refused_too(rng):
     X, y, offset = data(rng)
     offset[3, 0] = np.nan
 
-    with config_context(assume_finite=True), pytest.raises(ValueError, match="offset must be finite.* row 3"):
+    with (
+        config_context(assume_finite=True),
+        pytest.raises(ValueError, match=r"offset must be finite.* row 3"),
+    ):
         fit(X, y, offset)
 
 
@@ -497,13 +502,79 @@ def test_calibration_of_a_model_with_offsets_says_what_to_use(rng):
         calibration_study({"frozen": frozen}, X, y)
 
 
-def test_dask_collections_take_no_offsets(rng):
-    X, y, offset = data(rng)
-    model = SoftmaxRegression().fit(X, y, offset=offset)
+def frame_of(values, columns=None):
+    return dd.from_pandas(pd.DataFrame(values, columns=columns), npartitions=3)
 
-    for arguments in ((da.from_array(X), y, offset), (X, y, da.from_array(offset))):
-        with pytest.raises((ValueError, TypeError), match="offset must be None|Dask collection"):
-            SoftmaxRegression().fit(*arguments[:2], offset=arguments[2])
+
+LAZY = {
+    "array": lambda X, o: (da.from_array(X, (40, 2)), da.from_array(o, (50, 1))),
+    "array, in memory": lambda X, o: (da.from_array(X, (40, 2)), o),
+    "frame": lambda X, o: (frame_of(X), frame_of(o[:, ::-1], [2, 1, 0])),
+    "frame, in memory": lambda X, o: (frame_of(X), pd.DataFrame(o)),
+    "frame and array": lambda X, o: (frame_of(X), da.from_array(o, (50, 3))),
+}
+
+
+@pytest.mark.parametrize("lazy", LAZY.values(), ids=LAZY)
+def test_offsets_of_dask_collections_are_divided_like_their_features(lazy, rng):
+    """Products are of other shapes, and predictions the same to the rounding of sums."""
+    X, y, offset = data(rng)
+    model = fit(X, y, offset)
+    features, known = lazy(X, offset)
+    made = fit(features, y, known)
+
+    assert made.has_offset_
+    assert_allclose(made.coef_, model.coef_, **AGREE)
     for method in METHODS:
-        with pytest.raises(ValueError, match="offset must be None"):
-            getattr(model, method)(da.from_array(X), offset=offset)
+        given = getattr(model, method)(features, offset=known)
+        assert is_dask_collection(given)
+        assert_allclose(given.compute(), getattr(model, method)(X, offset=offset), rtol=1e-13, atol=1e-13)
+    assert model.score(features, y, offset=known) == model.score(X, y, offset=offset)
+    with pytest.raises(ValueError, match="predict needs those"):
+        model.predict(features)
+
+
+def test_for_two_classes_dask_has_one_column_too(rng):
+    X, y, offset = data(rng, n_classes=2)
+    known = offset[:, 1] - offset[:, 0]
+    frame, series = dd.from_pandas(pd.DataFrame(X), 3), dd.from_pandas(pd.Series(known), 3)
+    model = fit(X, y, known)
+
+    assert_allclose(fit(frame, y, series).coef_, model.coef_, **AGREE)
+    given = model.decision_function(frame, offset=series)
+    assert_allclose(given.compute(), model.decision_function(X, offset=known), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda o: da.from_array(o[:, :2], (50, 2)), r"shape \(n_samples, 3\)"),
+        (lambda o: da.from_array(o[:-1], (50, 3)), "offset must have a row for each"),
+        (lambda o: dd.from_pandas(pd.DataFrame(o, columns=[0, 1, 3]), 3), r"lacks \[2\]"),
+        (lambda o: np.where(o == o[77, 1], np.nan, o), "In partition 1: Input offset contains NaN"),
+        (lambda o: 1.0, r"offset must .* got shape"),
+    ],
+    ids=["columns", "rows", "names", "NaN", "a number"],
+)
+def test_bad_offsets_of_dask_collections_are_refused(bad, message, rng):
+    X, y, offset = data(rng)
+    features = da.from_array(X, (50, 3))
+    model = fit(features, y, offset)
+
+    with pytest.raises(ValueError, match=message):
+        fit(features, y, bad(offset))
+    if "NaN" not in message:
+        with pytest.raises(ValueError, match=message):
+            model.predict(features, offset=bad(offset))
+
+
+def test_offsets_of_dask_need_features_of_dask(rng):
+    X, y, offset = data(rng)
+    known = da.from_array(offset)
+
+    with pytest.raises(TypeError, match="X must be a Dask collection"):
+        fit(X, y, known)
+    with pytest.raises(TypeError, match="offset must be in memory"):
+        fit(X, y, offset).predict(X, offset=known)
+    with pytest.raises(TypeError, match="offset must be in memory"):
+        SoftmaxRegressionCV(Cs=2).fit(X, y, offset=known)

@@ -21,7 +21,7 @@ from smreg.fit import rownewton
 from smreg.fit.regression import Problem
 from smreg.fit.verification import objective_of
 from smreg.objective.penalty import Penalty
-from smreg.objective.singletons import MANY, has_singletons
+from smreg.objective.singletons import MANY, Singletons, has_singletons
 
 TOL = 1e-8
 OPTIONS = {"tol": TOL, "max_iter": 1000}
@@ -200,6 +200,19 @@ def test_known_logits_are_added_to_those_of_the_coefficients(store, p, n_classes
         plain.assert_minimal((regression, record))
         assert objective_of(made, regression, 1.0, l1_ratio) == pytest.approx(record.objective, rel=1e-13)
         assert record.evaluations <= 40
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_known_logits_are_added_where_features_of_a_single_sample_are_merged(n_classes, rng):
+    X, y = make_data(rng, n=100, n_classes=n_classes)
+    once = np.zeros((100, MANY))
+    once[rng.integers(0, 100, MANY), np.arange(MANY)] = rng.uniform(1, 2, MANY)
+    X, known = np.hstack([X, once]), rng.normal(size=(100, n_classes))
+    made = make_problem(sparse.csr_array(X), y, known=known)
+
+    assert isinstance(made._space, Singletons)
+    regression, record = made.solve(1.0, **OPTIONS)
+    Plain(X, y, made.penalty(1.0), known).assert_minimal((made.expand(regression), record))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

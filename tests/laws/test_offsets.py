@@ -112,6 +112,19 @@ def softened(case):
 
 
 @examples(40)
+@given(cases_with_offsets(penalties=["net", "lasso"]), st.integers(0, 3))
+def test_the_duality_gap_bounds_the_excess_of_a_search_that_was_cut_short(case, max_iter):
+    """The best objective is at most ``tol**2`` above the minimum."""
+    case = replace(case, dtype=np.float64)
+    best, cut = case.fit(), case.fit(max_iter=max_iter)
+    rounding_of_both = sum(record_rounding(case, answer_of(model)) for model in (best, cut))
+
+    excess = cut.solution_.objective - best.solution_.objective
+    assert excess <= cut.solution_.duality_gap + rounding_of_both
+    assert best.solution_.duality_gap <= 1e-6
+
+
+@examples(40)
 @given(cases_with_offsets(), st.sampled_from(list(STORAGES)))
 def test_storage_changes_nothing(case, storage):
     assert_same(case, Written(replace(case, storage=storage)))
