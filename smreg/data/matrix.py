@@ -176,10 +176,12 @@ class MatrixRows(IndexedRows):
         weights: Array,
         targets: Targets | None = None,
         thread_map: Callable[..., Any] = map,
+        offset: Array | None = None,
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        offset = None if self.offset is None else self.offset[index]
+        if offset is None and self.offset is not None:
+            offset = self.offset[index]
         if not self.stores_zeros:
             return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
         chosen = index if self.index is None else self.index[index]

@@ -261,8 +261,9 @@ class IndexedRows(Rows):
         weights: Array,
         targets: Targets | None = None,
         thread_map: Callable[..., Any] = map,
+        offset: Array | None = None,
     ) -> Rows:
-        """Some of the rows, with other weights, and other targets if any are given."""
+        """Some of the rows, with other weights, and other targets and offsets if any are given."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Evaluations of the fits to all data, from which the folds began.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
         Coefficients of every fit to a fold, the intercept last.
-    coef_, intercept_, classes_, converged_, n_iter_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, converged_, n_iter_, has_offset_, n_features_in_, feature_names_in_
         As for `SoftmaxRegression`, at the chosen candidate.
     solution_ : Solution
         Record of the fit to all data at the chosen candidate.

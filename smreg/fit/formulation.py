@@ -68,6 +68,7 @@ class Formulation:
     ) -> None:
         began = perf_counter()
         self._fit_intercept = fit_intercept
+        self._offset = None if rows.in_memory is None else rows.in_memory.offset  # of all classes
         self._given = self._normalised(rows)
         self._space = None if l1 else self._reduction(rows, largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
@@ -111,11 +112,11 @@ class Formulation:
         """
         began = perf_counter()
         part = self._anew()
-        part._given = part._rows = part._normalised(
-            _indexed(self._rows).take(rows, weights, targets, thread_map)
-        )
+        part._offset = offset = None if self._offset is None else self._offset[rows]
+        taken = _indexed(self._rows).take(rows, weights, targets, thread_map, offset)
+        part._given = part._rows = part._normalised(taken)
         if self._space is not None:
-            given = _indexed(self._given).take(rows, weights, targets, thread_map)
+            given = _indexed(self._given).take(rows, weights, targets, thread_map, offset)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part

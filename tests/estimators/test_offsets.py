@@ -298,6 +298,18 @@ def test_huge_offsets_end_a_fit(scale, rng):
     assert np.isfinite(model.predict_proba(X, offset=scale * offset)).all()
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_with_an_overwhelming_penalty_a_fit_is_over_where_it_begins(n_classes, l1_ratio, rng):
+    """At the null model, whose mean probabilities are the classes' shares: to 2**-38, by its last step."""
+    X, y, offset = data(rng, n_classes=n_classes)
+    model = SoftmaxRegression(C=1e-12, l1_ratio=l1_ratio).fit(X, y, offset=offset)
+
+    assert model.n_iter_ <= 1
+    shares = model.predict_proba(X, offset=offset).mean(axis=0)
+    assert_allclose(shares, np.bincount(y) / len(y), rtol=0, atol=1e-10)
+
+
 # -- routing
 
 
@@ -378,6 +390,17 @@ def test_what_passes_no_offsets_on_gets_the_error_that_says_what_does(routing, r
         cross_val_predict(model, X, y, method="predict_proba", params={"offset": offset})
 
 
+def test_without_routing_a_grid_search_says_why_it_has_no_scores(rng):
+    """It passes offsets to `fit` alone, and turns errors of scores into warnings."""
+    X, y, offset = data(rng)
+    search = GridSearchCV(SoftmaxRegression(), {"C": [1.0]}, cv=2)
+
+    with pytest.warns(UserWarning) as warned:
+        search.fit(X, y, offset=offset)
+    assert np.isnan(search.cv_results_["mean_test_score"]).all()
+    assert "score needs those of its samples" in str(warned[0].message)
+
+
 # -- cross-validation
 
 
@@ -447,6 +470,24 @@ def test_without_refitting_the_mean_of_the_folds_has_offsets_too(rng):
     folds = [fit(X[train], y[train], offset[train]) for train, _ in KFold(3).split(X)]
 
     assert_allclose(model.coef_, np.mean([fold.coef_ for fold in folds], axis=0), **AGREE)
+
+
+@pytest.mark.filterwarnings("ignore:The training part of fold")
+@pytest.mark.parametrize("p", [3, 200])
+@pytest.mark.parametrize("without", ["no fold", "one fold"])
+def test_fold_fits_have_the_offsets_of_their_classes(without, p, rng):
+    """Where a class has no weight at all, or none in the training part of a fold."""
+    X, y, offset = data(rng, n=90, p=p, n_classes=4)
+    y = np.sort(y) if without == "one fold" else y
+    weights = np.where(y == 1, 0.0, 1.0) if without == "no fold" else None
+    model = SoftmaxRegressionCV(Cs=[1.0], cv=KFold(3), tol=TIGHT).fit(X, y, weights, offset)
+
+    for k, (train, _) in enumerate(KFold(3).split(X)):
+        weights_of_fold = np.zeros(len(y))
+        weights_of_fold[train] = 1.0 if weights is None else weights[train]
+        fold = fit(X, y, offset, weights_of_fold)
+        assert_allclose(model.coefs_paths_[k, 0, 0, :, :p], fold.coef_, **AGREE)
+        assert_allclose(model.coefs_paths_[k, 0, 0, :, p], fold.intercept_, **AGREE)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
