@@ -49,7 +49,8 @@ def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
     if sparse.issparse(offset):
         raise ValueError("offset must be dense, got a sparse matrix: use offset.toarray().")
     if hasattr(offset, "columns") and getattr(offset, "ndim", 2) == 2:  # which a Series of Dask has, too
-        return _columns_by_name(list(offset.columns), classes.tolist())
+        names = getattr(offset, "column_names", None)  # of a table of pyarrow, whose columns are values
+        return _columns_by_name(list(offset.columns) if names is None else names, classes.tolist())
     shape = _shape(offset)
     if len(shape) == 1 and K == 2:
         return None

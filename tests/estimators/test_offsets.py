@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 from dask import array as da
@@ -125,7 +126,7 @@ def test_for_two_classes_one_column_is_that_of_the_second_against_the_first(rng)
         assert_array_equal(one, getattr(single, method)(X, offset=offset[:, 1] - offset[:, 0]))
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])
 def test_the_columns_of_a_frame_are_matched_to_the_classes_by_name(frame, rng):
     X, y, offset = data(rng)
     names = np.array(["ash", "beech", "oak"])
