@@ -70,7 +70,10 @@ def check_dimensions(offset: Any) -> None:
 
 
 def _shape(offset: Any) -> tuple[Any, ...]:
-    return tuple(offset.shape) if hasattr(offset, "shape") else np.shape(offset)
+    if hasattr(offset, "shape"):
+        return tuple(offset.shape)
+    with naming(offset, "offset"):
+        return np.shape(offset)
 
 
 def _columns_by_name(names: list[Any], classes: list[Any]) -> list[int]:

@@ -154,6 +154,7 @@ BAD = {
     "a number": (lambda o: 1.0, r"got shape \(\)"),
     "fewer rows": (lambda o: o[:-1], "a row for each of the 150 samples of X, got 149"),
     "a cube": (lambda o: o[..., np.newaxis], r"got shape \(150, 3, 1\)"),
+    "rows of different lengths": (lambda o: [*o.tolist()[:-1], [0.0]], "offset must hold numbers, in rows"),
     "NaN": (lambda o: np.where(o == o[7, 1], np.nan, o), "offset contains NaN"),
     "infinity": (lambda o: np.where(o == o[7, 1], -np.inf, o), "offset contains infinity"),
     "a range that overflows": (lambda o: np.where(o == o[7, 1], 1.7e308, -1e308), "finite.* in row 7"),
