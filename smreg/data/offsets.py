@@ -44,7 +44,7 @@ def check_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array:
 
 
 def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
-    """Which column is that of each class; None for one dimension. The content is not looked at."""
+    """Which column is that of each class; None for one dimension. The content is not read."""
     K = len(classes)
     if sparse.issparse(offset):
         raise ValueError("offset must be dense, got a sparse matrix: use offset.toarray().")
@@ -64,7 +64,7 @@ def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
 
 
 def check_dimensions(offset: Any) -> None:
-    """Raise a ValueError for offsets of other than one or two dimensions; the content is not looked at."""
+    """Raise a ValueError for offsets of other than one or two dimensions; the content is not read."""
     if len(shape := _shape(offset)) not in (1, 2):
         raise ValueError(f"offset must have one or two dimensions, got shape {tuple(shape)}.")
 

@@ -397,7 +397,8 @@ def test_without_routing_a_grid_search_says_why_it_has_no_scores(rng):
     X, y, offset = data(rng)
     search = GridSearchCV(SoftmaxRegression(), {"C": [1.0]}, cv=2)
 
-    with pytest.warns(UserWarning) as warned:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         search.fit(X, y, offset=offset)
     assert np.isnan(search.cv_results_["mean_test_score"]).all()
     assert "score needs those of its samples" in str(warned[0].message)
