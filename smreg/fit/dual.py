@@ -13,11 +13,13 @@ from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.line_search import LEVEL, lowest
+from smreg.optimize.solver import ROUNDING
 
 Array = NDArray[np.float64]
 
 RANK = 128  # dense columns times classes: their matrix takes about as long as a product
 PARTS = 4  # of the columns, for threads
+SHORTEST = 2.0**-60  # length to which a step is halved
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,12 @@ class DualRows:
         if not slope < 0:
             return None
         length = 1.0 if line.slope(1.0) <= -LEVEL * slope else lowest(line, slope)
-        return line.state(length) if length else None
+        while length > SHORTEST:
+            reached = line.state(length)
+            if reached.value <= state.value + ROUNDING * max(1.0, abs(state.value)):
+                return reached
+            length /= 2  # its slope is small, but positive
+        return None
 
     def coordinates(self, state: State) -> Array:
         """The point in the coordinates of the objective."""

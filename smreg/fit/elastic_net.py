@@ -65,6 +65,8 @@ LOOSE, EXACT = 0.1, 2.0**-10
 # changes over such a step by more than the sample errs.
 SAMPLED = 0.1
 
+SHORTEST = 2.0**-60  # length to which a step is halved
+
 SURELY = 2.0**-6  # part of `tol` at which the norm is enough, whatever the gap
 GAP_EVALUATIONS = 2  # passes over the rows for the duality gap
 
@@ -161,8 +163,9 @@ class ElasticLine:
 
     def reached(self, length: float) -> Point:
         """The point at a length."""
-        value, gradient, known = self.point(length)
+        loss, gradient, known = self.line.point(length)
         theta = self.net.canonical(self.theta_at(length))
+        value = loss + self.net.penalty.value(theta)
         return Point(theta, value, gradient.reshape(self.net.shape), known=known)
 
 
@@ -307,6 +310,7 @@ class _Search:
         """The point near the minimum along a step; None if F does not fall along it.
 
         The whole step is taken wherever F is about as low there, for its coefficients that are exactly zero.
+        Where the slope is small but positive F may have risen, from a start far above its minimum.
         """
         line = self.net.along(point, step)
         slope = line.with_penalty(float(np.vdot(point.gradient, step.direction)), 0.0)
@@ -318,5 +322,8 @@ class _Search:
         if reached is None or reached.value > highest:
             length = lowest(line, slope)
             reached = line.reached(length) if length else None
+            while reached and not reached.value <= highest and length > SHORTEST:
+                length /= 2
+                reached = line.reached(length)
         self.evaluations += line.evaluations
         return reached if reached and math.isfinite(reached.value) else None

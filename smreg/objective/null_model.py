@@ -16,6 +16,7 @@ J. N. Darroch and D. Ratcliff, Generalized Iterative Scaling for Log-Linear Mode
 Statistics 43 (1972). https://doi.org/10.1214/aoms/1177692379
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ Array = NDArray[np.float64]
 NEAR = 2.0**-20  # decrement from which a whole step leaves nothing but rounding, as it is squared
 MAX_STEPS = 100  # 3 to 5 are usual, some 20 where offsets differ by thousands of nats
 FARTHEST = 100.0  # nats, of a first trial of a step
+ROUNDING = 2.0**-44  # part of the value
+SHORTEST = 2.0**-60  # length to which a step is halved
 LEAST_PROBABILITY = 2.0**-1000  # that divides
 
 
@@ -114,18 +117,23 @@ def _fitted(rows: Rows, priors: Array) -> NullModel:
     """The minimum, by Newton's method."""
     mean = _model(rows, np.zeros(len(priors))).probabilities
     model = _model(rows, np.log(priors / np.maximum(mean, LEAST_PROBABILITY)))
+    value, steepest = math.inf, -math.inf
     for _ in range(MAX_STEPS):
         gradient = model.probabilities - priors
         step = -laplacian_inverse(-model.information) @ gradient
         slope = float(gradient @ step)
         if slope > -(NEAR**2):
             return _model(rows, model.intercept + step) if slope < 0 else model
+        if not (model.value < value or slope > steepest):
+            break  # rounding, where offsets are huge
+        value, steepest = model.value, slope
         part = min(FARTHEST / np.abs(step).max(), 1.0)
         line = _Line(rows, priors, model.intercept, part * step)
-        reached = line.at(lowest(line, part * slope))
-        if not reached.value < model.value:  # but for rounding, where offsets are huge
-            return model
-        model = reached
+        length = lowest(line, part * slope)
+        highest = value + ROUNDING * max(1.0, abs(value))
+        while length > SHORTEST and not line.at(length).value <= highest:
+            length /= 2  # the slope is small, but positive
+        model = line.at(length)
     return model
 
 

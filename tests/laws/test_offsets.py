@@ -117,11 +117,25 @@ def test_the_duality_gap_bounds_the_excess_of_a_search_that_was_cut_short(case, 
     """The best objective is at most ``tol**2`` above the minimum."""
     case = replace(case, dtype=np.float64)
     best, cut = case.fit(), case.fit(max_iter=max_iter)
+    assert best.solution_.reason == "converged"
     rounding_of_both = sum(record_rounding(case, answer_of(model)) for model in (best, cut))
 
     excess = cut.solution_.objective - best.solution_.objective
     assert excess <= cut.solution_.duality_gap + rounding_of_both
     assert best.solution_.duality_gap <= 1e-6
+
+
+@examples(40)
+@given(cases_with_offsets(), st.integers(1, 3))
+def test_no_step_leads_uphill_and_the_record_of_a_search_that_was_cut_short_is_that_of_its_end(
+    case, max_iter
+):
+    """The null model, where a search begins, may be far above the minimum, and surer than it should be."""
+    start, cut = case.fit(max_iter=0), case.fit(max_iter=max_iter)
+    begun, ended = (record_rounding(case, answer_of(model)) for model in (start, cut))
+
+    assert abs(cut.solution_.objective - objective_at(case, answer_of(cut))) <= ended
+    assert cut.solution_.objective <= start.solution_.objective + begun + ended
 
 
 @examples(40)
