@@ -30,6 +30,7 @@ from smreg.optimize.metric import laplacian_inverse
 
 Array = NDArray[np.float64]
 
+EXACT = 2.0**-48  # a difference of shares that is their rounding
 NEAR = 2.0**-20  # decrement from which a whole step leaves nothing but rounding, as it is squared
 MAX_STEPS = 100  # 3 to 5 are usual, some 20 where offsets differ by thousands of nats
 FARTHEST = 100.0  # nats, of a first trial of a step
@@ -120,10 +121,14 @@ def _fitted(rows: Rows, priors: Array) -> NullModel:
     value, steepest = math.inf, -math.inf
     for _ in range(MAX_STEPS):
         gradient = model.probabilities - priors
+        if np.abs(gradient).max() <= EXACT:  # where there may be no curvature
+            break
         step = -laplacian_inverse(-model.information) @ gradient
+        step -= step.mean()
         slope = float(gradient @ step)
         if slope > -(NEAR**2):
-            return _model(rows, model.intercept + step) if slope < 0 else model
+            is_last = slope < 0 and np.abs(step).max() <= 1  # where it is longer there is next to none
+            return _model(rows, model.intercept + step) if is_last else model
         if not (model.value < value or slope > steepest):
             break  # rounding, where offsets are huge
         value, steepest = model.value, slope

@@ -1,7 +1,7 @@
 """Offsets at the public entries: shapes and names, predictions, routing, scorers, and what is refused.
 
-Laws of the fits are in `tests/laws/test_offsets.py`. Fits run at ``tol=1e-10``: two of one model then differ
-in logits by at most ``2e-10 sqrt(x' H^-1 x)``, a root that is below a hundred for the data here.
+Laws of the fits are in `tests/laws/test_laws_of_offsets.py`. Fits run at ``tol=1e-10``: two of one model then
+differ in logits by at most ``2e-10 sqrt(x' H^-1 x)``, a root that is below a hundred for the data here.
 """
 
 import pickle
