@@ -30,7 +30,7 @@ from smreg.optimize.metric import laplacian_inverse
 
 Array = NDArray[np.float64]
 
-EXACT = 2.0**-48  # a difference of shares that is their rounding
+LEAST_CURVATURE = 2.0**-40  # part of that of rows that are alike, where all rows are all but certain
 NEAR = 2.0**-20  # decrement from which a whole step leaves nothing but rounding, as it is squared
 MAX_STEPS = 100  # 3 to 5 are usual, some 20 where offsets differ by thousands of nats
 FARTHEST = 100.0  # nats, of a first trial of a step
@@ -118,12 +118,10 @@ def _fitted(rows: Rows, priors: Array) -> NullModel:
     """The minimum, by Newton's method."""
     mean = _model(rows, np.zeros(len(priors))).probabilities
     model = _model(rows, np.log(priors / np.maximum(mean, LEAST_PROBABILITY)))
-    value, steepest = math.inf, -math.inf
+    least, value, steepest = LEAST_CURVATURE * np.outer(priors, priors), math.inf, -math.inf
     for _ in range(MAX_STEPS):
         gradient = model.probabilities - priors
-        if np.abs(gradient).max() <= EXACT:  # where there may be no curvature
-            break
-        step = -laplacian_inverse(-model.information) @ gradient
+        step = -laplacian_inverse(np.maximum(-model.information, least)) @ gradient
         step -= step.mean()
         slope = float(gradient @ step)
         if slope > -(NEAR**2):
