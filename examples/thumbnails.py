@@ -18,6 +18,7 @@ PICTURES = {
     "choosing_c": "choosing_c_scores.png",
     "cross_entropy": "cross_entropy_two.png",
     "exponential_family": "exponential_family_facts.png",
+    "out_of_core": "out_of_core_memory.png",
     "pipeline": "pipeline_coefficients.png",
     "quickstart": "quickstart.png",
     "sigmoid_and_softmax": "sigmoid_and_softmax_slopes.png",

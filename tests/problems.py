@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 STORAGES = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray, "sparse": sparse.csr_array}
+STORED_AS = STORAGES | {"sparse matrix": sparse.csr_matrix}
 
 
 class Problem(NamedTuple):
@@ -170,3 +171,18 @@ def words(rng, n=2000, p=150):
     """Zeros and ones, of which two in a hundred are ones."""
     X = (rng.random((n, p)) < 0.02).astype(float)
     return alike(X, labels(X @ rng.normal(size=(p, 3)), rng))
+
+
+HARD = (
+    units_from_1e_minus_8_to_1e8,
+    years_and_timestamps,
+    cauchy,
+    log_normal,
+    separated,
+    nearly_separated_with_classes_of_two_rows,
+    duplicated_and_constant_columns,
+    one_hot_blocks,
+    weights_over_twelve_orders,
+    one_sample_a_class,
+    more_columns_than_rows,
+)

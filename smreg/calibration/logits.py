@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from smreg._sklearn import safe_split
+from smreg.data.lazy import refuse_lazy
 from smreg.estimators.cross_validation import Fold, of_rows
 
 Array = NDArray[np.floating[Any]]
@@ -64,6 +65,7 @@ def logits_of(estimator: Any, X: Any) -> Array:
 
     For two classes a decision function is the logit of the second, against zero for the first.
     """
+    refuse_lazy(X, "X")
     if getattr(estimator, "has_offset_", False):
         raise ValueError(f"{type(estimator).__name__} was fitted with offsets. {NO_OFFSETS}")
     n_classes = len(estimator.classes_)

@@ -24,6 +24,7 @@ from smreg._sklearn import safe_indexing, safe_split
 from smreg.calibration.logits import all_logits, check_classes, cross_fitted_logits, logits_of, with_floor
 from smreg.calibration.measures import Measure, check_metrics
 from smreg.calibration.methods import check_methods
+from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import Targets, check_targets, is_soft, strata
 from smreg.estimators.cross_validation import FROZEN, Fold, make_folds
 
@@ -197,6 +198,7 @@ def calibration_study(
     """
     members, calibrators = _check_estimators(estimators), check_methods(methods)
     measures = check_metrics(metrics)
+    refuse_lazy(X, "X")
     y, targets = check_targets(y)
     X, y, groups = indexable(X, y, groups)
     again = not all(isinstance(member, FrozenEstimator) for member in members.values())

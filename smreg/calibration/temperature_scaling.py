@@ -25,6 +25,7 @@ from smreg.calibration.logits import (
     logits_of,
     with_floor,
 )
+from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import check_targets, strata
 from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
 from smreg.estimators.cross_validation import is_routing, make_folds
@@ -215,6 +216,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         """
         with unchanged_on_failure(self):
             estimator = self.estimator
+            refuse_lazy(X, "X")
             y, targets = check_targets(y)
             X, y = indexable(X, y)
             weights = check_sample_weight(sample_weight, len(y))

@@ -10,33 +10,105 @@ What a kernel leaves for another, see `smreg.data.rows.Kept`, stays where it was
 **Planning.** On w workers a pass over n rows, of p features and K classes, in m partitions takes each about
 ``4 n p K / w`` operations, or the time to read its part where the partitions are not in memory. Parameters of
 ``8 K p`` bytes go out to every worker once, gradients of that size come back along ``log_8 m`` levels of the
-tree, and the scheduler spends about a millisecond on each task. With 100 workers, 1000 partitions, p = 1000
-and K = 10 that is 80 kB out and in for each, four levels, and one second for a pass: partitions should take
-seconds, not milliseconds, so that n is a hundred million rows or more. Hessians return ``8 (K p)**2`` bytes
-from each partition and are factorised where `fit` was called: from K p of about 5000, 200 MB for each, that
-limits. Only the blocks of the classes are used then, and from p of about 3000 none, but the search goes on
-with what L-BFGS learns: more passes, but each as cheap as before.
+tree, and client and scheduler spend one to two milliseconds on each of ``8 m / 7`` tasks: 60 ms for 32
+partitions, where 12500 x 50 numbers and 10 classes take a worker 3 ms for each. With 100 workers, 1000
+partitions, p = 1000 and K = 10 that is 80 kB out and in for each, four levels, and two seconds for a pass:
+partitions should take seconds, not milliseconds, so that n is a hundred million rows or more. Hessians return
+``8 (K p)**2`` bytes from each partition and are factorised where `fit` was called: from K p of about 5000,
+200 MB for each, that limits. Only the blocks of the classes are used then, and from p of about 3000 none, but
+the search goes on with what L-BFGS learns: more passes, but each as cheap as before. The client holds a few
+vectors of the coefficients and the factors of a metric, up to 256 MiB, whatever n is.
+
+Dask's workers return freed memory to the system at once (``MALLOC_TRIM_THRESHOLD_`` in its configuration of
+nannies), which makes evaluations a third slower than without: 94 ms in the place of 71 for 400000 x 50.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 import dask
 import numpy as np
+from dask._task_spec import List, Task, TaskRef
+from dask.base import get_scheduler
 from dask.delayed import Delayed, delayed
+from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Kept, Kernel, Result, Rows, innermost, met_from, sum_of
-from smreg.data.threads import one_blas_thread
+from smreg.data.parts import Read
+from smreg.data.rows import (
+    Draw,
+    Kept,
+    Kernel,
+    Result,
+    Rows,
+    Sum,
+    innermost,
+    sum_of,
+    thresholds_of_parts,
+)
+from smreg.data.threads import one_blas_thread, one_blas_thread_for_tasks
 
 Array = NDArray[np.float64]
 
 ARITY = 8  # of the tree of sums
+
+# Tasks are named after the module of their kernel, or where that says less to a reader of the dashboard, so.
+# (The dashboard takes words of eight letters that begin with one from a to f, as "evaluate", for tokens.)
+TASKS = {
+    "cross_entropy": "evaluation",
+    "formulation": "evaluation",
+    "null_metric": "information",
+    "working": "information",
+    "sampling": "sample",
+    "recession": "separation",
+    "overlap": "separation",
+    "parts": "statistics",
+    "rows": "statistics",
+}
+
+
+def client_in_use() -> Any:
+    """The client of a cluster, or None."""
+    client = getattr(get_scheduler(), "__self__", None)
+    return client if hasattr(client, "scheduler_info") else None
+
+
+class Held:
+    """What a cluster holds for a fit.
+
+    A result is freed when nothing refers to it any more, and all are by `release`: the traceback of an
+    error, or of Ctrl-C, refers to much, for long.
+
+    Parameters
+    ----------
+    keeps : bool
+        Whether results that kernels leave for others are held: else they are made again for each use.
+    """
+
+    def __init__(self, keeps: bool = True) -> None:
+        self._futures: WeakSet[Any] = WeakSet()
+        self.keeps = keeps
+
+    def persist(self, parts: Sequence[Any]) -> list[Any]:
+        """The same, whose results are made now and held where they are made."""
+        made = list(dask.persist(*parts))
+        if client_in_use() is not None:
+            from distributed import futures_of
+
+            self._futures.update(futures_of(made))
+        return made
+
+    def release(self) -> None:
+        """Free them."""
+        for future in list(self._futures):
+            future.release()
 
 
 class DaskRows(Rows):
@@ -46,8 +118,10 @@ class DaskRows(Rows):
     ----------
     parts : sequence of Delayed
         `MatrixRows`, with a row at least each.
-    holds : bool
-        Whether results that are kept stay in memory: else they are made again for each use, from the rows.
+    held : Held
+        To which is added what is kept of them.
+    lengths : sequence of int
+        Rows of all partitions of the collection, also of those that have none.
     attributes
         What is known of all rows, see `smreg.data.rows.Rows`.
 
@@ -59,8 +133,10 @@ class DaskRows(Rows):
 
     can_sample = True
 
-    def __init__(self, parts: Sequence[Delayed], *, holds: bool, **attributes: Any) -> None:
-        self.parts, self.holds, self.passes = parts, holds, 0
+    def __init__(
+        self, parts: Sequence[Delayed], held: Held, *, lengths: Sequence[int] = (), **attributes: Any
+    ) -> None:
+        self.parts, self.held, self.lengths, self.passes = parts, held, lengths, 0
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -73,35 +149,53 @@ class DaskRows(Rows):
     def keep(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Kept[Result]:
         """What the kernel returns for every block, where the block is."""
         self.passes += 1
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), holds=self.holds)
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, hints), self.held)
+
+    def close(self) -> None:
+        """Free what a cluster holds."""
+        self.held.release()
 
     def sampled(self, mass: Kept[Array], size: int) -> "DaskRows":
         """A systematic sample, drawn in every partition by the mass of those before."""
         assert isinstance(mass, KeptByDask)
         self.passes += 1
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
-        starts, step = np.cumsum(totals) - totals, totals.sum() / size
-        first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
-        counts = np.diff(first, append=size)
-        met = np.flatnonzero(counts).tolist()
-        thresholds = [(step, (first[i] + 0.5) * step - starts[i], counts[i]) for i in met]
-        parts = tasks(
-            "smreg-sample", _met, [self.parts[i] for i in met], [mass.parts[i] for i in met], thresholds
-        )
+        of_parts = zip(self.parts, mass.parts, thresholds_of_parts(totals, size), strict=True)
+        met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
+        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)), size)
+
+    def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass."""
+        self.passes += 1
+        sums = [request for request in requests if isinstance(request, Sum)]
+        draws = [request for request in requests if isinstance(request, Draw)]
+        sent = delayed((sums, draws), name=f"smreg-parameters-{uuid4().hex}", traverse=False)
+        name = _name(requests[0].name if len({request.name for request in requests}) == 1 else "shared")
+        made = tasks(name, _made, self.parts, range(len(self.parts)), sent=sent)
+        total = _tree(tasks("smreg-sums", _item, made, place=0))
+        drawn = [
+            tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
+        ]
+        (totals, *samples) = self.held.persist([total, *drawn])
+        of_sums = iter(aligned(totals.compute()))
+        of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))
+        return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
+
+    def _sample(self, parts: Sequence[Delayed], size: int) -> "DaskRows":
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
-        return DaskRows(dask.persist(*parts), holds=True, **known)
+        return DaskRows(parts, self.held, **known)
 
 
 class KeptByDask(Kept[Result]):
     """Results that Dask holds, one `Kept` for each partition, or how they are made."""
 
     parts: Sequence[Delayed]
-    holds: bool
+    held: Held
 
-    def __init__(self, parts: Sequence[Delayed], *, holds: bool) -> None:
-        object.__setattr__(self, "parts", dask.persist(*parts) if holds else parts)
-        object.__setattr__(self, "holds", holds)
+    def __init__(self, parts: Sequence[Delayed], held: Held) -> None:
+        object.__setattr__(self, "parts", held.persist(parts) if held.keeps else parts)
+        object.__setattr__(self, "held", held)
 
     def map_reduce(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """The sum of ``kernel(result, *arguments)``."""
@@ -109,7 +203,7 @@ class KeptByDask(Kept[Result]):
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
         """The results of another kernel, which takes these."""
-        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), holds=self.holds)
+        return KeptByDask(_calls("keep", self.parts, kernel, arguments, {}), self.held)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""
@@ -135,17 +229,72 @@ def _calls(
     places = iter(range(len(kept)))
     sent = [_Place(next(places)) if isinstance(a, KeptByDask) else a for a in arguments]
     parameters = delayed((kernel, sent, hints), name=f"smreg-parameters-{token}", traverse=False)
-    name = f"smreg-{innermost(kernel, arguments).__name__.strip('_').replace('_', '-')}"
+    name = _name(innermost(kernel, arguments).__module__)
     return tasks(name, _call, parts, *(argument.parts for argument in kept), method=method, sent=parameters)
 
 
+def _name(module: str) -> str:
+    """That of a pass with a kernel of a module."""
+    module = module.rpartition(".")[2]
+    return f"smreg-{TASKS.get(module, module.replace('_', '-'))}"
+
+
 def tasks(name: str, function: Callable[..., Any], *parts: Sequence[Any], **arguments: Any) -> list[Delayed]:
-    """A task of that name for the items of every partition."""
-    token, task = uuid4().hex, delayed(function, pure=False)
-    return [
-        task(*items, **arguments, dask_key_name=f"{name}-{token}-{number}")
-        for number, items in enumerate(zip(*parts, strict=True))
-    ]
+    """A task of that name for the items of every partition, which has a thread.
+
+    All are one layer of a graph: as many calls of `delayed` would take twenty times as long.
+    """
+    layer, items, needed = f"{name}-{uuid4().hex}", list(zip(*parts, strict=True)), list[Delayed]()
+    shared = {key: _reference(argument, needed) for key, argument in arguments.items()}
+    made = {
+        key: Task(key, _on_aligned, function, *(_reference(part, needed) for part in item), **shared)
+        for key, item in ((f"{layer}-{number}", item) for number, item in enumerate(items))
+    }
+    graph = HighLevelGraph.from_collections(layer, made, needed)
+    return [Delayed(key, graph, layer=layer) for key in made]
+
+
+def _on_aligned(function: Callable[..., Any], *items: Any, **arguments: Any) -> Any:
+    return alone(function, *map(aligned, items), **aligned(arguments))
+
+
+def aligned(value: Any) -> Any:
+    """The same, with all arrays at addresses that suit their numbers.
+
+    Others come out of messages between processes, and their products are summed up in another order: which
+    worker has computed something would change the last bits.
+    """
+    if isinstance(value, np.ndarray):
+        return value if value.flags.aligned else value.copy("K")  # in the same order
+    if isinstance(value, list | tuple):
+        made: Any = [aligned(each) for each in value]
+        return value if all(map(is_, made, value)) else type(value)(made)
+    if isinstance(value, dict):
+        of_all = {key: aligned(each) for key, each in value.items()}
+        return value if all(of_all[key] is each for key, each in value.items()) else of_all
+    if isinstance(value, type) or not type(value).__module__.startswith(("smreg.", "scipy.sparse")):
+        return value
+    changed = {key: made for key, each in vars(value).items() if (made := aligned(each)) is not each}
+    if changed:
+        value = copy(value)
+        vars(value).update(changed)
+    return value
+
+
+def _reference(item: Any, needed: list[Delayed]) -> Any:
+    """An argument of a task: the result of another, which is needed then, a list of such, or what it is."""
+    if isinstance(item, list):
+        return List(*(_reference(each, needed) for each in item))
+    if not isinstance(item, Delayed):
+        return item
+    needed.append(item)
+    return TaskRef(item.key)
+
+
+def alone(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """Call a function with one thread: others belong to other tasks, or to nobody who is asked."""
+    with one_blas_thread_for_tasks:
+        return function(*arguments, **options)
 
 
 def _call(
@@ -153,16 +302,37 @@ def _call(
 ) -> Any:
     kernel, arguments, hints = sent
     own = [kept[a.number] if isinstance(a, _Place) else a for a in arguments]
-    with one_blas_thread:
-        return getattr(part, method)(kernel, *own, **hints)
+    return getattr(part, method)(kernel, *own, **hints)
 
 
 def total_of(parts: list[Delayed]) -> Any:
-    """The sum of what tasks return, by a tree that depends on their number alone."""
+    """The sum of what tasks return."""
+    with one_blas_thread():
+        return aligned(_tree(parts).compute())
+
+
+def _tree(parts: list[Delayed]) -> Delayed:
+    """The task that adds up, by a tree that depends on their number alone."""
     while len(parts) > 1:
         groups = [parts[first : first + ARITY] for first in range(0, len(parts), ARITY)]
         parts = tasks("smreg-sum", _sum, groups)
-    return parts[0].compute()
+    return parts[0]
+
+
+def _made(part: MatrixRows, number: int, sent: tuple[list[Sum], list[Draw]]) -> tuple[Any, ...]:
+    """The sums of a partition, and its rows in each sample that has any."""
+    sums, draws = sent
+    met = (part.drawn(draw, number) if draw.thresholds[number][-1] > 0 else None for draw in draws)
+    return tuple(part.read(sums)), *met
+
+
+def _met_in(parts: list[Delayed], draw: Draw) -> list[Delayed]:
+    """Those of the partitions that a sample has rows of."""
+    return [part for part, at in zip(parts, draw.thresholds, strict=True) if at[-1] > 0]
+
+
+def _item(made: tuple[Any, ...], place: int) -> Any:
+    return made[place]
 
 
 def _sum(parts: Sequence[Any]) -> Any:
@@ -174,10 +344,8 @@ def _mass(kept: Kept[Array]) -> float:
     return float(sum(mass.sum() for mass in kept.gather()))
 
 
-def _met(part: MatrixRows, kept: Kept[Array], thresholds: tuple[float, float, int]) -> MatrixRows:
-    """Rows of a partition that are met, copied."""
-    met = met_from(np.concatenate(kept.gather()), *thresholds)
-    return part.copied(met.index, part.weights[met.index] * met.factors)
+def _met(part: MatrixRows, kept: Kept[Array], at: tuple[float, float, int]) -> MatrixRows:
+    return part.met(kept, at)
 
 
 def _size(held: Any) -> int:
@@ -185,5 +353,5 @@ def _size(held: Any) -> int:
     return sum(_size(value) if hasattr(value, "__dict__") else sizeof(value) for value in vars(held).values())
 
 
-for kind in (MatrixRows, Kept):
+for kind in (MatrixRows, Kept, Read):
     sizeof.register(kind, _size)

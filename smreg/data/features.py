@@ -21,6 +21,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from smreg.data.batches import Batches
+from smreg.data.lazy import refuse_lazy
+
 DTYPES = [np.float64, np.float32]
 NUMBERS = ("b", "i", "u", "f")  # kinds of dtypes
 PLAIN = re.compile(r"bool(ean)?|u?int(8|16|32|64)|float(16|32|64)?|halffloat|double")  # of polars and pyarrow
@@ -48,6 +51,11 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     ValueError
         If anything is missing, masked or not finite, exceeds the range of float64, or is no number.
     """
+    if isinstance(X, Batches):
+        raise TypeError(
+            f"X must be in memory for {type(estimator).__name__} and predictions, got Batches, which only "
+            "SoftmaxRegression.fit reads: pass one batch at a time, as in model.predict(batch)."
+        )
     with naming(X, "X"):
         checked = validate_data(estimator, as_numbers(X, "X"), reset=reset, accept_sparse="csr", dtype=DTYPES)
     return _floating(checked, "X")
@@ -98,6 +106,7 @@ def _is_convertible(values: NDArray[Any]) -> bool:
 
 def as_numbers(X: Any, name: str) -> Any:
     """X as it is, or sparse columns with zeros between, if all of it can be taken for real numbers."""
+    refuse_lazy(X, name)
     if np.ma.is_masked(X):
         raise ValueError(f"Input {name} contains NaN: {np.ma.getmaskarray(X).sum()} entries are masked.")
     for column, values in _doubtful_columns(X, name):

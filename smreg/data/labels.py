@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import assert_all_finite, column_or_1d
 
+from smreg.data.lazy import refuse_lazy
+
 # What objects that are all of a kind, as pandas calls it, are stored as.
 PLAIN: Mapping[str, type] = {
     "boolean": np.bool_,
@@ -28,15 +30,16 @@ def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If labels have no type of NumPy, or are records or collections.
+        If labels have no type of NumPy, are records or collections, or of Dask.
     ValueError
         If a label is missing (None, NaN, `pandas.NA`, NaT, masked), infinite or complex, or the shape is
         another.
     """
+    refuse_lazy(y, name)
     if not sparse.issparse(y):
         y = _plain_array(y, name)
         _check_kind(y, name)
-    labels = column_or_1d(y, warn=True)
+    labels = y if isinstance(y, np.ndarray) and y.ndim == 1 else column_or_1d(y, warn=True)
     if labels.dtype.kind == "T":  # NumPy's strings of variable width, of which scikit-learn does not know
         labels = labels.astype(object)
     _check_missing(labels, name)

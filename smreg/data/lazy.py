@@ -3,10 +3,6 @@
 import sys
 from typing import Any
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
-
 
 def is_lazy(values: Any) -> bool:
     """Whether these are a Dask collection."""
@@ -14,17 +10,10 @@ def is_lazy(values: Any) -> bool:
     return dask is not None and bool(dask.is_dask_collection(values))
 
 
-def check_lazy_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
-    """Number and names of features against those of `fit`, or kept by it; the content is not looked at.
-
-    Raises a ValueError if they differ, or X has not two dimensions.
-    """
-    if not is_lazy(X):
+def refuse_lazy(values: Any, name: str) -> None:
+    """Raise a TypeError for a Dask collection, where all that NumPy could do is to compute it unasked."""
+    if is_lazy(values):
         raise TypeError(
-            "X must be a Dask collection where y, sample_weight or offset is one: pass them in memory, by "
-            "their compute(), or X as a Dask DataFrame or array."
+            f"{name} must be in memory here, got a Dask {type(values).__name__}: pass {name}.compute() if it "
+            "fits. SoftmaxRegression and SoftmaxRegressionCV take Dask collections as they are."
         )
-    if getattr(X, "ndim", 2) != 2:
-        raise ValueError(f"X must have two dimensions, got {X.ndim}.")
-    header = X._meta if hasattr(X, "columns") else np.empty((1, X.shape[1]))
-    validate_data(estimator, header, reset=reset, skip_check_array=True)

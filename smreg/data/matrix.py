@@ -6,7 +6,7 @@ enough for the processor's cache; a sparse one stays sparse in the products of a
 depend on the shape of X and the number of classes alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, IndexedRows, Kernel, Result, sum_of
+from smreg.data.rows import BLOCK, Block, Draw, IndexedRows, Kept, Kernel, Result, met_from, sum_of
 from smreg.data.statistics import ColumnStatistics
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]
 
-# Numbers in a block: the more, the smaller the part of the time in which the GIL is held; 2**20 of them,
-# 8 MiB, are still in the last-level cache when they are read again.
-BLOCK = 2**20
 SPARSE_BLOCKS = 8  # at most: a sparse block returns a dense vector of p for every class
 BLOCKS_IN_FLIGHT = 16  # results computed but not yet added, so that the threads of a pool are kept busy
 NUMBERS_IN_FLIGHT = 2**24  # and the numbers in them: 128 MiB
@@ -64,14 +61,14 @@ class MatrixRows(IndexedRows):
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
         self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
-        self.has_offset = offset is not None
+        self.has_offset, self.folds = offset is not None, None
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
         self.n_samples, self.n_features = X.shape
         self.numbers_per_row = float(self.n_features if self.stores_zeros else X.nnz / self.n_samples)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
-        self._sparse_blocks: dict[tuple[int, int], Any] = {}
+        self._blocks: dict[tuple[int, int, int], Block] = {}
 
     @property
     def by_index(self) -> "MatrixRows":
@@ -119,9 +116,16 @@ class MatrixRows(IndexedRows):
         return int(2 ** (worth.bit_length() - 1))
 
     def _block(self, number: int, rows: slice) -> Block:
+        """A block of rows, kept where it is on the memory of X."""
+        key = number, rows.start, rows.stop
+        if key in self._blocks:
+            return self._blocks[key]
         X = self._dense(rows) if self.stores_zeros else self._sparse(rows)
-        offset = None if self.offset is None else self.offset[rows]
-        return Block(number, X, self.targets.values[rows], self.weights[rows], offset)
+        offset, folds = _rows_of(self.offset, rows), _rows_of(self.folds, rows)
+        block = Block(number, X, self.targets.values[rows], self.weights[rows], offset, folds)
+        if not self.stores_zeros or np.may_share_memory(X, self._X):
+            self._blocks[key] = block
+        return block
 
     def _dense(self, rows: slice) -> Array:
         """Rows of a dense X, minus the shift."""
@@ -137,13 +141,10 @@ class MatrixRows(IndexedRows):
 
     def _sparse(self, rows: slice) -> Any:
         """Rows of a sparse X, on the same memory."""
-        key = rows.start, rows.stop
-        if key not in self._sparse_blocks:
-            ends = self._X.indptr[rows.start : rows.stop + 1]
-            stored = slice(ends[0], ends[-1])
-            parts = self._X.data[stored], self._X.indices[stored], ends - ends[0]
-            self._sparse_blocks[key] = sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
-        return self._sparse_blocks[key]
+        ends = self._X.indptr[rows.start : rows.stop + 1]
+        stored = slice(ends[0], ends[-1])
+        parts = self._X.data[stored], self._X.indices[stored], ends - ends[0]
+        return sparse.csr_array(parts, shape=(len(ends) - 1, self.n_features))
 
     def shifted(self, shift: Array) -> "MatrixRows":
         """These rows, with a shift subtracted from each row of a dense X as given."""
@@ -160,7 +161,7 @@ class MatrixRows(IndexedRows):
         self, edit: Callable[[Block], Block], n_classes: int, statistics: ColumnStatistics | None = None
     ) -> "MatrixRows":
         """These rows with other targets and weights, and with them the statistics of the columns if known."""
-        made = edit(Block(0, None, self.targets.values, self.weights, self.offset))
+        made = edit(Block(0, None, self.targets.values, self.weights, self.offset, self.folds))
         targets = Targets(np.arange(n_classes), made.target)
         return self._with(
             targets=targets,
@@ -180,10 +181,11 @@ class MatrixRows(IndexedRows):
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        if offset is None and self.offset is not None:
-            offset = self.offset[index]
+        offset = _rows_of(self.offset, index) if offset is None else offset
+        folds = _rows_of(self.folds, index)
         if not self.stores_zeros:
-            return MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            copied = MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
+            return copied.divided(folds)
         chosen = index if self.index is None else self.index[index]
         return self._with(
             index=chosen,
@@ -192,15 +194,30 @@ class MatrixRows(IndexedRows):
             targets=targets,
             weights=weights,
             offset=offset,
+            folds=folds,
             thread_map=thread_map,
         )
 
     def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
         """Some of the rows, with other weights, without the memory of the others."""
-        offset = None if self.offset is None else self.offset[index]
-        return MatrixRows(
+        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
+        copied = MatrixRows(
             self._X[index], self.targets.take(index), weights, rounding=self.rounding, offset=offset
         )
+        return copied.divided(folds)
+
+    def drawn(self, draw: Draw, part: int) -> "MatrixRows":
+        """Rows of one part that a sample has, copied."""
+        return self.met(self.keep(draw.kernel, *draw.arguments, **draw.hints), draw.thresholds[part])
+
+    def met(self, mass: Kept[Array], thresholds: tuple[float, float, int]) -> "MatrixRows":
+        """Rows that are met by thresholds on their mass, see `met_from`, copied."""
+        met = met_from(np.concatenate(mass.gather()), *thresholds)
+        return self.copied(met.index, self.weights[met.index] * met.factors)
+
+    def divided(self, folds: NDArray[np.int16] | None) -> "MatrixRows":
+        """These rows, each in the test part of a fold of that number."""
+        return self._with(folds=folds)
 
     def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
         """Some of the features, for a copy of X."""
@@ -226,8 +243,13 @@ class MatrixRows(IndexedRows):
 
     def _with(self, **attributes: Any) -> "MatrixRows":
         made = copy(self)
-        vars(made).update(attributes)
+        vars(made).update(attributes, _blocks={})
         return made
+
+
+def _rows_of(values: Any, rows: Any) -> Any:
+    """Some rows of what may be missing."""
+    return None if values is None else values[rows]
 
 
 class Used:
@@ -249,6 +271,18 @@ class Used:
         """The largest size of a number."""
         X = self._X[self._rows]
         return max(float(X.max()), -float(X.min()))
+
+
+def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any]) -> MatrixRows:
+    """The rows of all parts, which are to have the same classes, copied."""
+    stores = [part._X for part in parts]
+    is_sparse = any(map(sparse.issparse, stores))
+    X = sparse.vstack(stores, format="csr") if is_sparse else np.concatenate(stores)
+    values = np.concatenate([part.targets.values for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    offsets = [part.offset for part in parts if part.offset is not None]  # of all, or of none
+    offset = np.concatenate(offsets) if offsets else None
+    return MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map, offset=offset)
 
 
 def unlabelled(X: Any, n_classes: int, offset: Array | None = None) -> MatrixRows:

@@ -45,9 +45,8 @@ def check_offset(offset: Any, n_samples: int, classes: NDArray[Any]) -> Array:
 
 def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
     """Which column is that of each class; None for one dimension. The content is not read."""
+    check_dimensions(offset)
     K = len(classes)
-    if sparse.issparse(offset):
-        raise ValueError("offset must be dense, got a sparse matrix: use offset.toarray().")
     if hasattr(offset, "columns") and getattr(offset, "ndim", 2) == 2:  # which a Series of Dask has, too
         names = getattr(offset, "column_names", None)  # of a table of pyarrow, whose columns are values
         return _columns_by_name(list(offset.columns) if names is None else names, classes.tolist())
@@ -64,7 +63,9 @@ def columns_of_classes(offset: Any, classes: NDArray[Any]) -> list[int] | None:
 
 
 def check_dimensions(offset: Any) -> None:
-    """Raise a ValueError for offsets of other than one or two dimensions; the content is not read."""
+    """Raise a ValueError for offsets that are sparse, or of other than one or two dimensions, unread."""
+    if sparse.issparse(offset):
+        raise ValueError("offset must be dense, got a sparse matrix: use offset.toarray().")
     if len(shape := _shape(offset)) not in (1, 2):
         raise ValueError(f"offset must have one or two dimensions, got shape {tuple(shape)}.")
 

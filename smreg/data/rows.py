@@ -11,7 +11,7 @@ A store of rows need have no more than `Rows.map_reduce`. Abilities that not eve
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
 Kernel = Callable[..., Result]
+
+# Numbers that a block has, or that a kernel makes of it: the more, the smaller the part of the time in which
+# the GIL is held; 2**20 of them, 8 MiB, are still in the last-level cache when they are read again.
+BLOCK = 2**20
+
+MAX_NUMBERS = 2**25  # that are kept, of each sample or a dense X: 256 MiB
 
 NOT_FINITE = (
     "X must hold finite numbers, got NaN or infinity: scikit-learn's assume_finite=True keeps validation "
@@ -49,6 +55,8 @@ class Block:
         Non-negative.
     offset : ndarray of shape (n_rows, K), or None
         A known part of the logits.
+    folds : ndarray of int of shape (n_rows,), or None
+        Which fold of a cross-validation each row is in the test part of, -1 for none.
     """
 
     number: int
@@ -56,10 +64,16 @@ class Block:
     target: NDArray[np.int64] | Array
     weights: Array
     offset: Array | None = None
+    folds: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.weights)
+
+    @cached_property
+    def is_used(self) -> bool:
+        """Whether all rows have weight."""
+        return bool(self.weights.all())
 
     def predictors(self, coef: Array) -> Array:
         """Linear predictors, class-major: ``coef @ X'`` of shape (K, n_rows)."""
@@ -83,8 +97,8 @@ class Block:
 
     def take(self, rows: NDArray[Any]) -> "Block":
         """Some of its rows."""
-        offset = None if self.offset is None else self.offset[rows]
-        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset)
+        offset, folds = (None if of is None else of[rows] for of in (self.offset, self.folds))
+        return Block(self.number, self.X[rows], self.target[rows], self.weights[rows], offset, folds)
 
     def divide(self, scale: Array, quotients: Array) -> None:
         """Write the features over their scale into a contiguous array of shape (n_features, n_rows)."""
@@ -120,10 +134,14 @@ class Kept(Generic[Result]):
         return sum_of(self.keep(kernel, *arguments).results)
 
     def keep(self, kernel: Callable[..., Any], *arguments: Any) -> "Kept[Any]":
-        """The results of another kernel, which takes these."""
+        """The results of another kernel, which takes these, and of each block what else is kept."""
+
+        def of(number: int) -> Any:
+            own = (a.results[number] if isinstance(a, Kept) else a for a in arguments)
+            return kernel(self.results[number], *own)
+
         some_map = self.thread_map if len(self.results) > 1 else map
-        made = list(some_map(lambda result: kernel(result, *arguments), self.results))
-        return Kept(made, self.thread_map)
+        return Kept(list(some_map(of, range(len(self.results)))), self.thread_map)
 
     def gather(self) -> list[Result]:
         """The results, in the order of the blocks."""
@@ -155,6 +173,9 @@ class Rows(ABC):
         `map`, or that of threads that are there for other work.
     can_sample : bool
         Whether `sampled` is there.
+    most_kept : float
+        Numbers that may be kept with the rows where they can be made again: beyond, lines are followed by
+        evaluations.
     has_offset : bool
         Whether blocks have offsets.
     tally, statistics : Tally, ColumnStatistics, or None
@@ -171,6 +192,7 @@ class Rows(ABC):
     rounding: Array | None = None
     thread_map: Callable[..., Any] = map
     can_sample: bool = False
+    most_kept: float = MAX_NUMBERS
     has_offset: bool = False
     tally: "Tally | None" = None
     statistics: "ColumnStatistics | None" = None
@@ -191,6 +213,24 @@ class Rows(ABC):
         how many numbers it returns.
         """
 
+    def read(self, requests: Sequence["Sum | Draw"]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass for all of the same blocks."""
+        made: list[Any] = [
+            None if isinstance(request, Sum) else self.drawn(request, 0) for request in requests
+        ]
+        sums = {number: request for number, request in enumerate(requests) if isinstance(request, Sum)}
+        for size, dense in dict.fromkeys(total.blocks for total in sums.values()):
+            some = {number: total for number, total in sums.items() if total.blocks == (size, dense)}
+            result = sum(total.result for total in some.values())
+            totals = self.map_reduce(_each, list(some.values()), size=size, dense=dense, result=result)
+            for number, total in zip(some, totals, strict=True):
+                made[number] = total
+        return made
+
+    def drawn(self, draw: "Draw", part: int) -> Any:
+        """Rows of one part that a sample has."""
+        raise NotImplementedError
+
     def map_blocks(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Iterator[Result]:
         """What the kernel returns for every block, in their order."""
         return iter(self.map_reduce(_listed, kernel, *arguments, **hints))
@@ -205,6 +245,9 @@ class Rows(ABC):
         Their weights are multiplied by the inverse of the chance with which they are met.
         """
         raise NotImplementedError
+
+    def close(self) -> None:  # noqa: B027 -- most hold nothing
+        """Free what is held for these rows in other places."""
 
     @property
     def by_index(self) -> "IndexedRows | None":
@@ -235,6 +278,62 @@ class Rows(ABC):
     ) -> "Rows":
         """These rows with other targets and weights, and with them the statistics of the columns if known."""
         return _Edited(self, edit, n_classes=n_classes, tally=None, statistics=statistics)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of what a kernel returns: a call of `Rows.map_reduce` that is still to be made.
+
+    Attributes
+    ----------
+    kernel : callable
+        To be called with each block and the arguments.
+    arguments : tuple
+        Those.
+    size, dense, result
+        Hints.
+    name : str
+        That of the pass.
+    """
+
+    kernel: Kernel[Any]
+    arguments: tuple[Any, ...]
+    size: int | None = None
+    dense: bool = False
+    result: int = 1
+    name: str = ""
+
+    @property
+    def blocks(self) -> tuple[int | None, bool]:
+        """The hints on which blocks depend."""
+        return self.size, self.dense
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A systematic sample by the mass that a kernel gives every row.
+
+    Attributes
+    ----------
+    kernel, arguments, hints
+        As of a pass.
+    size : int
+        How many rows at most.
+    thresholds : list of tuples
+        What each part of the store gets, see `thresholds_of_parts`.
+    """
+
+    kernel: Kernel[Array]
+    arguments: tuple[Any, ...]
+    hints: dict[str, Any]
+    size: int
+    thresholds: list[tuple[float, float, int]]
+
+    name = "sample"
+
+
+def _each(block: Block, sums: Sequence[Sum]) -> tuple[Any, ...]:
+    return tuple(total.kernel(block, *total.arguments) for total in sums)
 
 
 class IndexedRows(Rows):
@@ -290,10 +389,20 @@ def met_by_thresholds(mass: Array, size: int) -> Met:
 
 def met_from(mass: Array, step: float, first: float, count: int) -> Met:
     """Rows met by so many thresholds, from the first one on, a step apart."""
-    cumulative = np.cumsum(mass)
-    met = np.searchsorted(cumulative, first + step * np.arange(count))
-    index, times = np.unique(np.minimum(met, np.flatnonzero(mass)[-1:]), return_counts=True)
+    used = np.flatnonzero(mass)
+    if len(used) == 0:
+        return Met(used, np.empty(0))
+    met = np.searchsorted(np.cumsum(mass), first + step * np.arange(count))
+    index, times = np.unique(np.clip(met, used[0], used[-1]), return_counts=True)
     return Met(index, times * (step / mass[index]))
+
+
+def thresholds_of_parts(totals: Array, size: int) -> list[tuple[float, float, int]]:
+    """Step, first and number of the thresholds in each part of the rows, by its mass: see `met_from`."""
+    starts, step = np.cumsum(totals) - totals, float(totals.sum()) / size
+    first = np.clip(np.ceil(starts / step - 0.5), 0, size).astype(int)
+    counts = np.diff(first, append=size)
+    return list(zip([step] * len(first), (first + 0.5) * step - starts, counts.tolist(), strict=True))
 
 
 def _listed(block: Block, kernel: Kernel[Result], *arguments: Any) -> list[Result]:

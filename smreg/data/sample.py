@@ -1,7 +1,7 @@
 """A checked sample: what an estimator fits to, whatever held it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from smreg.data.rows import Rows
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows with class weights merged in.
+    """Rows with class weights merged in, which as a context free in the end what is held for them.
 
     Attributes
     ----------
@@ -26,3 +26,9 @@ class Sample:
     rows: Rows
     classes: NDArray[Any]
     dtype: np.dtype[Any]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.rows.close()

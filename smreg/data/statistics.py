@@ -15,7 +15,7 @@ Bools = NDArray[np.bool_]
 # Columns whose mean exceeds their spread by more than this are shifted as they are read: folding the
 # shift into the intercept would cost the logits as many bits, of the 53 that there are.
 MAX_MEAN_TO_SPREAD = 2.0**13
-TINY = 2.0**-1000  # the unit of no rows, beside which any other is larger
+TINY = 2.0**-1000  # the unit of no rows: any other is larger
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Moments:
     ----------
     low, high : ndarray of shape (n_features,)
         Least and largest value, inf and -inf of no rows.
-    weight : float
-        That of the rows.
+    largest, weight : float
+        Largest weight, and the sum of the weights in parts of it, which does not overflow.
     mean, squares : ndarray of shape (n_features,)
         Weighted mean, and sum of the squared deviations from it, in `unit` and its square.
     unit : ndarray of shape (n_features,)
@@ -66,6 +66,7 @@ class Moments:
 
     low: Array
     high: Array
+    largest: float
     weight: float
     mean: Array
     squares: Array
@@ -73,16 +74,18 @@ class Moments:
 
     def __add__(self, other: "Moments") -> "Moments":
         """Those of both, see Chan, Golub and LeVeque (1983), https://doi.org/10.2307/2683386."""
-        weight, unit = self.weight + other.weight, np.maximum(self.unit, other.unit)
+        largest, unit = max(self.largest, other.largest), np.maximum(self.unit, other.unit)
         ours, theirs = self.unit / unit, other.unit / unit
-        part = other.weight / weight if weight > 0 else 0.0
+        our_part, their_part = (own.largest / largest if largest > 0 else 0.0 for own in (self, other))
+        weight = our_part * self.weight + their_part * other.weight
+        part = their_part * other.weight / weight if weight > 0 else 0.0
         with np.errstate(invalid="ignore"):  # of infinities, which are found out in the end
             apart = theirs * other.mean - ours * self.mean
-            between = part * self.weight * apart**2
-            squares = ours**2 * self.squares + theirs**2 * other.squares + between
+            between = part * our_part * self.weight * apart**2
+            squares = our_part * ours**2 * self.squares + their_part * theirs**2 * other.squares + between
             mean = ours * self.mean + part * apart
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return Moments(low, high, weight, mean, squares, unit)
+        return Moments(low, high, largest, weight, mean, squares, unit)
 
     def statistics(self, eps: float, rounding: Array | None = None) -> ColumnStatistics:
         """Means and spreads; numbers are rounded to a part `eps`, or as is known."""
@@ -114,8 +117,10 @@ def _ends(X: Any) -> tuple[Array, Array]:
 
 def _used(block: Block) -> tuple[Any, Array]:
     """Features and weights of the rows that have weight."""
+    if block.is_used:
+        return block.X, block.weights
     used = block.weights > 0
-    return (block.X, block.weights) if used.all() else (block.X[used], block.weights[used])
+    return block.X[used], block.weights[used]
 
 
 def moments(block: Block) -> Moments:
@@ -125,11 +130,13 @@ def moments(block: Block) -> Moments:
         block.check_finite()
     low, high = _ends(X)
     if len(weights) == 0:
-        return Moments(low, high, 0.0, np.zeros(len(low)), np.zeros(len(low)), np.full(len(low), TINY))
+        return Moments(low, high, 0.0, 0.0, np.zeros(len(low)), np.zeros(len(low)), np.full(len(low), TINY))
     with np.errstate(invalid="ignore", over="ignore"):
         largest = np.maximum(np.abs(low), np.abs(high))
         unit = np.where(largest == 0, TINY, power_of_two(largest))
-        return Moments(low, high, float(weights.sum()), *_deviations(X, weights, unit), unit)
+        heaviest = float(weights.max())
+        weights = weights / heaviest
+        return Moments(low, high, heaviest, float(weights.sum()), *_deviations(X, weights, unit), unit)
 
 
 def _deviations(X: Any, weights: Array, unit: Array) -> tuple[Array, Array]:

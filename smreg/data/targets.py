@@ -15,6 +15,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from smreg.data.labels import as_labels, is_text
+from smreg.data.lazy import refuse_lazy
 
 Array = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class Targets:
 
 def is_soft(y: Any) -> bool:
     """Whether `y` has the shape of soft targets: two dimensions and not a single column."""
+    refuse_lazy(y, "y")
     try:
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     except ValueError as error:
@@ -69,15 +71,20 @@ def encode_labels(y: NDArray[Any]) -> Targets:
 
 
 def _encode(y: NDArray[Any]) -> Targets:
+    targets, is_integral = distinct(y), y.dtype.kind in "biu"  # which can be nothing but labels
+    may_be_a_regression = 2 * len(targets.classes) > len(y)  # of which scikit-learn warns
+    if may_be_a_regression if is_integral else y.dtype != object or is_text(y):
+        check_classification_targets(y)
+    return targets
+
+
+def distinct(y: NDArray[Any]) -> Targets:
+    """Codes of labels that may be those of one class, or fewer than those of classes should be."""
     try:
-        if y.dtype != object or is_text(y):
-            check_classification_targets(y)
-        elif any(isinstance(label, bool | np.bool_) for label in y):  # among others: True would be 1
-            raise TypeError("bool")
+        if y.dtype == object and not is_text(y) and any(isinstance(label, bool | np.bool_) for label in y):
+            raise TypeError("bool")  # among others: True would be 1
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError as error:
-        if isinstance(y[0], bytes):  # scikit-learn's error says what to do
-            raise
         kinds = sorted({type(label).__name__ for label in y})
         raise TypeError(f"y must have labels of one kind, that can be sorted; got {kinds}.") from error
     return Targets(classes, codes.astype(np.int64))
@@ -165,11 +172,16 @@ def as_targets(y: Any) -> Any:
 def check_targets(y: Any) -> tuple[Any, Targets]:
     """Targets as `as_targets` gives them, and their encoding."""
     y = as_targets(y)
+    return y, encode(y)
+
+
+def encode(y: Any) -> Targets:
+    """The encoding of targets as `as_targets` gives them."""
     if is_soft(y):
-        return y, check_soft_targets(y)
+        return check_soft_targets(y)
     if len(y) == 0:
         raise ValueError("y must have at least one sample, got none.")
-    return y, encode_labels(y)
+    return encode_labels(y)
 
 
 def strata(y: Any, targets: Targets) -> Any:

@@ -32,8 +32,32 @@ def allowed_threads(n_jobs: int | None) -> int:
     return min((pool.num_threads for pool in pools), default=1)
 
 
+_limiting = Lock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread for the time of a fit.
+
+    The limit holds for the process, and is lifted where it was set: of fits that overlap in several threads
+    only the first sets it.
+    """
+    if not _limiting.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _limiting.release()
+
+
 class _Limit:
-    """BLAS held to one thread while anything needs it: the first sets the limit, the last lifts it."""
+    """BLAS held to one thread for tasks that overlap: the first sets the limit, the last lifts it.
+
+    OpenBLAS may not lift it in another thread than the one that set it. Where that is not the process of a
+    worker, which computes with one thread for each task in any case, a fit holds the limit around the tasks.
+    """
 
     def __init__(self) -> None:
         self._lock, self._holders, self._limits = Lock(), 0, ExitStack()
@@ -51,7 +75,7 @@ class _Limit:
                 self._limits.close()
 
 
-one_blas_thread = _Limit()
+one_blas_thread_for_tasks = _Limit()
 
 
 class _Deferred(Future[Any]):
@@ -88,7 +112,7 @@ def workers(n_jobs: int | None) -> Iterator[Executor]:
     """`n_jobs` threads, in the sense of `allowed_threads`."""
     n_threads = allowed_threads(n_jobs)
     pool = IN_TURN if n_threads == 1 else ThreadPoolExecutor(n_threads)
-    with one_blas_thread:
+    with one_blas_thread():
         try:
             yield pool
         finally:

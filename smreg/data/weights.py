@@ -19,11 +19,20 @@ from smreg.data.targets import Targets
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-3  # share of a sum of weights that were computed in half precision, or printed
+ALL_ZERO = "sample_weight must have a positive weight, got only weights of zero."
 CHANCE = 3.0  # standard deviations by which a sum of random weights hardly ever falls short
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
     """Non-negative finite weights of shape (n_samples,), not all zero; None means ones."""
+    weights = non_negative(sample_weight, n_samples)
+    if not weights.any():
+        raise ValueError(ALL_ZERO)
+    return weights
+
+
+def non_negative(sample_weight: Any, n_samples: int) -> Array:
+    """The same of a part of the samples, where all may be zero."""
     if sample_weight is None:
         return np.ones(n_samples)
     if np.isscalar(sample_weight):
@@ -47,8 +56,6 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array:
         raise ValueError(
             f"sample_weight must be non-negative and finite, got the weight {weights[row]:g} in row {row}."
         )
-    if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, got only weights of zero.")
     return np.asarray(weights)
 
 

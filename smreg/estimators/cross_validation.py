@@ -16,13 +16,13 @@ from smreg._sklearn import safe_indexing
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
-from smreg.estimators.report import PathReport, fitted_attributes
-from smreg.fit.continuation import Fit, fit_path
+from smreg.estimators.candidates import Candidates
+from smreg.estimators.report import PathReport
+from smreg.fit.continuation import fit_path
 from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem
-from smreg.fit.solution import Solution
 from smreg.fit.verification import verified
-from smreg.objective.layout import Regression
+from smreg.objective.layout import ABSENT
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -151,13 +151,28 @@ def check_training_classes(
 def advice(missing: list[Any], targets: Targets, weights: Array, instead: str | None = None) -> str:
     """What helps, by the numbers of samples that the missing classes have in all."""
     values = targets.values if targets.values.ndim == 1 else (targets.values > 0).astype(np.float64)
-    counts = Targets(targets.classes, values).mass((weights > 0).astype(np.float64)).astype(int).tolist()
-    sizes = {label: n for label, n in zip(targets.classes.tolist(), counts, strict=True) if label in missing}
+    counts = Targets(targets.classes, values).mass((weights > 0).astype(np.float64)).astype(int)
+    return advice_by_counts(missing, targets.classes, counts, instead)
+
+
+def advice_by_counts(
+    missing: list[Any], classes: NDArray[Any], counts: NDArray[Any], instead: str | None = None
+) -> str:
+    """The same by the numbers of samples of all classes."""
+    known = zip(classes.tolist(), counts.tolist(), strict=True)
+    sizes = {label: n for label, n in known if label in missing}
     counted = ", ".join(f"class {label!r} has {n} sample{'s' * (n > 1)}" for label, n in sizes.items())
     if min(sizes.values()) > 1:
         return f"In all, {counted}: use fewer folds, a stratified cv, or leave these classes out."
     leave = "leave such a class out" + (f", or {instead}" if instead else "")
     return f"In all, {counted}, and one sample is never both fitted to and predicted: {leave}."
+
+
+def of_missing(model: Any) -> str:
+    """What the model of a fold gives to classes that its training part lacks."""
+    given = f"an intercept {-ABSENT:g} nats below the mean of the others"
+    given = given if model.fit_intercept else "what the penalty leaves of their probability"
+    return f"Its model gives them {given}, which counts in the score."
 
 
 def _indices(part: NDArray[Any], number: int, n_samples: int) -> Index:
@@ -193,7 +208,7 @@ def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str,
     }
 
 
-class PathSearch:
+class PathSearch(Candidates):
     """Full fits and fold fits along the path of each l1_ratio, with the folds' scores.
 
     Parameters
@@ -216,17 +231,6 @@ class PathSearch:
         Threads.
     offset : ndarray of shape (n_samples, n_classes), or None
         Known part of the logits.
-
-    Attributes
-    ----------
-    full_fits : list of lists of (Regression, Solution)
-        For each l1_ratio and C the fit to all samples.
-    solutions : ndarray of object of shape (n_l1_ratios, n_Cs, n_folds)
-        Records of the fold fits.
-    coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
-        Their coefficients, the intercept last.
-    scores : ndarray of shape (n_l1_ratios, n_Cs, n_folds)
-        Of each on the test part of its fold.
     """
 
     def __init__(
@@ -241,22 +245,16 @@ class PathSearch:
         pool: Executor,
         offset: Array | None = None,
     ) -> None:
-        self.model, self.X, self.targets, self.weights, self.offset = model, X, targets, weights, offset
-        self.folds, self.l1_ratios = folds, l1_ratios
+        self.model, self.X, self.targets, self.weights, self.folds = model, X, targets, weights, folds
+        self.offset = offset
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
         self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
             paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
-            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=5)  # of whoever calls fit
-        self.Cs = Cs
-        n_rows = 1 if len(targets.classes) == 2 else len(targets.classes)
-        shape = len(l1_ratios), len(self.Cs), len(folds)
-        self.full_fits: list[list[Fit]] = [[] for _ in l1_ratios]
-        self.solutions, self.scores = np.empty(shape, dtype=object), np.empty(shape)
-        width = X.shape[1] + model.fit_intercept
-        self.coefs = np.empty((len(folds), *shape[:2], n_rows, width), dtype=X.dtype)
+            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6)  # of whoever calls fit
+        super().__init__(model, targets.classes, X.shape[1], len(folds), X.dtype, Cs, l1_ratios)
 
     def run(self, scoring: Score, report: PathReport) -> None:
         """Fit and score everything."""
@@ -279,55 +277,13 @@ class PathSearch:
                     ]
                     for k, fit in enumerate(kept):
                         with task.fold():
-                            self._keep(*fit, i, j, k)
+                            self.keep(*fit, i, j, k)
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
                     task.end(self.scores[i, j], partial(self.attributes, i, j))
 
-    def attributes(self, i: int, j: int) -> dict[str, Any]:
-        """Fitted attributes of the full fit for l1_ratio i and C j."""
-        model = self.model._fixed(self.full_fits[i][j][0], self.X.dtype, self.targets.classes)
-        return {"coef_": model.coef_, "intercept_": model.intercept_, "temperature_": model.temperature}
-
-    def results(self) -> dict[str, NDArray[Any]]:
-        """A tidy table of the fold fits, folds within Cs within l1_ratios."""
-        l1_ratio, C, fold = np.meshgrid(self.l1_ratios, self.Cs, np.arange(len(self.folds)), indexing="ij")
-        columns = {"C": C, "l1_ratio": l1_ratio, "fold": fold, "score": self.scores}
-        table = {name: column.ravel() for name, column in columns.items()}
-        for name in ("evaluations", "seconds", "converged"):
-            table[name] = np.array([getattr(solution, name) for solution in self.solutions.ravel()])
-        return table
-
-    def summary(self) -> dict[str, Array]:
-        """Mean score of every candidate, and its standard error: nan for a single fold."""
-        l1_ratio, C = np.meshgrid(self.l1_ratios, self.Cs, indexing="ij")
-        n_folds = len(self.folds)
-        error = np.full(C.shape, np.nan)
-        if n_folds > 1:
-            error = self.scores.std(axis=2, ddof=1) / np.sqrt(n_folds)
-        columns = {"C": C, "l1_ratio": l1_ratio, "mean": self.scores.mean(axis=2), "standard_error": error}
-        return {name: column.ravel() for name, column in columns.items()}
-
-    def path_evaluations(self) -> NDArray[np.int64]:
-        """Evaluations of the full fits, of shape (n_l1_ratios, n_Cs)."""
-        return np.array([[solution.evaluations for _, solution in path] for path in self.full_fits])
-
-    def all_solutions(self) -> list[Solution]:
-        """The records of all fits."""
-        return [solution for path in self.full_fits for _, solution in path] + self.solutions.ravel().tolist()
-
-    def mean(self, i: int, j: int) -> Regression:
-        """The mean of the folds' coefficients for l1_ratio i and C j."""
-        models = [self.fold_model(i, j, k) for k in range(len(self.folds))]
-        return Regression(
-            np.mean([model.coef_ for model in models], axis=0),
-            np.mean([model.intercept_ for model in models], axis=0),
-        )
-
     def fold_model(self, i: int, j: int, k: int) -> Any:
         """The model of fold k for l1_ratio i and C j, which holds the offsets of its test part."""
-        p, coef = self.X.shape[1], self.coefs[k, i, j]
-        intercept = coef[:, p] if self.model.fit_intercept else np.zeros(len(coef))
-        model = self.model._fixed(Regression(coef[:, :p], intercept), self.X.dtype, self.targets.classes)
+        model = super().fold_model(i, j, k)
         return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
 
     def _problem(self, l1: bool, largest_C: float) -> Problem:
@@ -346,11 +302,3 @@ class PathSearch:
             targets, weights = training_part(self.model, fold, self.targets, self.weights)
             problems.append(problem.part(fold.train, targets, weights, self.map_blocks))
         return problems
-
-    def _keep(self, regression: Regression, solution: Solution, i: int, j: int, k: int) -> None:
-        p, kept = self.X.shape[1], fitted_attributes(regression, self.coefs.dtype)
-        if kept["coef_"].dtype != self.coefs.dtype:  # which cannot hold them
-            self.coefs = self.coefs.astype(np.float64)
-        self.solutions[i, j, k] = solution
-        self.coefs[k, i, j, :, :p] = regression.coef
-        self.coefs[k, i, j, :, p:] = regression.intercept[:, np.newaxis][:, : self.model.fit_intercept]

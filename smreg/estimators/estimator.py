@@ -21,13 +21,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
+from smreg.data.batch_rows import batch_sample
+from smreg.data.batches import Batches
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
-from smreg.data.lazy import check_lazy_features, is_lazy
+from smreg.data.lazy import is_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
 from smreg.data.offsets import check_offset, columns_of_classes, fitted_offset, missing_offset
 from smreg.data.sample import Sample
-from smreg.data.targets import Targets, as_targets, check_targets, is_soft
+from smreg.data.targets import Targets, as_targets, encode, is_soft
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
 from smreg.estimators.prediction import stored_logits
@@ -37,6 +39,12 @@ from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
 Array = NDArray[Any]
+
+SCORE_OF_SOFT = (
+    "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
+    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or scoring=neg_cross_entropy_scorer in "
+    "GridSearchCV."
+)
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -86,7 +94,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     n_jobs : int or None, default=None
         Threads over blocks of rows during `fit`; BLAS is held to one meanwhile. None is as many as OpenMP
         may use (all processors, or what ``OMP_NUM_THREADS``, `threadpoolctl` or a joblib worker process
-        leave), -1 is all processors. Their number changes no bit of the result.
+        leave), -1 is all processors. Their number changes no bit of the result. It has no meaning for Dask
+        collections: each partition has one thread, and Dask's scheduler decides how many run side by side.
     verbose : int, default=0
         Whether to print a line for each step, and how the fit ended.
 
@@ -146,6 +155,18 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     class without weight, too, whose intercept is finite. The model that a search begins with, and a default
     grid of C, has the offsets and intercepts alone.
 
+    **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
+    that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
+    once a pass, some twenty times; on a cluster they stay with the workers where they take less than half of
+    their memory. The fitted attributes are NumPy's. The same partitions give the same bits, whatever the
+    number of workers, their speed or their death: Dask repeats what was lost. Where all workers are gone for
+    good, Dask waits for others, by default for ever: set ``distributed.scheduler.no-workers-timeout`` where
+    the scheduler is started, and after that time the fit ends in a ``distributed.scheduler.NoWorkerError``,
+    the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
+    number, or all of X, is left out: the space of the rows for wide features, and Newton's method there.
+    Where partitions are read again in every pass they must be the same each time: give
+    ``random_state`` to `random_split` or `sample`, or persist what is drawn.
+
     See Also
     --------
     sklearn.linear_model.LogisticRegression : The same model with other solvers.
@@ -178,6 +199,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> corrected = SoftmaxRegression().fit(X, y, offset=known)
     >>> corrected.score(X, y, offset=known) > first.score(X[:, :1], y)
     True
+
+    Of Dask collections, whose predictions are made when they are asked for:
+
+    >>> from dask import dataframe as dd
+    >>> wine = dd.from_pandas(load_wine(as_frame=True).frame, npartitions=3)
+    >>> features = wine.drop(columns="target")
+    >>> lazy = SoftmaxRegression().fit(features, wine["target"])
+    >>> lazy.predict_proba(features).head(2).round(3)
+         0    1    2
+    0  1.0  0.0  0.0
+    1  1.0  0.0  0.0
     """
 
     coef_: Any
@@ -232,22 +264,28 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, offset: Any = None) -> Self:
         """Fit the coefficients.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features in any units. float32 and float64 are used as they are, without a copy.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or Batches
+            Features in any units. float32 and float64 are used as they are, without a copy. Or a Dask
+            DataFrame or array, whose chunks may be sparse, of unknown sizes and divided by columns too.
+            Or `smreg.data.Batches`, which are all of the sample, read once a pass.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or soft targets: a distribution over the classes for each sample, as an array or
-            a DataFrame whose columns are the classes.
+            a DataFrame whose columns are the classes. Where X is of Dask also a Dask Series, DataFrame or
+            array, with the partitions of X and the index of a frame X; arrays of known chunks are divided
+            anew. In memory it goes with X row by row, for which a frame X is read once more. None
+            for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a weight of 2 is the same as the sample twice.
+            Non-negative weights; a weight of 2 is the same as the sample twice. Of Dask or in memory, as y.
         offset : array-like of shape (n_samples, n_classes), default=None
             Known part of the logits, finite, see the notes; or for two classes of shape (n_samples,), that of
             ``classes_[1]`` against ``classes_[0]``. A column for each class in the order of ``classes_``; of
-            a DataFrame the columns are matched to the classes by name.
+            a DataFrame the columns are matched to the classes by name. Of Dask or in memory, as y; None for
+            `Batches`, which have none.
 
         Returns
         -------
@@ -259,8 +297,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ValueError
             If X, y, the weights or the offsets are not as above, a label is missing, or y has fewer than two
             labels, or of three and more fewer than two with weight. The estimator is then as it was before.
+            Of Dask collections the error comes before they are read, or names the partition, from 0; it may
+            also be that partitions do not belong together, or that a client is closed which held them.
         TypeError
-            If a column of X holds dates or time spans, or labels are of several kinds.
+            If a column of X holds dates or time spans, or labels are of several kinds; or if y, the
+            weights or the offsets are of Dask and X is not, or a Dask array holds objects or text.
 
         Warns
         -----
@@ -268,8 +309,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
         """
         with unchanged_on_failure(self):
-            with row_threads(self.n_jobs) as map_blocks:
-                sample = self._sample(X, y, sample_weight, offset, map_blocks)
+            with (
+                row_threads(self.n_jobs) as map_blocks,
+                self._sample(X, y, sample_weight, offset, map_blocks) as sample,
+            ):
                 start = self._warm_start(sample.classes)
                 self.classes_, self.has_offset_ = sample.classes, offset is not None
                 report = Report(self, X, y, sample_weight, sample.dtype, offset)
@@ -304,7 +347,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         offset : array-like of shape (n_samples, n_classes), default=None
             Known part of the logits of these samples, as in `fit`.
@@ -313,7 +356,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             A column for each class; for two classes the logit of ``classes_[1]`` against
-            ``classes_[0]``.
+            ``classes_[0]``. Of Dask collections a lazy one: an array, or a DataFrame (for two classes a
+            Series) with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -331,8 +375,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         offset = self._offset(offset, "decision_function")
         if is_lazy(X):
-            columns = None if len(self.classes_) == 2 else self.classes_
-            return self._lazily("decision_function", X, columns, offset=offset)
+            return self._lazily("decision_function", X, offset=offset)
         logits = self._logits(X, offset=offset)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
@@ -341,7 +384,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         offset : array-like of shape (n_samples, n_classes), default=None
             Known part of the logits of these samples, as in `fit`.
@@ -349,7 +392,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples,)
-            Entries of ``classes_``.
+            Entries of ``classes_``. Of Dask collections a lazy array, or a Series with the index and
+            divisions of X.
 
         Raises
         ------
@@ -367,7 +411,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         offset = self._offset(offset, "predict")
         if is_lazy(X):
-            return self._lazily("predict", X, None, offset=offset)
+            return self._lazily("predict", X, offset=offset)
         logits = self._logits(X, offset=offset)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
@@ -376,7 +420,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -386,7 +430,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Rows on the simplex, columns in the order of ``classes_``.
+            Rows on the simplex, columns in the order of ``classes_``. Of Dask collections a lazy one: an
+            array, or a DataFrame with the index and divisions of X and columns named after the classes.
 
         Raises
         ------
@@ -409,7 +454,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T, offset = self._divisor(temperature), self._offset(offset, "predict_proba")
         if is_lazy(X):
-            return self._lazily("predict_proba", X, self.classes_, T, offset=offset)
+            return self._lazily("predict_proba", X, T, offset=offset)
         return self._logits(X, lambda logits: family.softmax(logits, T), offset)
 
     def predict_log_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
@@ -417,7 +462,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
@@ -427,7 +472,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Nats.
+            Nats. Of Dask collections lazy, as `predict_proba`.
 
         Raises
         ------
@@ -445,7 +490,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T, offset = self._divisor(temperature), self._offset(offset, "predict_log_proba")
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, self.classes_, T, offset=offset)
+            return self._lazily("predict_log_proba", X, T, offset=offset)
         return self._logits(X, lambda logits: family.log_softmax(logits, T), offset)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: Any = None) -> float:
@@ -453,10 +498,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,)
-            Labels. There is no accuracy against soft targets: for those use
+            Labels, of Dask or in memory as in `fit`. There is no accuracy against soft targets: for those use
             `smreg.metrics.neg_cross_entropy_scorer`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
@@ -466,7 +511,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Returns
         -------
         float
-            From 0 to 1.
+            From 0 to 1, also of Dask collections, which are read once.
 
         Raises
         ------
@@ -484,16 +529,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         0.973
         """
         offset = self._offset(offset, "score")
-        if is_lazy(X):
-            from smreg.data.dask_prediction import accuracy
-
-            return accuracy(X, y, sample_weight, self.predict, offset)
+        if any(map(is_lazy, (X, y, sample_weight, offset))):
+            return self._lazy_score(X, y, sample_weight, offset)
         if is_soft(y):
-            raise ValueError(
-                f"score needs labels of shape (n_samples,), got y of shape {np.shape(y)}. For soft "
-                "targets use smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or "
-                "scoring=neg_cross_entropy_scorer in GridSearchCV."
-            )
+            raise ValueError(SCORE_OF_SOFT.format(f"shape {np.shape(y)}"))
         labels, predicted = as_labels(y), self.predict(X, offset=offset)
         check_consistent_length(predicted, labels)
         if labels.dtype != object:
@@ -650,7 +689,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         X = check_features(self, X, reset=True)
         y = as_targets(y)
         check_consistent_length(X, y)
-        _, targets = check_targets(y)
+        targets = encode(y)
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _sample(
@@ -658,10 +697,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ) -> Sample:
         """What is fitted, checked."""
         if any(map(is_lazy, (X, y, sample_weight, offset))):
+            from smreg.data.dask_partitions import check_lazy_features
             from smreg.data.dask_sample import dask_sample
 
             check_lazy_features(self, X, reset=True)
             return dask_sample(X, y, sample_weight, self.class_weight, offset)
+        if isinstance(X, Batches):
+            if y is not None or sample_weight is not None:
+                name = "y" if y is not None else "sample_weight"
+                raise ValueError(f"{name} must be None where X is Batches, which names its column.")
+            if offset is not None:
+                raise ValueError(
+                    "offset must be None where X is Batches, which have no offsets: pass X, y and offset as "
+                    "Dask collections, which are read partition by partition."
+                )
+            return batch_sample(self, X, self.class_weight, map_blocks)
         X, targets, weights = self._validate(X, y, sample_weight)
         offset = fitted_offset(offset, X.shape[0], targets.classes)
         return Sample(MatrixRows(X, targets, weights, map_blocks, offset=offset), targets.classes, X.dtype)
@@ -692,20 +742,31 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
 
-    def _lazily(self, method: str, X: Any, columns: Array | None, *arguments: Any, offset: Any = None) -> Any:
-        """What a method gives for a Dask collection, with such columns, or one without a name."""
+    def _lazy_score(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
+        """The same of Dask collections."""
+        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
+        from smreg.data.dask_prediction import accuracy
+
+        check_is_fitted(self)
+        check_lazy_features(self, X, reset=False)
+        if is_soft_target(y):
+            raise ValueError(SCORE_OF_SOFT.format("two dimensions"))
+        return accuracy(X, y, sample_weight, self.predict, offset)
+
+    def _lazily(self, method: str, X: Any, *arguments: Any, offset: Any = None) -> Any:
+        """What a method gives for a Dask collection, when it is asked for."""
+        from smreg.data.dask_partitions import check_lazy_features, dtype_of
         from smreg.data.dask_prediction import predicted
 
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
-        dtype = (
-            self.classes_.dtype
-            if method == "predict"
-            else np.result_type(X.dtype if hasattr(X, "dtype") else float, self.coef_.dtype)
-        )
         if offset is not None:
             columns_of_classes(offset, self.classes_)
-        return predicted(X, partial(_called, self, method, arguments), columns, dtype, offset)
+        is_label = method == "predict"
+        single = is_label or (method == "decision_function" and len(self.classes_) == 2)
+        columns = None if single else self.classes_
+        like = self.classes_ if is_label else np.empty(0, np.result_type(dtype_of(X), self.coef_.dtype))
+        return predicted(X, partial(_called, self, method, arguments), columns, like, offset)
 
     def _logits(
         self, X: Any, of: Callable[[Array], Array] = lambda logits: logits, offset: Any = None

@@ -36,8 +36,6 @@ from smreg.objective.layout import Regression
 
 Array = NDArray[np.float64]
 
-SHARED_COST = 16.0  # evaluations that a metric for all folds may cost
-
 
 @dataclass(frozen=True)
 class History:
@@ -109,8 +107,6 @@ def _regression(point: Array) -> Regression:
 
 Fit = tuple[Regression, Solution]
 
-AHEAD = 1  # steps of the grid for which fold fits are submitted early; full fits are for one step more
-
 
 @dataclass(frozen=True)
 class Step:
@@ -161,7 +157,7 @@ def fit_path(
         history = before.result().history if before else History(problem.spread)
         shared, start = None, history.extrapolate(C)
         if folds and l1_ratio == 0 and not problem.penalty(C).is_zero:
-            fit, shared = problem.solve_for_parts(C, SHARED_COST, start=start, tol=tol, max_iter=max_iter)
+            fit, shared = problem.solve_for_parts(C, start=start, tol=tol, max_iter=max_iter)
         else:
             fit = problem.solve(C, start=start, **options)
         return Step(fit, history.extended(C, fit[0]), shared)
@@ -185,7 +181,7 @@ def fit_path(
             last = submitted
 
     steps = submit()
-    pending = deque(islice(steps, AHEAD))
+    pending = deque(islice(steps, 1))  # fold fits are submitted a value of C early, full fits two
     while pending:
         pending.extend(islice(steps, 1))
         full, fold_steps = pending.popleft()

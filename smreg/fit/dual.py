@@ -17,8 +17,6 @@ from smreg.optimize.solver import ROUNDING
 
 Array = NDArray[np.float64]
 
-RANK = 128  # dense columns times classes: their matrix takes about as long as a product
-PARTS = 4  # of the columns, for threads
 SHORTEST = 2.0**-60  # length to which a step is halved
 
 
@@ -47,9 +45,17 @@ class Step:
 
 
 class DualRows:
-    """The rows that have weight, with all classes: two classes with one row count as two of opposite sign."""
+    """The rows that have weight, with all classes: two classes with one row count as two of opposite sign.
 
-    def __init__(self, objective: Objective) -> None:
+    Parameters
+    ----------
+    objective : Objective
+        Of sparse rows in memory.
+    rank : int
+        Dense columns times classes: the matrix of 128 takes about as long to make as a product.
+    """
+
+    def __init__(self, objective: Objective, rank: int = 128) -> None:
         self.objective, self.products = objective, 0
         rows = objective.rows.in_memory
         assert rows is not None
@@ -61,12 +67,12 @@ class DualRows:
         self.known = 0.0 if rows.offset is None else rows.offset[used]  # that no coefficient changes
         X = rows.csr
         self.columns = (X if len(used) == X.shape[0] else X[used]).T.astype(np.float64).tocsr()
-        ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, PARTS + 1))
+        ends = np.searchsorted(self.columns.indptr, np.linspace(0, self.columns.nnz, 5))  # for threads
         parts = [self.columns[first:last] for first, last in pairwise(ends)]
         self.parts = [(part, part.T) for part in parts if part.shape[0]]
         squares = np.asarray(self.columns.multiply(self.columns).sum(axis=0)).ravel()
-        mean, rank = objective.coordinates.mean, RANK // n_classes
-        largest = np.argsort(-objective.coordinates.spread, kind="stable")[:rank]
+        mean = objective.coordinates.mean
+        largest = np.argsort(-objective.coordinates.spread, kind="stable")[: rank // n_classes]
         self.dense = self.columns[largest].toarray().T - mean[largest]
         squares += mean @ mean - 2 * (self.columns.T @ mean) - inner(self.dense, self.dense)[:, 0]
         self.diagonal = np.maximum(squares, 0.0)[:, np.newaxis]
@@ -135,7 +141,7 @@ class DualRows:
 class DualLine:
     """The objective along a step, on which neither X nor G is read."""
 
-    first, evaluations = 1.0, 0
+    first = 1.0
 
     def __init__(self, rows: DualRows, state: State, step: Step) -> None:
         self.rows, self.before, self.step = rows, state, step
@@ -158,11 +164,6 @@ class DualLine:
             before.predictors + length * step.predictors,
             before.intercept + length * step.intercept,
         )
-
-    def point(self, length: float) -> tuple[float, Array, None]:
-        """Value and the derivatives in the logits at a length."""
-        state = self.state(length)
-        return state.value, self.rows.residuals(state), None
 
 
 def inner(v: Array, w: Array) -> Array:

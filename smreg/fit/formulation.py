@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from copy import copy
-from functools import cache, cached_property
+from functools import cache
 from time import perf_counter
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
@@ -19,16 +20,13 @@ from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.layout import Layout, Regression
-from smreg.objective.penalty import Penalty
+from smreg.objective.penalty import LARGEST, Penalty
 from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
 from smreg.objective.sampling import RowSampler
 from smreg.objective.singletons import Singletons, has_singletons
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
-
-# Penalties 1 / (C S) beyond this give the same probabilities, the priors, and would overflow.
-MAX_PENALTY = 1e300
 
 
 class Formulation:
@@ -91,7 +89,7 @@ class Formulation:
         """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
             strength = float(
-                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), MAX_PENALTY)
+                min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), LARGEST)
             )
         l1 = strength * l1_ratio
         if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
@@ -141,6 +139,11 @@ class Formulation:
             return self._space is not None
         null = self._nulls
         return null is None or len(null.pivots) > 0
+
+    def prepare(self, C: float) -> None:
+        """Make what smooth fits with any penalty share, in the metric of this one."""
+        if not self.layout.is_certain:
+            self._null_covariance(self.objective(self.penalty(C)))
 
     def unreduced(self) -> Self:
         """The same with the features as they came, and none of them left out."""

@@ -16,7 +16,7 @@ can is taken, with a warning.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from numbers import Integral
 from typing import Any, Literal
@@ -25,23 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import power_of_two
-from smreg.fit.formulation import MAX_PENALTY
+from smreg.fit.continuation import Fit
 from smreg.fit.regression import Problem
+from smreg.objective.penalty import LARGEST
 
 Array = NDArray[np.float64]
 Grid = int | Literal["auto"] | Array
+Explore = Callable[[Problem, Iterator[float], float, dict[str, Any]], Iterator[Fit]]
 
-NULL_FRACTION = 0.01  # of the null deviance, that the model with the strongest penalty of a grid may explain
-NULL_FREEDOM = 0.01  # degrees of freedom that it may have
-OF_A_FOLD = 10.0**-0.5  # part of the largest C without coefficients at which folds have none either
-
+# Part of the null deviance that the model with the strongest penalty of a grid may explain, and degrees of
+# freedom that it may have.
+NOTHING = 0.01
 NEGLIGIBLE_FALL = 3e-5  # nats a decade
 FEWEST_DECADES = 2.0  # of a grid
-LEAST_FALL = 3e-6  # nats a decade: less counts as so much where the end is interpolated between two decades
-MOST_STEPS = 100  # of an exploratory fit: near-separated classes take thousands for falls near the negligible
-EXPLORED_TO = 1e-6  # `tol` of the exploratory fits, whose loss is then exact to 1e-12
-STEP, MOST = 0.5, 41  # decades between the values of a grid whose size is not given, and most values
-TINY = float(np.finfo(np.float64).tiny)  # of C and penalties: below it digits are lost
+STEP = 0.5  # decades between the values of a grid whose size is not given
 
 
 def check_grid(Cs: Any) -> Grid:
@@ -96,6 +93,7 @@ def grid(
     *,
     has_folds: bool,
     stacklevel: int,
+    explore: "Explore | None" = None,
 ) -> Array:
     """Values of C in equal steps of the logarithm, between limits that the data set.
 
@@ -110,19 +108,22 @@ def grid(
         Most steps of the exploratory fits, by which the grid's end is found.
     has_folds : bool
         Whether parts of the samples are fitted, too. With an L1 penalty chance gives these larger gradients
-        at the intercept-only model: the grid begins by `OF_A_FOLD` lower.
+        at the intercept-only model: the grid begins by a step lower.
     stacklevel : int
         Of the warning that floating point cannot represent all of the grid.
+    explore : callable or None
+        ``(problem, Cs, least, options) -> fits``, makes the exploratory fits as they are asked for, at least
+        up to the C `least`; None for one after the other.
     """
     if size == 1:
         return np.ones(1)
     starts = [
-        strongest(problem, l1_ratio) * (OF_A_FOLD if has_folds and l1_ratio > 0 else 1.0)
+        strongest(problem, l1_ratio) * (10.0**-STEP if has_folds and l1_ratio > 0 else 1.0)
         for problem, l1_ratio in paths
     ]
     wanted, (least, most) = min(starts), _representable(paths[0][0])
     first = float(np.clip(wanted, least, most / 10.0**FEWEST_DECADES))
-    ends = [weakest(*path, first, most, max_iter) for path in paths]
+    ends = [weakest(*path, first, most, max_iter, explore or _one_by_one) for path in paths]
     last = max(end for end, _ in ends)
     if first != wanted or not all(is_end for _, is_end in ends):
         warnings.warn(
@@ -134,14 +135,15 @@ def grid(
             stacklevel=stacklevel,
         )
     if size == "auto":
-        size = min(math.ceil((math.log10(last) - math.log10(first)) / STEP) + 1, MOST)
+        size = min(math.ceil((math.log10(last) - math.log10(first)) / STEP) + 1, 41)
     return np.geomspace(first, last, int(size))
 
 
 def _representable(problem: Problem) -> tuple[float, float]:
     """The least and the largest C that, like their penalties, are normal floating-point numbers."""
-    least, most = problem.strength_at(np.array([MAX_PENALTY, TINY])).tolist()
-    return max(least, TINY), min(most, 1 / TINY)
+    tiny = float(np.finfo(np.float64).tiny)
+    least, most = problem.strength_at(np.array([LARGEST, tiny])).tolist()
+    return max(least, tiny), min(most, 1 / tiny)
 
 
 def strongest(problem: Problem, l1_ratio: float) -> float:
@@ -154,7 +156,7 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
 
     Where the features explain next to nothing, G is noise, and a fold has another one: it must not be too
     small to set a limit. With the information's diagonal h at that model, the fit has at most
-    ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NULL_FREEDOM`; and with an L1
+    ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NOTHING`; and with an L1
     penalty |G| counts as no less than the root of as large a part of the largest h.
     """
     gradient, null_deviance = problem.null_gradient()
@@ -164,43 +166,68 @@ def strongest(problem: Problem, l1_ratio: float) -> float:
     unit = power_of_two(root_h.max())  # in which squares neither over- nor underflow
     gradient, root_h = gradient / unit, root_h / unit
     if l1_ratio > 0:
-        by_chance = np.sqrt(NULL_FREEDOM) * root_h.max()
+        by_chance = np.sqrt(NOTHING) * root_h.max()
         return float(problem.strength_at(max(np.abs(gradient).max(), by_chance) * (unit / l1_ratio)))
-    penalty = np.sum(root_h**2) / NULL_FREEDOM
+    penalty = np.sum(root_h**2) / NOTHING
     if null_deviance > 0:
-        penalty = max(penalty, np.sum(gradient**2) / (NULL_FRACTION * null_deviance))
+        penalty = max(penalty, np.sum(gradient**2) / (NOTHING * null_deviance))
     with np.errstate(over="ignore"):
         return float(problem.strength_at(penalty * unit * unit))
 
 
+def in_decades(first: float, most: float) -> Iterator[float]:
+    """Values of C a decade apart, as far as they may go."""
+    C = first
+    while True:
+        yield C
+        if most < 10 * C:
+            return
+        C = 10 * C
+
+
+def _one_by_one(
+    problem: Problem, Cs: Iterator[float], least: float, options: dict[str, Any]
+) -> Iterator[Fit]:
+    """Exploratory fits, each from the solution of the one before."""
+    regression = None
+    for C in Cs:
+        regression, solution = problem.solve(C, start=regression, **options)
+        yield regression, solution
+
+
 def weakest(
-    problem: Problem, l1_ratio: float, first: float, most: float, max_iter: int
+    problem: Problem,
+    l1_ratio: float,
+    first: float,
+    most: float,
+    max_iter: int,
+    explore: Explore = _one_by_one,
 ) -> tuple[float, bool]:
     """The C beyond which the loss falls by no more than `NEGLIGIBLE_FALL` a decade, and whether it is that.
 
     That is `FEWEST_DECADES` above the first at least. Between two decades the fall is interpolated as a power
     of C. Exploration ends where the loss is all but zero, below which it cannot fall, and where a fit takes
-    more than `MOST_STEPS`. The C is not the end if the loss falls on beyond the `most` that C may be, or if
-    features are shrunk to nothing even there.
+    more than 100 steps: near-separated classes take thousands for falls near the negligible. The C is not the
+    end if the loss falls on beyond the `most` that C may be, or if features are shrunk to nothing even there.
     """
     least_end, is_end = _shrinkage_limit(problem, l1_ratio, most)
-    C, losses, regression = first, list[float](), None
+    losses = list[float]()
     options: dict[str, Any] = {
         "l1_ratio": l1_ratio,
-        "tol": EXPLORED_TO,
-        "max_iter": min(max_iter, MOST_STEPS),
+        "tol": 1e-6,  # so that the loss is exact to 1e-12
+        "max_iter": min(max_iter, 100),
     }
-    while len(losses) < 2 or least_end > C or losses[-2] - losses[-1] > NEGLIGIBLE_FALL:
-        if losses and most < 10 * C:
-            is_end = False
-            break
-        C = 10 * C if losses else C
-        regression, solution = problem.solve(C, start=regression, **options)
+    fits = explore(problem, in_decades(first, most), least_end, options)
+    for C, (regression, solution) in zip(in_decades(first, most), fits, strict=False):
         losses.append(solution.objective - problem.penalty(C, l1_ratio).value(regression.coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
             break
+        if len(losses) > 1 and least_end <= C and losses[-2] - losses[-1] <= NEGLIGIBLE_FALL:
+            break
+    else:
+        is_end = False
     falls = np.append(-np.diff(losses), 0.0)
-    steps = np.log(np.maximum(falls, LEAST_FALL) / NEGLIGIBLE_FALL)
+    steps = np.log(np.maximum(falls / NEGLIGIBLE_FALL, 0.1))  # less counts as so much between two decades
     last = int(np.flatnonzero(steps > 0).max(initial=-1))
     decades = 0.0 if last < 0 else last + 1 + steps[last] / (steps[last] - steps[last + 1])
     half = 10.0 ** (max(decades, FEWEST_DECADES) / 2)  # the square of which may overflow

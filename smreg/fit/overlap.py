@@ -36,15 +36,6 @@ from smreg.optimize.protocol import Preconditioner
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-MOST_SMOOTHING = 0.5  # w_i in any row
-CHANGED = 0.5  # part of a probability by which it may change
-SAFETY = 2.0**-1  # of the residual's bound, for a metric from a sample of rows
-DIAGONAL = 2.0**-6  # and where the metric has only the variances, as if no correlation matrix were worse
-
-NOISE = 2.0**-44  # part of a gradient that rounding leaves
-MAX_HOLDS = 6  # projections, after each of which margins that are negative are held to zero
-VANISHED = 2.0**-30  # part of the logits that is no direction
-
 
 def has_overlap(
     objective: Objective,
@@ -74,7 +65,7 @@ def has_overlap(
     n_used, rows = objective.loss.n_used, objective.rows
     least = min(rows.map_blocks(_least, smoothing / n_used)) / rows.n_classes
     smoothed = rows.keep(_smoothed, objective.point(phi), smoothing / n_used)
-    enough = least * (DIAGONAL if null.factors.ndim == 2 else SAFETY)
+    enough = least / 64  # as the metric may be of a sample of rows, or of variances alone
 
     metric = preconditioner or null
     iterates = conjugate_gradients(
@@ -86,12 +77,12 @@ def has_overlap(
         iterates, lambda at: float(np.linalg.norm(null.whiten(at.residual))) <= enough, most
     )
     changes = rows.map_blocks(_change, objective.direction(iterate.solution), smoothed)
-    return is_solved and all(change <= CHANGED for change in changes)
+    return is_solved and max(changes) <= 0.5
 
 
 def _shares(weights: Array, smoothing: float) -> Array:
-    """``s_i w_i`` of rows with weight."""
-    return np.minimum(smoothing, MOST_SMOOTHING * weights)
+    """``s_i w_i`` of rows with weight, of which half is left to the probabilities at least."""
+    return np.minimum(smoothing, weights / 2)
 
 
 def _least(block: Block, smoothing: float) -> float:
@@ -144,16 +135,16 @@ def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: flo
     def size(residual: Array) -> float:
         return float(np.linalg.norm(null.whiten(residual)))
 
-    noise = NOISE * size(of_held(phi))
-    direction, whole = phi, largest_margin(objective, phi)
-    for _ in range(MAX_HOLDS):
+    noise = ROUNDING * size(of_held(phi))
+    direction, size_of_all = phi, largest_margin(objective, phi)
+    for _ in range(6):  # each holds the margins to zero that the one before has made negative
         iterates = conjugate_gradients(of_held, of_held(direction), lambda r: null.unwhiten(null.whiten(r)))
         iterate, is_solved = first(iterates, lambda at: size(at.residual) <= noise, most)
         if not is_solved:
             return False
         direction = direction - iterate.solution
         largest = largest_margin(objective, direction)
-        if not VANISHED * whole < largest < np.inf:
+        if not 2.0**-30 * size_of_all < largest < np.inf:  # more is left than rounding
             return False
         at, slack = objective.direction(direction), ROUNDING * largest
         if not any(rows.map_blocks(_any_negative, at, slack)):

@@ -15,20 +15,14 @@ from scipy import linalg, optimize
 from smreg.data.rows import Block
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, softmax
+from smreg.optimize.metric import JITTER
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 TIGHT = (2.0**-7, 2.0**-14)  # probabilities of a class above which its margin is tight; tried in turn
-ENOUGH = 4  # tight margins a column, of a label and a class, that most often have no direction in common
-
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
 ROUNDING = 2.0**-42  # of a margin, relative to the largest
-REGULAR = 2.0**-10  # least pivot of the factor of a matrix that is certainly regular
-NULL = 2.0**-40  # eigenvalue of a correlation matrix that is zero to rounding
-REFINEMENTS = 3  # of a direction
-MOST_VIOLATED = 500  # constraints added to the linear program at a time
-MAX_ROUNDS, MAX_PIVOTS = 30, 5000  # linear programs, and pivots in each
 
 
 @dataclass
@@ -127,7 +121,7 @@ def has_recession_direction_near(
     space = _row_space(objective)
     if not space.size:
         return False
-    enough = ENOUGH * objective.shape[1]
+    enough = 4 * objective.shape[1]  # of a label and a class: most often they have no direction in common
     for threshold, most in ((TIGHT[0], enough), *((threshold, None) for threshold in TIGHT)):
         is_empty, chosen = True, partial(tight, threshold=threshold)
         products = _products(objective, objective.point(phi), chosen, most, space)
@@ -242,19 +236,20 @@ def _null_space(products: Array) -> Array:
     root = np.sqrt(np.maximum(products.diagonal(), 0.0))  # rounding makes some negative
     root = np.where(root > 0, root, 1.0)
     correlations = products / root / root[:, np.newaxis]
-    with suppress(np.linalg.LinAlgError):  # much faster than eigenvalues
-        if np.linalg.cholesky(correlations).diagonal().min(initial=1.0) > REGULAR:
+    with suppress(np.linalg.LinAlgError):  # much faster than eigenvalues; the root of one is below all pivots
+        if np.linalg.cholesky(correlations).diagonal().min(initial=1.0) > 2.0**-10:
             return np.empty((len(root), 0))
     eigenvalues, vectors = np.linalg.eigh(correlations)
-    null = vectors[:, eigenvalues <= NULL * len(root)] / root[:, np.newaxis]
+    null = vectors[:, eigenvalues <= JITTER * len(root)] / root[:, np.newaxis]
     return np.asarray(linalg.qr(null / linalg.norm(null, axis=0), mode="economic")[0]) if null.size else null
 
 
 def has_recession_direction(objective: Objective, basis: Array, allowance: Allowance) -> bool | None:
     """Whether there is a direction of recession in the space of a basis.
 
-    Maximise the sum of all margins over a box, under constraints added where they are violated. None where
-    that takes more than the allowance, its tolerance does not decide, or the sum is not finite.
+    Maximise the sum of all margins over a box, under constraints added where they are violated most, 500 at a
+    time. None where that takes more than the allowance or 30 programs, the tolerance does not decide, or the
+    sum is not finite.
     """
     gain = basis.T @ _margin_sum(objective, np.zeros(basis.shape[0]), _that_grow)
     size = float(np.linalg.norm(gain))
@@ -263,16 +258,16 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
     if size <= TOLERANCE:
         return False
     gain /= size
-    constraints = np.empty((0, gain.size))
-    for _ in range(MAX_ROUNDS):
-        numbers = (1 + len(constraints)) * gain.size  # in a pivot
-        pivots = int(min(allowance.numbers / numbers, MAX_PIVOTS))
+    held = np.empty((0, gain.size))
+    for _ in range(30):
+        numbers = (1 + len(held)) * gain.size  # in a pivot
+        pivots = int(min(allowance.numbers / numbers, np.iinfo(np.int32).max))
         if pivots == 0:
             return None
         program = optimize.linprog(
             -gain,
-            A_ub=-constraints,
-            b_ub=np.zeros(len(constraints)),
+            A_ub=-held,
+            b_ub=np.zeros(len(held)),
             bounds=(-1, 1),
             options={"maxiter": pivots},
         )
@@ -281,18 +276,18 @@ def has_recession_direction(objective: Objective, basis: Array, allowance: Allow
             return None
         if gain @ program.x <= TOLERANCE:
             return False
-        violated = _most_violated(objective, basis @ program.x)
+        violated = _most_violated(objective, basis @ program.x, 500)
         if len(violated) == 0:
             return True if _is_proved(objective, basis, program.x) else None
-        constraints = np.vstack([constraints, violated @ basis])
+        held = np.vstack([held, violated @ basis])
     return None
 
 
 def _is_proved(objective: Objective, basis: Array, x: Array) -> bool:
     """Whether ``basis @ x``, made exact in the margins that are zero to `TOLERANCE`, is one of recession."""
     products = _contracted(objective, _products(objective, objective.direction(basis @ x), _small))
-    inverse = linalg.pinvh(basis.T @ products @ basis, rtol=NULL)
-    for _ in range(REFINEMENTS):
+    inverse = linalg.pinvh(basis.T @ products @ basis, rtol=JITTER)
+    for _ in range(3):  # each takes off most of the rounding of the one before
         x = x - inverse @ (basis.T @ _margin_sum(objective, basis @ x, _that_are_small))
     return largest_margin(objective, basis @ x) > TOLERANCE and _is_of_recession(
         objective, basis @ x, ROUNDING
@@ -323,25 +318,25 @@ def _margin_weights(block: Block, at: Direction, weights: Callable[[Margins], Ar
     return by_class
 
 
-def _most_violated(objective: Objective, direction: Array) -> Array:
-    """Coefficients, in the coordinates, of the margins that fall short the most."""
+def _most_violated(objective: Objective, direction: Array, most: int) -> Array:
+    """Coefficients, in the coordinates, of the margins that fall short the most, of so many."""
     at, coding = objective.direction(direction), objective.coordinates.coding
-    parts = objective.rows.map_blocks(_violated, at, objective.standardisation, coding)
+    parts = objective.rows.map_blocks(_violated, at, objective.standardisation, coding, most)
     shortfalls, found = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return np.asarray(found[np.argsort(-shortfalls, kind="stable")[:MOST_VIOLATED]])
+    return np.asarray(found[np.argsort(-shortfalls, kind="stable")[:most]])
 
 
 def _violated(
-    block: Block, at: Direction, standardisation: Standardisation, coding: Array
+    block: Block, at: Direction, standardisation: Standardisation, coding: Array, most: int
 ) -> tuple[Array, Array]:
     """The most of a block, by how much they fall short, and their coefficients."""
     m = margins(block, at)
     shortfall = m.shortfall
     classes, columns = np.nonzero(shortfall > TOLERANCE)
-    most = np.argsort(-shortfall[classes, columns], kind="stable")[:MOST_VIOLATED]
-    classes, columns = classes[most], columns[most]
+    chosen = np.argsort(-shortfall[classes, columns], kind="stable")[:most]
+    classes, columns = classes[chosen], columns[chosen]
     sign = np.where(m.tied & (m.value > 0), -1.0, 1.0)[classes, columns]
     contrast = sign[:, np.newaxis] * (coding[m.label[columns]] - coding[classes])
     z = standardisation.of(block.take(columns))
     products = contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]
-    return shortfall[classes, columns], products.reshape(len(most), contrast.shape[1] * len(z))
+    return shortfall[classes, columns], products.reshape(len(chosen), contrast.shape[1] * len(z))

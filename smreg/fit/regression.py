@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.formulation import Formulation
@@ -21,18 +21,14 @@ from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
+from smreg.optimize.metric import JITTER
 from smreg.optimize.protocol import Minimum, Point, Preconditioner
 
 Array = NDArray[np.float64]
 
-NARROW = 2.0**10  # ratio of two spreads, whose square a metric can bear: the jitter of its factors is 2**-40
-
-# Where tol does not distinguish a maximum from divergence it is lowered: Newton's steps soon become tiny
-# or do not.
-FINER, FINEST = 2.0**-8, 2.0**-24
-
-EXACT = 2.0**-44  # an intercept's gradient below this is the rounding error of zero
-
+# Where tol does not distinguish a maximum from divergence it is lowered to this: Newton's steps soon become
+# tiny or do not.
+FINEST = 2.0**-24
 
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 
@@ -85,34 +81,30 @@ class Problem(Formulation):
         return regression, solution
 
     def solve_for_parts(
-        self, C: float, allowance: float, *, tol: float, max_iter: int, start: Regression | None = None
+        self, C: float, *, tol: float, max_iter: int, start: Regression | None = None
     ) -> "tuple[tuple[Regression, Solution], Shared | None]":
         """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
         That is the last one of the solver, if it is of the most exact kind, or else one made at the solution,
-        of the most exact kind that costs no more than `allowance` evaluations.
+        of the most exact kind that costs no more than 16 evaluations.
         """
         if self.layout.is_certain:
             return self._certain(), None
         penalty = self.penalty(C)
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(
-            penalty, regression, solution.objective, allowance
-        )
+        return (regression, solution), shared or self._shared(penalty, regression, solution.objective)
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
         solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
         return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
-    def _shared(
-        self, penalty: Penalty, regression: Regression, value: float, allowance: float
-    ) -> "Shared | None":
-        """The most exact preconditioner at a solution that costs no more than that."""
+    def _shared(self, penalty: Penalty, regression: Regression, value: float) -> "Shared | None":
+        """The most exact preconditioner at a solution that does not cost too much."""
         objective = self.objective(penalty)
         phi = self._phi(objective, regression)
         kinds = refreshes.refreshes(objective, self._sampler(objective))
-        paid = [kind for kind in kinds if kind.cost(value) <= allowance]
+        paid = [kind for kind in kinds if kind.cost(value) <= 16.0]
         return Shared(objective.coordinates, paid[-1](phi, value)) if paid else None
 
     def _solve_smooth(
@@ -170,18 +162,15 @@ class Problem(Formulation):
 
         The third number is that of further evaluations.
         """
-        evaluations = 0
-        while (reason := watch.verdict(minimum)) == "undecided" and tol > FINEST:
-            tol = tol * FINER
-            begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
-            further, more = self._search(objective, begin, None, tol, left, report)
-            evaluations += more
-            iterations = minimum.iterations + further.iterations
-            if further.reason not in ("converged", "callback"):
-                minimum = replace(minimum, iterations=iterations)
-                break
-            minimum = replace(further, iterations=iterations)
-        return minimum, reason, evaluations
+        reason = watch.verdict(minimum)
+        if reason != "undecided" or tol <= FINEST:
+            return minimum, reason, 0
+        begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
+        further, evaluations = self._search(objective, begin, None, FINEST, left, report)
+        iterations = minimum.iterations + further.iterations
+        if further.reason not in ("converged", "callback"):
+            return replace(minimum, iterations=iterations), reason, evaluations
+        return replace(further, iterations=iterations), watch.verdict(further), evaluations
 
     def _solve_sparse(
         self,
@@ -315,16 +304,17 @@ class Shared:
     metric: Preconditioner
 
 
-def _is_apart(part: Coordinates, whole: Coordinates) -> bool:
+def _is_apart(part: Coordinates, full: Coordinates) -> bool:
     """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
 
     Or, without a penalty, since other features determine others.
     """
-    if len(part.coding) < len(whole.coding):
+    if len(part.coding) < len(full.coding):
         return True
-    if part.determined is not None and ((part.spread > 0) != (whole.spread > 0)).any():
+    if part.determined is not None and ((part.spread > 0) != (full.spread > 0)).any():
         return True
-    return bool(((part.spread > 0) & (NARROW * part.spread < whole.spread)).any())
+    narrow = JITTER**0.25  # ratio of two spreads: a metric, with its jitter, can bear the square of more
+    return bool(((part.spread > 0) & (part.spread < narrow * full.spread)).any())
 
 
 def _bound(objective: Objective, gradient: Array) -> float:
@@ -332,7 +322,7 @@ def _bound(objective: Objective, gradient: Array) -> float:
     by_contrast = gradient.reshape(objective.shape)
     p = objective.rows.n_features
     strength = float(np.min(objective.penalty.ridge))
-    if strength == 0 or (np.abs(by_contrast[:, p:]) > EXACT).any():
+    if strength == 0 or (np.abs(by_contrast[:, p:]) > JITTER).any():  # of whose square nothing is left
         return float("inf")
     with np.errstate(over="ignore"):
         squares = (by_contrast[:, :p] * objective.coordinates.scale) ** 2

@@ -44,28 +44,21 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.rows import BLOCK
 from smreg.fit.dual import DualRows, State, Step, inner
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize.conjugate_gradients import conjugate_gradients
-from smreg.optimize.metric import inverse_factor, laplacian_inverse
+from smreg.optimize.metric import TINY, inverse_factor, laplacian_inverse
 from smreg.optimize.protocol import Minimum, Point
 from smreg.optimize.solver import is_better
 
 Array = NDArray[np.float64]
 OnIteration = Callable[[Callable[[], Array], float, float], bool]
 
-BLOCK = 2**11  # rows in a block of their products
-
 # mu at a cold start, in parts of the mean of ``s g``; every step halves it. Without it 20 newsgroups takes
 # 158 products in the place of 84 at C = 100.
 FIRST_DAMPING = 0.5
 
-# Part of the decrease that may be missing: on 20 newsgroups 0.3 takes 8 % more products, 1 takes 50 %.
-ENOUGH = 0.1
-MAX_CONJUGATE = 64  # products for a step: where more are needed, L-BFGS in another metric does better
-
-SMALLEST = 1e-200  # divisor
-LARGEST = 2.0**300  # number in X whose squares can be worked with, and its inverse
 # Of a mean square to the penalty. V leaves logits 2**-52 of it: with 2**40 they were off by 2e-6.
 MAX_RATIO = 2.0**36
 
@@ -79,7 +72,8 @@ def applies(objective: Objective) -> bool:
         return False
     if float(np.hypot(at.mean, at.spread).max(initial=0.0)) > math.sqrt(MAX_RATIO * float(penalty.ridge)):
         return False
-    return 1 / LARGEST < float(np.abs(rows.csr.data).max(initial=0.0)) < LARGEST
+    largest = float(np.abs(rows.csr.data).max(initial=0.0))
+    return 2.0**-300 < largest < 2.0**300  # so that one can work with squares
 
 
 def minimize(
@@ -184,10 +178,11 @@ class _Model:
         """``1 + Z' S (mu + g S)^-1 Z`` for the dense columns Z of all classes."""
         a, Z = self.weighted * self.inverse, self.rows.dense
         (n, K), rank = a.shape, Z.shape[1]
-        shares = a / np.sqrt(np.maximum(a.sum(axis=1, keepdims=True), SMALLEST))
+        shares = a / np.sqrt(np.maximum(a.sum(axis=1, keepdims=True), TINY))
         matrix = np.eye(K * rank)
-        for first in range(0, n, BLOCK):
-            block = slice(first, first + BLOCK)
+        size = max(BLOCK // len(matrix), 1)
+        for first in range(0, n, size):
+            block = slice(first, first + size)
             z = Z[block]
             half = (shares[block, :, np.newaxis] * z[:, np.newaxis, :]).reshape(len(z), -1)
             matrix -= half.T @ half
@@ -205,8 +200,16 @@ class _Model:
         back = (self.factor.T @ (self.factor @ scores.ravel())).reshape(scores.shape)
         return np.asarray(by_rows - self.by_rows(Z @ back.T))
 
-    def minimised(self, tol: float) -> Step:
-        """The step to the model's minimum, to within `ENOUGH` of the decrease or half the square of `tol`."""
+    def minimised(self, tol: float, *, enough: float = 0.1) -> Step:
+        """The step to the model's minimum.
+
+        Parameters
+        ----------
+        tol : float
+            Half of its square may be missing of the decrease.
+        enough : float
+            So may this part of the decrease: on 20 newsgroups 0.3 takes 8 % more products, 1 takes 50 %.
+        """
         rows, state, mu = self.rows, self.state, self.mu
         residuals = rows.residuals(state)
         constant = self.constant(residuals)
@@ -225,11 +228,11 @@ class _Model:
             lambda r: self.paired(self.preconditioned(r[0])),
             lambda v, w: np.vdot(v[0], w[1]),
         )
-        for iterate in islice(iterates, MAX_CONJUGATE + 1):
+        for iterate in islice(iterates, 65):  # where more are needed, L-BFGS in another metric does better
             predictors = predictors + iterate.length * image
             step = self.step(dual + iterate.solution[1], predictors, constant)
             missing, decrease = self.missing(iterate.residual[0]), max(self.decrease(step), 0.0)
-            is_enough = missing <= ENOUGH * decrease or 2 * (decrease + missing) <= tol**2
+            is_enough = missing <= enough * decrease or 2 * (decrease + missing) <= tol**2
             if is_enough:
                 break
         # without the residual of the recurrence, which rounding lets drift

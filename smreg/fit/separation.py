@@ -49,10 +49,12 @@ models, DPhil thesis, University of Oxford (2007).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
@@ -65,18 +67,46 @@ from smreg.optimize.protocol import Minimum
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-FIRST_CHECK = 40  # evaluations: most searches with a maximum end before; doubled after each check
+SMOOTHING, LEAST_SMOOTHING = 2.0**-20, 2.0**-40  # of the probabilities in the proof of a maximum
 
-# Passes over the rows, some and for each evaluation, to prove that there is a maximum or find a direction.
-PASSES, PASSES_PER_EVALUATION = 100, 2
-SMOOTHING, LEAST_SMOOTHING = 2.0**-20, 2.0**-40  # of the probabilities in that proof
 
-# Sizes up to which a subspace and a program in it are worth their time, in a check after so many evaluations.
-SIZE_PER_EVALUATION, PROGRAM_PER_EVALUATION = 16, 1
-MAX_SIZE, MAX_PROGRAM = 2000, 300
-# Pivots take some 2.5 ns for each number, constraints times variables, an evaluation 0.1 ns an operation: the
-# programs may take about as long as the search, but always a second or so.
-LEAST_NUMBERS, NUMBERS_PER_OPERATION = 2.0**29, 0.04
+@dataclass(frozen=True)
+class Budget:
+    """What a check may cost, about as much as the search so far.
+
+    Attributes
+    ----------
+    evaluations : int
+        Of the search before the first check: most that have a maximum end before. Doubled after each check.
+    size, program : int
+        Coordinates up to which a subspace of them is worth its time, and dimensions up to which a linear
+        program in it is: at the end of a search, and in proportion to it before the 125th evaluation.
+    passes : int
+        Over the rows, to prove that there is a maximum or find a direction, and so many more for every 50
+        evaluations.
+    numbers : float
+        Constraints times variables of linear programs, summed over the pivots. A pivot takes some 2.5 ns for
+        each, an evaluation 0.1 ns an operation: they are as dear as the search, but always worth a second.
+    """
+
+    evaluations: int = 40
+    size: int = 2000
+    program: int = 300
+    passes: int = 100
+    numbers: float = 2.0**29
+
+    def after(self, evaluations: int) -> "Budget":
+        """That of a check during a search."""
+        part = min(evaluations / 125, 1.0)
+        return replace(self, size=int(part * self.size), program=int(part * self.program))
+
+    def at_end(self, evaluations: int) -> "Budget":
+        """That of the last check."""
+        return replace(self, passes=self.passes + self.passes * evaluations // 50)
+
+    def allowance(self, operations: float) -> Allowance:
+        """That of linear programs, after a search that has cost so many operations."""
+        return Allowance(max(self.numbers, 0.04 * operations))
 
 
 class Watch:
@@ -91,12 +121,19 @@ class Watch:
         computed, so that rounding breaks their ties.
     null_metric : callable
         Makes the metric of the intercept-only model.
+    budget : Budget
+        What a check may cost.
     """
 
-    def __init__(self, objective: Objective, varies: Bools | None, null_metric: Callable[[], Metric]) -> None:
-        self.objective, self.due_at, self.found = objective, FIRST_CHECK, False
+    def __init__(
+        self,
+        objective: Objective,
+        varies: Bools | None,
+        null_metric: Callable[[], Metric],
+        budget: Budget = Budget(),
+    ) -> None:
+        self.objective, self.budget, self.due_at, self.found = objective, budget, budget.evaluations, False
         self._varies, self._null_metric = varies, null_metric
-        self._by_column: bool | None = None
         self._is_one_column = varies is not None and objective.rows.n_features == 1
 
     def __call__(self, phi: Callable[[], Array]) -> bool:
@@ -125,48 +162,41 @@ class Watch:
         After a search that ended at `max_iter` only columns and the point itself are checked: a linear
         program may take longer than the search.
         """
-        phi = minimum.point.x
-        if self._has_column() or is_complete(self.objective, phi):
+        phi, evaluations = minimum.point.x, self.objective.evaluations
+        if self._has_column or is_complete(self.objective, phi):
             return True
         if self._is_one_column or minimum.reason == "max_iter":
             return False
-        most = PASSES + PASSES_PER_EVALUATION * self.objective.evaluations
-        at = self.objective, phi, self._null_metric()
-        if has_overlap(*at, minimum.preconditioner, SMOOTHING, most):
+        budget = self.budget.at_end(evaluations)
+        at, is_small = (self.objective, phi, self._null_metric()), phi.size <= budget.program
+        if has_overlap(*at, minimum.preconditioner, SMOOTHING, budget.passes):
             return False
-        if phi.size > MAX_PROGRAM and is_direction_near(*at, most):
+        if not is_small and is_direction_near(*at, budget.passes):
             return True
-        allowance = self._allowance()
-        if has_recession_direction_near(self.objective, phi, MAX_SIZE, MAX_PROGRAM, allowance):
+        allowance = self._allowance(evaluations)
+        if has_recession_direction_near(self.objective, phi, budget.size, budget.program, allowance):
             return True
-        if has_overlap(*at, minimum.preconditioner, LEAST_SMOOTHING, most):
+        if has_overlap(*at, minimum.preconditioner, LEAST_SMOOTHING, budget.passes):
             return False
-        if phi.size > MAX_PROGRAM:
+        if not is_small:
             return None
         found = has_recession_direction(self.objective, np.eye(phi.size), allowance)
-        return is_direction_near(*at, most) or None if found is None else found
+        return is_direction_near(*at, budget.passes) or None if found is None else found
 
-    def _allowance(self) -> Allowance:
-        """What linear programs may cost: in proportion to the search, but at least a second."""
-        paid = self.objective.evaluations * evaluation_cost(self.objective)
-        return Allowance(LEAST_NUMBERS + NUMBERS_PER_OPERATION * paid)
+    def _allowance(self, evaluations: int) -> Allowance:
+        return self.budget.allowance(evaluations * evaluation_cost(self.objective))
 
+    @cached_property
     def _has_column(self) -> bool:
-        if self._by_column is None:
-            self._by_column = self._varies is not None and bool(
-                separating_columns(self.objective)[self._varies].any()
-            )
-        return self._by_column
+        return self._varies is not None and bool(separating_columns(self.objective)[self._varies].any())
 
     def _is_separated(self, phi: Array, evaluations: int) -> bool:
-        if self._has_column() or is_complete(self.objective, phi):
+        if self._has_column or is_complete(self.objective, phi):
             return True
         if self._is_one_column:
             return False
-        size, program = SIZE_PER_EVALUATION * evaluations, PROGRAM_PER_EVALUATION * evaluations
-        return has_recession_direction_near(
-            self.objective, phi, min(size, MAX_SIZE), min(program, MAX_PROGRAM), self._allowance()
-        )
+        budget, allowance = self.budget.after(evaluations), self._allowance(evaluations)
+        return has_recession_direction_near(self.objective, phi, budget.size, budget.program, allowance)
 
 
 def separating_columns(objective: Objective) -> Bools:

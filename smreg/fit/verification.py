@@ -19,11 +19,10 @@ from smreg.fit.solution import Solution
 from smreg.objective.cross_entropy import mean_loss
 from smreg.objective.layout import Regression
 from smreg.objective.logits import Point
+from smreg.optimize.metric import JITTER
 
 Array = NDArray[np.float64]
 Fit = tuple[Regression, Solution]
-
-ROUNDING = 2.0**-40  # relative, of the sums over rows and features
 
 
 def verified(
@@ -88,7 +87,7 @@ def _agrees(
     kept = _kept(regression, dtype)
     value = objective_of(problem, kept, C, l1_ratio)
     difference = abs(value - solution.objective)
-    if difference <= ROUNDING * max(1.0, abs(value)):
+    if difference <= JITTER * max(1.0, abs(value)):  # the rounding of the products that reduce a problem
         return True
     return difference <= float(np.finfo(dtype).eps) * _largest_logit(problem, kept)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length
 
+from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import Targets, targets_of_columns
 from smreg.data.weights import check_sample_weight
 
@@ -77,6 +78,7 @@ def check_predictions(
 
     One column of probabilities is that of the second of two classes.
     """
+    refuse_lazy(probabilities, "probabilities")
     # whether all numbers are finite is checked with their range, in the same pass
     p = check_array(
         probabilities,

@@ -10,6 +10,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED
 
 from smreg.data.labels import as_labels
+from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import check_soft_targets, is_soft
 from smreg.data.weights import check_sample_weight
 from smreg.metrics.calibration import calibration_error
@@ -99,6 +100,7 @@ class _NegativeCrossEntropy(_Scorer):
     def _score(
         self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
     ) -> float:
+        refuse_lazy(X, "X")
         if hasattr(estimator, "predict_log_proba"):
             log_p = estimator.predict_log_proba(X, **known)
         else:

@@ -16,22 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.objective.cross_entropy import Objective
+from smreg.data.rows import MAX_NUMBERS, Block
+from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import gram
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # in a wide X, which is made dense: 256 MiB
-CHANGED = 2.0**-36  # part of a logit that may be lost where coefficients of less norm are sought
 MAX_RATIO = 2.0**4  # of mean to spread, for the Gram matrix of sparse features
 MAX_SIDE = 5000  # rows or columns up to which combinations are sought: a cube of it is computed
 
 # Null combinations of columns are sought where the correlation matrix has eigenvalues below this, near
 # its rounding errors. Which of them are null is decided by computing them row by row: their variance is then
-# at most that of the error in the eigenvectors, of about 2**-52 / sqrt(SMALL_EIGENVALUE) = 2**-34.
+# at most that of the error in the eigenvectors, of about ``2**-52 / sqrt(SMALL_EIGENVALUE)``.
 SMALL_EIGENVALUE = 2.0**-36
-NULL_VARIANCE = 2.0**-66
-NEGLIGIBLE_PART = 2.0**-30  # of a null combination: above the eigenvectors' error, below what is meant
+ERROR = 2.0**-34
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     logits = rows @ coef.T
     least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
     least[:, at.resting] = 0.0
-    if np.abs(rows @ least.T - logits).max() > CHANGED * max(1.0, np.abs(logits).max()):
+    if np.abs(rows @ least.T - logits).max() > ERROR * max(1.0, np.abs(logits).max()):
         return phi
     minimal[:, :p] = least * at.scale
     return minimal.ravel()
@@ -141,7 +139,7 @@ def _null_combinations(objective: Objective, columns: NDArray[np.intp], rounding
     combined = np.zeros((objective.rows.n_features, len(columns)))
     if not len(columns):
         return combined
-    cov = gram(objective, max_ratio=MAX_RATIO)[np.ix_(columns, columns)]
+    cov = _feature_gram(objective)[np.ix_(columns, columns)]
     root = np.sqrt(cov.diagonal())
     eigenvalues, vectors = np.linalg.eigh(cov / root / root[:, np.newaxis])
     noise = np.square(rounding[columns] / root) @ np.square(vectors)
@@ -150,9 +148,42 @@ def _null_combinations(objective: Objective, columns: NDArray[np.intp], rounding
     combined[columns] = vectors / root[:, np.newaxis]
     if not vectors.shape[1]:
         return combined
-    variances, rotation = np.linalg.eigh(gram(objective, combined))
+    variances, rotation = np.linalg.eigh(_feature_gram(objective, combined))
     noise = np.square(rounding[columns] / root) @ np.square(vectors @ rotation)
-    return np.asarray(combined @ rotation[:, variances < np.maximum(NULL_VARIANCE, noise)])
+    return np.asarray(combined @ rotation[:, variances < np.maximum((2 * ERROR) ** 2, noise)])
+
+
+def _feature_gram(objective: Objective, combinations: Array | None = None) -> Array:
+    """Weighted Gram matrix of the standardised features, or of linear combinations of them.
+
+    With an intercept the features are centred and it is their covariance. `combinations` has a column
+    for each. Where means are up to `MAX_RATIO` spreads from zero those of sparse features are taken off
+    their products, which loses a part ``2**-52 MAX_RATIO**2``, and in other cases off the features.
+    """
+    at, rows = objective.coordinates, objective.rows.in_memory
+    near = (np.abs(at.mean) / MAX_RATIO <= at.spread) | (at.spread == 0)
+    if rows is not None and rows.csr is not None and combinations is None and near.all():
+        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), rows.weights > 0
+        scaled = rows.csr[used].astype(np.float64).multiply(unit).tocsr()
+        weighted = scaled.multiply(rows.weights[used, np.newaxis]).tocsr()
+        mean = at.mean * unit
+        return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
+    products, means = objective.rows.map_reduce(
+        _gram_and_sum, objective.standardisation, combinations, dense=True, result=at.n_features**2
+    )
+    if at.fit_intercept:  # the rounding of means that are far from zero
+        products -= np.outer(means, means)
+    return products
+
+
+def _gram_and_sum(
+    block: Block, standardisation: Standardisation, combinations: Array | None
+) -> tuple[Array, Array]:
+    z = standardisation.of(block)[: standardisation.coordinates.n_features]
+    z = z if combinations is None else combinations.T @ z
+    total = z @ block.weights
+    z *= np.sqrt(block.weights)
+    return gram(z), total
 
 
 def _echelon(basis: Array) -> tuple[Array, NDArray[np.intp]]:
@@ -162,6 +193,6 @@ def _echelon(basis: Array) -> tuple[Array, NDArray[np.intp]]:
         return basis, np.empty(0, dtype=np.intp)
     pivots = linalg.qr(basis.T, mode="r", pivoting=True)[1][:count]
     echelon = basis @ linalg.pinv(basis[pivots])
-    echelon = np.where(np.abs(echelon) > NEGLIGIBLE_PART, echelon, 0.0)
+    echelon = np.where(np.abs(echelon) > 16 * ERROR, echelon, 0.0)  # and below what is meant
     echelon[pivots] = np.eye(count)
     return echelon, pivots.astype(np.intp)

@@ -131,12 +131,16 @@ class Coordinates:
         """Features without a part in any direction."""
         return np.flatnonzero(self.spread == 0)
 
+    @cached_property
+    def unit(self) -> Array:
+        """One over the scale of the features, without rounding; zero for those that rest."""
+        return np.where(self.spread > 0, 1.0 / self.scale, 0.0)
+
     def coefficients(self, phi: Array, origin: Array) -> tuple[Array, Array]:
         """Coefficients (rows, p), and the intercepts (rows,) that belong to features minus an origin."""
         by_contrast = phi.reshape(self.shape)
         theta = (by_contrast.T @ self.contrasts.T).T if self.by_feature else self.contrasts @ by_contrast
-        coef = theta[:, : self.n_features] / self.scale
-        coef[:, self.resting] = 0.0
+        coef = theta[:, : self.n_features] * self.unit
         if not self.fit_intercept:
             return coef, np.zeros(len(coef))
         return coef, theta[:, -1] - coef @ (self.mean - origin)
@@ -158,6 +162,5 @@ class Coordinates:
         if self.fit_intercept:
             coef_gradient = coef_gradient - intercept_gradient[:, np.newaxis] * (self.mean - origin)
             gradient[:, -1] = self.contrasts.T @ intercept_gradient
-        gradient[:, : self.n_features] = self.contrasts.T @ (coef_gradient / self.scale)
-        gradient[:, self.resting] = 0.0
+        gradient[:, : self.n_features] = self.contrasts.T @ (coef_gradient * self.unit)
         return gradient.ravel()

@@ -18,12 +18,13 @@ their changes along a direction have none.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept, Kernel, Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.logits import Direction, Point, below_largest, exponentials, softmax
@@ -33,7 +34,6 @@ from smreg.optimize.line_search import EvaluatedLine, Line
 
 Array = NDArray[np.float64]
 
-MAX_NUMBERS = 2**25  # logits that are kept, and their changes: 512 MiB
 FIRST_CHANGE = 100.0  # nats, of the logit that changes most, at the first trial of a length
 MAX_CHANGE = 2.0**10  # nats: what is added to logits leaves them exact to 2**-42
 
@@ -113,13 +113,18 @@ class Standardisation:
         These.
     shift : ndarray of shape (n_features,)
         What has been taken from the rows.
+    kept : Kept or None
+        Their standardised features, where these are kept.
     """
 
     coordinates: Coordinates
     shift: Array
+    kept: Kept[Array] | None = None
 
     def of(self, block: Block) -> Array:
         """A block of rows, feature-major: (width, n_rows), the last entries one; zero without weight."""
+        if self.kept is not None:
+            return self.kept.of(block)
         at = self.coordinates
         z = np.ones((at.shape[1], len(block)))
         features = z[: at.n_features]
@@ -127,9 +132,13 @@ class Standardisation:
             block.divide(at.scale, features)
             features -= ((at.mean - self.shift) / at.scale)[:, np.newaxis]
         features[at.resting] = 0.0
-        if not block.weights.all():
+        if not block.is_used:
             features[:, block.weights == 0] = 0.0
         return z
+
+
+def _standardised(block: Block, standardisation: Standardisation) -> Array:
+    return standardisation.of(block)
 
 
 class Objective:
@@ -161,10 +170,16 @@ class Objective:
     def __call__(self, phi: Array) -> tuple[float, Array]:
         """Objective and gradient at `phi`, in one pass over the rows."""
         self.evaluations += 1
-        point = self.point(phi)
-        loss, scores, totals = self.loss(point)
-        value = self.penalty.value(point.coef) + loss
-        return value, self.pull_back(self.penalty.gradient(point.coef) + scores, totals)
+        return self.penalised(phi, *self.loss(self.point(phi)))
+
+    def penalised(self, phi: Array, loss: float, scores: Array, totals: Array) -> tuple[float, Array]:
+        """Objective and gradient from the data term and its gradients in coefficients and intercepts."""
+        curved = self.curved(phi)
+        return loss + float(phi @ curved) / 2, self.pull_back(scores, totals) + curved
+
+    def curved(self, phi: Array) -> Array:
+        """The product with the Hessian of the penalty."""
+        return np.asarray(self.curvature * phi.reshape(self.shape)).ravel()
 
     @cached_property
     def null(self) -> NullModel:
@@ -184,6 +199,13 @@ class Objective:
         """Rows in the coordinates."""
         return Standardisation(self.coordinates, self.rows.shift)
 
+    @cached_property
+    def kept_standardisation(self) -> Standardisation:
+        """The same with all rows kept, in one block."""
+        at = self.standardisation
+        blocks = self.rows.map_blocks(_standardised, at, size=self.rows.n_samples, dense=True)
+        return replace(at, kept=Kept(list(blocks)))
+
     def pull_back(self, coef_gradient: Array, intercept_gradient: Array) -> Array:
         """A gradient in the coordinates from those in coefficients and intercepts as X is read."""
         return self.coordinates.pull_back(coef_gradient, intercept_gradient, self.rows.shift)
@@ -202,18 +224,20 @@ class Objective:
 
     def along(self, phi: Array, step: Array, logits: Kept[Array] | None = None) -> Line:
         """The objective along a direction, without reading X where the logits fit in memory."""
-        if self.rows.n_samples * self.rows.n_classes > MAX_NUMBERS:
-            return EvaluatedLine(self, phi, step)
-        return LogitLine(self, phi, step, logits)
+        return LogitLine(self, phi, step, logits) if self.keeps_logits else EvaluatedLine(self, phi, step)
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether the logits of all rows fit in memory."""
+        return self.rows.n_samples * self.rows.n_classes <= self.rows.most_kept
 
     def hessian_at(self, phi: Array) -> Callable[[Array], Array]:
         """Products with the Hessian at a point, in one pass over the rows each."""
         probabilities = self.rows.keep(probabilities_of, self.point(phi))
 
         def product(v: Array) -> Array:
-            curved = (self.curvature * v.reshape(self.shape)).ravel()
             gradient = self.gradient_of(information_times, probabilities, self.direction(v))
-            return np.asarray(gradient + curved)
+            return np.asarray(gradient + self.curved(v))
 
         return product
 
@@ -246,11 +270,25 @@ def information_times(block: Block, probabilities: Kept[Array], direction: Direc
 
 @dataclass(frozen=True)
 class _Moving:
-    """Rows without their features, their logits at a point, and the changes of these along a direction."""
+    """Logits of a block of rows at a point, and their changes along a direction.
 
-    rows: Block
+    Attributes
+    ----------
+    weights : ndarray of shape (n_rows,)
+        Those of the rows.
+    logits, changes : ndarray of shape (K, n_rows)
+        At the point, and in a length of one.
+    of_targets : float
+        ``sum_i s_i <t_i, d_i>`` for the changes d.
+    largest : float
+        Size of the largest change.
+    """
+
+    weights: Array
     logits: Array
     changes: Array
+    of_targets: float
+    largest: float
 
 
 class LogitLine:
@@ -270,10 +308,9 @@ class LogitLine:
         self.objective, self.phi, self.step, self.evaluations = objective, phi, step, 0
         point = objective.point(phi) if logits is None else logits
         self.moving = objective.rows.keep(_moving, point, objective.direction(step))
-        curved = (objective.curvature * step.reshape(objective.shape)).ravel()
-        self.linear, self.quadratic = float(phi @ curved), float(step @ curved)
-        self.linear -= self.moving.map_reduce(_change_of_targets)
-        self.largest = max(self.moving.keep(_largest_change).gather())
+        curved, parts = objective.curved(step), self.moving.keep(_changes_of_targets).gather()
+        self.linear = float(phi @ curved) - sum(of_targets for of_targets, _ in parts)
+        self.quadratic, self.largest = float(step @ curved), max(largest for _, largest in parts)
 
     @property
     def first(self) -> float:
@@ -291,34 +328,38 @@ class LogitLine:
         objective, phi = self.objective, self.phi + length * self.step
         objective.evaluations += 1
         self.evaluations += 1
-        at, logits = objective.point(phi), self.moving.keep(_moved, length)
-        loss, scores, totals = objective.rows.map_reduce(_value_and_gradients, logits, len(at.coef))
-        gradient = objective.pull_back(objective.penalty.gradient(at.coef) + scores, totals)
+        logits, n_rows = self.moving.keep(_moved, length), len(objective.coordinates.contrasts)
+        loss = objective.rows.map_reduce(_value_and_gradients, logits, n_rows)
         is_exact = length * self.largest <= MAX_CHANGE
-        return objective.penalty.value(at.coef) + loss, gradient, logits if is_exact else None
+        return *objective.penalised(phi, *loss), logits if is_exact else None
+
+    def growth(self, length: float) -> float:
+        """``sup ||g||_{H^-1}`` at a length over that at the start, for any g: see `Line.growth`.
+
+        The derivative of the variance of any change of the logits is a third central moment, at most twice
+        the largest change along the line times that variance.
+        """
+        return float(np.exp(min(length * self.largest, MAX_CHANGE / 2)))
 
 
 def _moving(block: Block, point: Point | Kept[Array], direction: Direction) -> _Moving:
     logits = point.of(block) if isinstance(point, Kept) else point.logits(block)
-    return _Moving(replace(block, X=None), logits, direction.logits(block))
+    changes = direction.logits(block)
+    if block.target.ndim == 1:
+        along = changes[block.target, np.arange(len(block))]
+    else:
+        along = np.einsum("ki,ik->i", changes, block.target)
+    largest = float(np.abs(changes).max(initial=0.0))
+    return _Moving(block.weights, logits, changes, float(along @ block.weights), largest)
 
 
 def _moved(at: _Moving, length: float) -> Array:
     return at.logits + length * at.changes
 
 
-def _largest_change(at: _Moving) -> float:
-    return float(np.abs(at.changes).max(initial=0.0))
-
-
-def _change_of_targets(at: _Moving) -> float:
-    """``sum_i s_i <t_i, d_i>``."""
-    rows = at.rows
-    if rows.target.ndim == 1:
-        along = at.changes[rows.target, np.arange(len(rows))]
-    else:
-        along = np.einsum("ki,ik->i", at.changes, rows.target)
-    return float(along @ rows.weights)
+def _changes_of_targets(at: _Moving) -> tuple[float, float]:
+    """The change of the loss by the targets' logits, and the largest change."""
+    return at.of_targets, at.largest
 
 
 def _slope(at: _Moving, length: float) -> float:
@@ -326,4 +367,4 @@ def _slope(at: _Moving, length: float) -> float:
     p = length * at.changes
     p += at.logits
     total = exponentials(below_largest(p))
-    return float((np.einsum("ki,ki->i", p, at.changes) / total) @ at.rows.weights)
+    return float((np.einsum("ki,ki->i", p, at.changes) / total) @ at.weights)

@@ -46,8 +46,6 @@ from smreg.objective.penalty import Penalty
 
 Array = NDArray[np.float64]
 
-LEAST = 0.5  # part of a probability that the linear continuation leaves at least
-
 
 def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Array) -> float:
     """The duality gap at `theta`, in nats.
@@ -116,9 +114,9 @@ def _sums(block: Block, point: Point, direction: Direction, priors: Array, n_row
 
 
 def _continued(eta: Array, delta: Array) -> Array:
-    """Probabilities, continued linearly along a change of the logits, (K, n_rows)."""
+    """Probabilities, continued linearly along a change of the logits, (K, n_rows): half of each is left."""
     p = softmax(eta)
-    p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), LEAST)
+    p *= np.maximum(1.0 + delta - np.sum(p * delta, axis=0), 0.5)
     p /= p.sum(axis=0)
     return p
 

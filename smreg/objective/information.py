@@ -15,22 +15,24 @@ edges have the weights ``p_k p_l``. Near a good fit most rows are all but certai
 in doubt between any two: H is then a sum over pairs of classes, each of a few rows, at a small part of the
 cost. What is left out is less than `NEGLIGIBLE` of the information on each pair of classes, rows being
 measured by their part in the information on each feature. H without it is still below H, so that Newton's
-decrement in it is an upper bound; before a search is called converged it is computed with all of H.
+decrement in it is an upper bound; before a search is called converged it is computed with all of H. A sum
+over pairs keeps all digits where probabilities are near one, unlike ``p_k - p_k^2``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Kernel, Result, Rows
-from smreg.data.statistics import MAX_MEAN_TO_SPREAD
+from smreg.data.rows import BLOCK, Block, Kernel, Result, Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.costs import fits
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Point, complement, logits, softmax, variances
-from smreg.optimize.metric import Metric, inverse_factor
+from smreg.objective.logits import complement, logits, softmax
+from smreg.optimize.metric import JITTER, SMALL, Metric, inverse_factor
 
 Array = NDArray[np.float64]
 
@@ -38,10 +40,7 @@ NEGLIGIBLE = (
     2.0**-5
 )  # part of the mean information of rows: 2**-8 takes 3 % more evaluations, 2**-3 takes 8 %
 FEW = 0.4  # share of rows and pairs of classes up to which these are summed one by one
-LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
-RANK_TOLERANCE = 2.0**-40  # relative size of an eigenvalue of the scaled information, per row, that is zero
-WIDE = 128  # columns of blocks that are factorised in threads
-BLOCK_NUMBERS, MIN_BLOCK = 2**20, 256  # that a kernel makes of a block of rows, and rows in it
+NARROW = 48  # columns of which all products take less time than one half of them
 
 
 def degrees_of_freedom(objective: Objective, phi: Array) -> float:
@@ -53,73 +52,46 @@ def degrees_of_freedom(objective: Objective, phi: Array) -> float:
     ridge = np.broadcast_to(objective.curvature, objective.shape).ravel()
     if not fits(objective, 3 * size**2):
         return float("nan")
-    penalised = information(objective, Curvature(phi))
+    penalised = information(objective, phi)
     root = np.sqrt(penalised.diagonal())
     known = root > 0
     if objective.penalty.is_zero:
         scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
-        return float(np.linalg.matrix_rank(scaled, tol=RANK_TOLERANCE * len(scaled), hermitian=True))
+        return float(np.linalg.matrix_rank(scaled, tol=JITTER * len(scaled), hermitian=True))
     inverse = np.square(inverse_factor(penalised)).sum(axis=0)
     return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))
 
 
-def _inverse_factors(objective: Objective, blocks: Array) -> Array:
+def inverse_factors(objective: Objective, blocks: Array) -> Array:
     """The inverse factors of all blocks, in their place."""
 
     def invert(block: Array) -> None:
         block[:] = inverse_factor(block)
 
-    some_map = objective.rows.thread_map if blocks.shape[-1] >= WIDE else map
+    some_map = objective.rows.thread_map if blocks.shape[-1] > SMALL else map
     list(some_map(invert, blocks))
     return blocks
 
 
-def class_variances(objective: Objective, phi: Array) -> Array:
-    """``sum_i s_i p_ik (1 - p_ik)`` for every class, positive."""
-    total = objective.rows.map_reduce(_class_variances, objective.point(phi))
-    return np.maximum(total, LEAST_VARIANCE)
-
-
-def _class_variances(block: Block, point: Point) -> Array:
-    return np.asarray(np.dot(variances(point.logits(block)), block.weights))
-
-
-@dataclass(frozen=True)
-class Curvature:
-    """Where the information is taken.
-
-    Attributes
-    ----------
-    phi : ndarray of shape (D,)
-        The point.
-    """
-
-    phi: Array
-
-    def probabilities(self, block: Block, coordinates: Coordinates, z: Array) -> Array:
-        """Those of all classes in a block of rows, with standardised features z (width, n_rows)."""
-        predictors = coordinates.contrasts @ self.phi.reshape(coordinates.shape) @ z
-        return softmax(logits(block, predictors))
-
-    def variances(self, p: Array) -> Array:
-        """``p (1 - p)`` to full precision."""
-        return p * complement(p)
+def probabilities(block: Block, coordinates: Coordinates, z: Array, phi: Array) -> Array:
+    """Those of all classes at a point, for standardised features z (width, n_rows) of a block of rows."""
+    return softmax(logits(block, coordinates.contrasts @ phi.reshape(coordinates.shape) @ z))
 
 
 def class_metric(
-    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
+    objective: Objective, phi: Array, rows: Rows | None = None, negligible: float = 0.0
 ) -> tuple[Metric, float]:
     """The blocks of each class, from some rows that stand for all, or all, and the share that it took."""
     contrasts, width = objective.coordinates.contrasts, objective.shape[1]
     result = len(contrasts) * width**2
-    blocks, taken = sum_rows(objective, rows, _own_blocks, at, negligible, numbers=2 * width, result=result)
+    blocks, taken = sum_rows(objective, rows, _own_blocks, phi, negligible, numbers=2 * width, result=result)
     blocks[:, np.arange(width), np.arange(width)] += objective.curvature
-    metric = Metric(contrasts, _inverse_factors(objective, blocks))
+    metric = Metric(contrasts, inverse_factors(objective, blocks))
     return metric, taken / (rows or objective.rows).n_samples
 
 
 def _own_blocks(
-    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+    block: Block, standardisation: Standardisation, phi: Array, negligible: float
 ) -> tuple[Array, float]:
     """``sum_i s_i p_ik (1 - p_ik) z_i z_i'`` for classes that have coefficients, and how many rows it took.
 
@@ -127,18 +99,18 @@ def _own_blocks(
     of many columns needs no more than single precision.
     """
     z, s, contrasts = standardisation.of(block), block.weights, standardisation.coordinates.contrasts
-    p = at.probabilities(block, standardisation.coordinates, z)
+    p = probabilities(block, standardisation.coordinates, z, phi)
     variances = p * (1.0 - p)
-    z = z.astype(np.float32) if len(z) > WIDE else z
+    z = z.astype(np.float32) if len(z) > SMALL else z
     chosen = np.ones((len(contrasts), len(block)), dtype=bool)
     if negligible > 0:
         leverages = _leverages(z, variances, s)
         chosen = _informative((variances * leverages)[-len(contrasts) :], s, negligible, s.sum())
-    roots = np.sqrt(s * at.variances(p)).astype(z.dtype)[-len(contrasts) :]
+    weights = (s * (p * complement(p)))[-len(contrasts) :]
     blocks = np.empty((len(contrasts), len(z), len(z)))
-    for own, root, mask in zip(blocks, roots, chosen, strict=True):
+    for own, weight, mask in zip(blocks, weights, chosen, strict=True):
         members = np.flatnonzero(mask)
-        own[:] = _gram(np.take(z, members, axis=1) * root[members])
+        own[:] = weighted_gram(np.take(z, members, axis=1), weight[members])
     return blocks, _share(chosen, s, s.sum()) * len(block)
 
 
@@ -147,7 +119,7 @@ def _leverages(z: Array, variances: Array, s: Array) -> Array:
 
     It depends on no basis, and so where a row has a direction to itself it is large, whatever the units.
     """
-    G = _gram(z * np.sqrt(s * variances.sum(axis=0)).astype(z.dtype)).astype(np.float64)
+    G = weighted_gram(z, s * variances.sum(axis=0)).astype(np.float64)
     return np.asarray(np.square(inverse_factor(G).astype(z.dtype) @ z).sum(axis=0))
 
 
@@ -164,13 +136,13 @@ def _share(chosen: NDArray[np.bool_], s: Array, weight: float) -> float:
     return float(np.mean(chosen @ s) / weight) if weight > 0 else 1.0
 
 
-def information(objective: Objective, at: Curvature) -> Array:
+def information(objective: Objective, phi: Array) -> Array:
     """Fisher information plus the penalty's curvature: the Hessian, of shape (D, D)."""
-    return hessian(objective, at)[0]
+    return hessian(objective, phi)[0]
 
 
 def hessian(
-    objective: Objective, at: Curvature, rows: Rows | None = None, negligible: float = 0.0
+    objective: Objective, phi: Array, rows: Rows | None = None, negligible: float = 0.0
 ) -> tuple[Array, float]:
     """The Hessian, of some rows that stand for all, or all, and the share of the products that it took.
 
@@ -180,61 +152,86 @@ def hessian(
     """
     Q, (n_contrasts, width) = objective.coordinates.coding, objective.shape
     K = len(Q)
-    numbers, result = 2 * width + K**2 // 2, (K * width) ** 2
-    blocks, taken = sum_rows(objective, rows, _class_blocks, at, negligible, numbers=numbers, result=result)
-    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, width, K, width)
-    made = np.matmul(Q.T, half).reshape(n_contrasts * width, n_contrasts * width)
-    made[np.diag_indices(len(made))] += np.broadcast_to(objective.curvature, objective.shape).ravel()
-    return np.asarray(made), taken / (rows or objective.rows).n_samples
+    numbers, result = 2 * width + K**2 // 2, K * (K - 1) // 2 * width**2
+    pairs, taken = sum_rows(objective, rows, _of_pairs, phi, negligible, numbers=numbers, result=result)
+    laplacian = (_laplacian_of_many if width < K else _laplacian)(pairs, Q)
+    made = laplacian.reshape(n_contrasts * width, n_contrasts * width)
+    made.flat[:: len(made) + 1] += np.broadcast_to(objective.curvature, objective.shape).ravel()
+    return made, taken / (rows or objective.rows).n_samples
 
 
-def _class_blocks(
-    block: Block, standardisation: Standardisation, at: Curvature, negligible: float
+def _laplacian(pairs: Array, Q: Array) -> Array:
+    """``sum_kl (q_k - q_l)(q_k - q_l)' kron G_kl`` for the pairs of classes, of shape (c, width, c, width).
+
+    That takes ``K^4 width^2`` operations: with no more classes than columns about as many as factors of it.
+    """
+    first, second = _pairs(len(Q))
+    differences, (P, width, _) = Q[first] - Q[second], pairs.shape
+    made = np.empty((Q.shape[1], width, Q.shape[1], width))
+    for row, own in zip(made, differences.T, strict=True):
+        blocks = np.dot((differences * own[:, np.newaxis]).T, pairs.reshape(P, -1))
+        row[:] = blocks.reshape(-1, width, width).transpose(1, 0, 2)
+    return made
+
+
+def _laplacian_of_many(pairs: Array, Q: Array) -> Array:
+    """The same in ``K^3 width^2`` operations and more memory, by all pairs in both orders."""
+    (K, n_contrasts), width, (first, second) = Q.shape, pairs.shape[1], _pairs(len(Q))
+    blocks = np.zeros((K, K, width**2))
+    blocks[first, second] = blocks[second, first] = -pairs.reshape(len(first), -1)
+    blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
+    half = np.dot(Q.T, blocks.reshape(K, -1)).reshape(n_contrasts, K, -1)
+    made = np.matmul(Q.T, half).reshape(n_contrasts, n_contrasts, width, width)
+    return np.asarray(made.transpose(0, 2, 1, 3))
+
+
+@cache
+def _pairs(K: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first and the second class of each pair."""
+    return np.triu_indices(K, 1)
+
+
+def _of_pairs(
+    block: Block, standardisation: Standardisation, phi: Array, negligible: float
 ) -> tuple[Array, float]:
-    """``sum_i s_i (diag(p_i) - p_i p_i') kron z_i z_i'``, and how many rows' work it took."""
+    """``sum_i s_i p_ik p_il z_i z_i'`` for each pair of classes, and how many rows' work it took."""
     z, s = standardisation.of(block), block.weights
-    p = at.probabilities(block, standardisation.coordinates, z)
+    p = probabilities(block, standardisation.coordinates, z, phi)
     if negligible == 0:
-        return _of_classes(z, p, s, at), float(len(block))
+        return _grams_of_pairs(z, p, s), float(len(block))
     weight, variances = s.sum(), p * (1.0 - p)
     leverages = _leverages(z, variances, s)
     some = np.flatnonzero(_informative(variances * leverages, s, negligible, weight).any(axis=0))
     if len(some) < len(block):
         z, p, leverages, s = np.take(z, some, axis=1), np.take(p, some, axis=1), leverages[some], s[some]
-    K, width = len(p), len(z)
-    chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(K - 1)]
-    share = _share(np.concatenate(chosen), s, weight)
-    if K > 2 and share > FEW:
-        return _of_classes(z, p, s, at), share * len(block)
-    blocks = np.zeros((K, width, K, width))
-    for k in range(K - 1):
-        for other, mask in enumerate(chosen[k], k + 1):
-            members = np.flatnonzero(mask)
-            weights = s[members] * p[k, members] * p[other, members]
-            pair = _gram(np.take(z, members, axis=1) * np.sqrt(weights))
-            blocks[k, :, k] += pair
-            blocks[other, :, other] += pair
-            blocks[k, :, other] = blocks[other, :, k] = -pair
-    return blocks, share * len(block)
+    chosen = [_informative(p[k] * p[k + 1 :] * leverages, s, negligible, weight) for k in range(len(p) - 1)]
+    masks = np.concatenate(chosen)
+    share = _share(masks, s, weight)
+    return _grams_of_pairs(z, p, s, masks if share <= FEW else None), share * len(block)
 
 
-def _of_classes(z: Array, p: Array, s: Array, at: Curvature) -> Array:
-    """The same from one product for all pairs of classes.
-
-    Blocks of one class are computed with ``p_k (1 - p_k)``: a difference of sums would lose all digits
-    where probabilities are near one.
-    """
-    (K, n_rows), width, diagonal = p.shape, len(z), np.arange(len(p))
-    if K == 2:
-        own = _gram(z * np.sqrt(s * at.variances(p)[0]))
-        return np.array([[own, -own], [-own, own]]).transpose(0, 2, 1, 3)
-    means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
-    blocks = -_gram(means).reshape(K, width, K, width)
-    blocks[diagonal, :, diagonal, :] = [_gram(z * root) for root in np.sqrt(s * at.variances(p))]
-    return blocks
+def _grams_of_pairs(z: Array, p: Array, s: Array, chosen: NDArray[np.bool_] | None = None) -> Array:
+    """The same from the rows that are chosen for each pair, or from all: for many pairs by one product."""
+    (K, n_rows), width, (first, second) = p.shape, len(z), _pairs(len(p))
+    if chosen is None and len(first) > K:
+        means = ((np.sqrt(s) * p)[:, np.newaxis] * z).reshape(K * width, n_rows)
+        return np.asarray(gram(means).reshape(K, width, K, width)[first, :, second])
+    members: Iterable[Any] = repeat(slice(None)) if chosen is None else map(np.flatnonzero, chosen)
+    made = np.empty((len(first), width, width))
+    for pair, k, other, rows in zip(made, first, second, members, strict=False):
+        pair[:] = weighted_gram(z[:, rows], (s * p[k] * p[other])[rows])
+    return made
 
 
-def _gram(z: Array) -> Array:
+def weighted_gram(z: Array, weights: Array) -> Array:
+    """``sum_i w_i z_i z_i'``, in the precision of z."""
+    if len(z) <= NARROW:
+        return np.asarray(np.dot(z * weights, z.T))
+    return gram(z * np.sqrt(weights).astype(z.dtype))
+
+
+def gram(z: Array) -> Array:
+    """``z z'``."""
     return np.asarray(np.dot(z, z.T))  # unlike `@` it lets other threads run where the result is small
 
 
@@ -249,44 +246,12 @@ def sum_rows(
     """A sum over rows of what a kernel makes of them and the objective's standardisation.
 
     It makes so many numbers for each, in blocks whose products stay near the processor, and so many as a
-    result.
+    result. The features of rows that fill no more than a quarter of a block are kept for the next sum.
     """
-    size = max(BLOCK_NUMBERS // numbers, MIN_BLOCK)
+    n_samples = (rows or objective.rows).n_samples
+    size = max(BLOCK // numbers, 256)  # with fewer rows to add up results takes longer than their products
+    is_small = rows is None and objective.rows.in_memory is not None and 4 * n_samples <= size
+    standardisation = objective.kept_standardisation if is_small else objective.standardisation
     return (rows or objective.rows).map_reduce(
-        kernel, objective.standardisation, *arguments, size=size, dense=True, result=result
+        kernel, standardisation, *arguments, size=size, dense=True, result=result
     )
-
-
-def gram(
-    objective: Objective, combinations: Array | None = None, max_ratio: float = MAX_MEAN_TO_SPREAD
-) -> Array:
-    """Weighted Gram matrix of the standardised features, or of linear combinations of them.
-
-    With an intercept the features are centred and it is their covariance. `combinations` has a column
-    for each. Where means are up to `max_ratio` spreads from zero those of sparse features are taken off
-    their products, which loses a part ``EPS max_ratio**2``, and in other cases off the features.
-    """
-    at, rows = objective.coordinates, objective.rows.in_memory
-    near = (np.abs(at.mean) / max_ratio <= at.spread) | (at.spread == 0)
-    if rows is not None and rows.csr is not None and combinations is None and near.all():
-        unit, used = np.where(at.spread > 0, 1 / at.scale, 0.0), rows.weights > 0
-        scaled = rows.csr[used].astype(np.float64).multiply(unit).tocsr()
-        weighted = scaled.multiply(rows.weights[used, np.newaxis]).tocsr()
-        mean = at.mean * unit
-        return np.asarray((weighted.T @ scaled).toarray() - np.outer(mean, mean))
-    products, means = objective.rows.map_reduce(
-        _gram_and_sum, objective.standardisation, combinations, dense=True, result=at.n_features**2
-    )
-    if at.fit_intercept:  # the rounding of means that are far from zero
-        products -= np.outer(means, means)
-    return products
-
-
-def _gram_and_sum(
-    block: Block, standardisation: Standardisation, combinations: Array | None
-) -> tuple[Array, Array]:
-    z = standardisation.of(block)[: standardisation.coordinates.n_features]
-    z = z if combinations is None else combinations.T @ z
-    total = z @ block.weights
-    z *= np.sqrt(block.weights)
-    return _gram(z), total

@@ -56,7 +56,7 @@ def logits(block: Block, predictors: Array) -> Array:
 def changes(block: Block, predictors: Array) -> Array:
     """The same along a direction; zero without weight: whatever X holds there, it must not count."""
     eta = np.concatenate([np.zeros_like(predictors), predictors]) if len(predictors) == 1 else predictors
-    if not block.weights.all():
+    if not block.is_used:
         eta[:, block.weights == 0] = 0.0
     return eta
 

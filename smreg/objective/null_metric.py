@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from smreg.data.rows import Block, Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.information import _gram, _inverse_factors, sum_rows
+from smreg.objective.information import inverse_factors, sum_rows, weighted_gram
 from smreg.objective.sampling import RowSampler
 from smreg.optimize.metric import JITTER, Metric, inverse_factor, inverse_root
 
 Array = NDArray[np.float64]
-
-DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,12 @@ def null_covariance(objective: Objective) -> NullCovariance:
     at, p, width = objective.coordinates, objective.rows.n_features, objective.shape[1]
     if p <= 1 or not fits(objective, objective.shape[0] * width**2):
         return NullCovariance((at.spread / at.scale) ** 2, at.scale)
-    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=width, result=width**2)
+    total = sum_rows(objective, _null_rows(objective), _covariance, numbers=2 * width, result=width**2)
     return NullCovariance(total[:p, :p], at.scale)
 
 
 def _covariance(block: Block, standardisation: Standardisation) -> Array:
-    z = standardisation.of(block)
-    z *= np.sqrt(block.weights)
-    return _gram(z)
+    return weighted_gram(standardisation.of(block), block.weights)
 
 
 def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Array:
@@ -74,7 +70,7 @@ def root_null_curvatures(objective: Objective, covariance: NullCovariance) -> Ar
     given = variances
     if covariance.matrix.ndim == 2:
         given = 1.0 / np.square(inverse_factor(covariance.matrix.copy())).sum(axis=0)
-    given = np.where(given > DETERMINED * variances, given, variances)
+    given = np.where(given > 64 * JITTER * variances, given, variances)  # more than rounding leaves of none
     least, _ = _null_classes(objective)
     return np.asarray(np.sqrt(given * least.min()) * covariance.scale)
 
@@ -112,7 +108,7 @@ def _null_factors(objective: Objective, covariance: NullCovariance, eigenvalues:
         return inverse_root(np.outer(eigenvalues, variances) + ridge)
     of_all = np.eye(objective.shape[1])  # the features' mean is zero, so that the intercept is by itself
     of_all[:p, :p] = matrix
-    return _inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
+    return inverse_factors(objective, eigenvalues[:, np.newaxis, np.newaxis] * of_all + np.diag(ridge))
 
 
 def _null_rows(objective: Objective) -> Rows | None:

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.rows import Block, Rows
-from smreg.family import fisher_information
 from smreg.objective.logits import log_softmax, logits
 from smreg.optimize.line_search import lowest
 from smreg.optimize.metric import laplacian_inverse
@@ -85,7 +84,15 @@ def null_model(rows: Rows, priors: Array, fit_intercept: bool) -> NullModel:
 
 
 def _covariance(probabilities: Array) -> Array:
-    return np.asarray(fisher_information(np.log(probabilities)), np.float64)
+    return _centred(np.outer(probabilities, probabilities))
+
+
+def _centred(products: Array) -> Array:
+    """The covariance of the classes, whose rows sum to zero, from the products of their probabilities."""
+    made = -products
+    np.fill_diagonal(made, 0.0)
+    np.fill_diagonal(made, -made.sum(axis=0))
+    return made
 
 
 def _without_features(rows: Rows) -> Rows:
@@ -108,10 +115,7 @@ def _moments(block: Block, intercept: Array) -> tuple[Array, Array, float]:
         linear = np.einsum("ki,ik->i", log_p, block.target)
     p = np.exp(log_p)
     weighted = block.weights * p
-    information = -(weighted @ p.T)
-    np.fill_diagonal(information, 0.0)
-    np.fill_diagonal(information, -information.sum(axis=1))
-    return weighted.sum(axis=1), information, -float(block.weights @ linear)
+    return weighted.sum(axis=1), _centred(weighted @ p.T), -float(block.weights @ linear)
 
 
 def _fitted(rows: Rows, priors: Array) -> NullModel:

@@ -17,7 +17,7 @@ from smreg.objective.coordinates import Coordinates
 
 Array = NDArray[np.float64]
 
-MAX_WEIGHT = 1e300  # of the penalty in the coordinates: more would overflow
+LARGEST = 1e300  # factor: with more the probabilities are the priors too, but its products would overflow
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,6 @@ class Penalty:
                 value += float(np.sum(self.l1 * np.abs(coef)))
         return value
 
-    def gradient(self, coef: Array) -> Array:
-        """That of the quadratic term."""
-        return np.asarray(self.ridge * coef)
-
     def within(self, coordinates: Coordinates) -> "Penalty":
         """The same as a function of coordinates that have a row for each class, or of any if it is shared.
 
@@ -74,7 +70,7 @@ class Penalty:
         scale, of_intercept = coordinates.scale, int(coordinates.fit_intercept)
 
         def full(factors: Array) -> Array:
-            factors = np.atleast_2d(np.minimum(factors, MAX_WEIGHT))
+            factors = np.atleast_2d(np.minimum(factors, LARGEST))
             return np.concatenate([factors, np.zeros((len(factors), of_intercept))], axis=1)
 
         with np.errstate(over="ignore"):

@@ -14,10 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.rows import Kept
 from smreg.objective.costs import ELEMENTWISE, MIN_ROWS, NO_COST, SPEED, evaluation_cost, fits, sample_size
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.information import NEGLIGIBLE, Curvature, class_metric, class_variances, hessian
-from smreg.objective.sampling import DIRECTIONS, RowSampler
+from smreg.objective.information import NEGLIGIBLE, class_metric, hessian
+from smreg.objective.sampling import DIRECTIONS, ClassVariances, RowSampler
 from smreg.optimize.metric import DenseMetric, Metric
 
 Array = NDArray[np.float64]
@@ -37,18 +38,26 @@ class Share:
         The share where it was known last.
     value : float
         The objective there.
+    is_measured : bool
+        Whether it was measured, not estimated.
     """
 
     known: float
     value: float
+    is_measured: bool = False
 
     def at(self, value: float) -> float:
         """The share where the objective has that value."""
         return self.known * value / self.value if value < self.value else self.known
 
     def estimate(self, totals: Array, value: float) -> None:
-        """By the sums of the variances of all classes."""
-        self.known, self.value = min(UNCERTAIN * float(totals.sum()), 1.0), value
+        """By the sums of the variances of all classes, where it has not been measured."""
+        if not self.is_measured:
+            self.known, self.value = min(UNCERTAIN * float(totals.sum()), 1.0), value
+
+    def measure(self, share: float, value: float) -> None:
+        """As it was for all rows."""
+        self.known, self.value, self.is_measured = share, value, True
 
 
 class Refresh:
@@ -74,6 +83,7 @@ class Refresh:
         self._last = list[Metric | DenseMetric]()
         n_blocks, width = objective.shape
         self._n_blocks, self._size = (1, n_blocks * width) if is_hessian else (n_blocks, width)
+        self._n_drawn = self._n_rows  # of these several may be one, so that it falls to those of the last
 
     def cost(self, value: float) -> float:
         """What it costs where the objective has that value, in evaluations."""
@@ -103,12 +113,12 @@ class Refresh:
         enough = ROWS_PER_COORDINATE * self.objective.shape[0] * self.objective.shape[1]
         return min(sample_size(self.objective, self._per_row), max(enough, MIN_ROWS))
 
-    @cached_property
+    @property
     def _of_sample(self) -> float:
         """Operations for a sample."""
         if self._n_rows == self.objective.rows.n_samples:
             return math.inf
-        return self._n_rows * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
+        return self._n_drawn * self._per_row + (1 + self._is_few * DIRECTIONS / 2) * self._evaluation
 
     @cached_property
     def _is_few(self) -> bool:
@@ -117,24 +127,36 @@ class Refresh:
         return self._n_rows < min(self.objective.rows.n_samples / FEW_ROWS, FEW_ROWS * size)
 
     def __call__(
-        self, phi: Array, value: float, *, complete: bool = False, exact: bool = False
+        self,
+        phi: Array,
+        value: float,
+        logits: Kept[Array] | None = None,
+        *,
+        complete: bool = False,
+        exact: bool = False,
     ) -> Metric | DenseMetric:
-        """The preconditioner at a point; an exact one is of all rows."""
-        at, rows = Curvature(phi), None
-        if self._of_sample < self._of_all(value) and not exact:
-            totals = class_variances(self.objective, phi)
+        """The preconditioner at a point, where logits may be known.
+
+        A complete one leaves out nothing for being small, and an exact one is of all rows.
+        """
+        rows = None
+        is_sampled = self._of_sample < self._of_all(value) and not exact
+        if is_sampled:
+            variances = ClassVariances(self.objective, phi, logits)
             nearby = self._last[-1] if self._is_few and self._last else None
-            rows = self.sampler()(phi, totals, self._n_rows, metric=nearby)
-            self.share.estimate(totals, value)
+            rows = self.sampler()(variances, self._n_rows, metric=nearby)
+            self._n_drawn = rows.n_samples
+            self.share.estimate(variances.totals, value)
         made: Metric | DenseMetric
-        negligible = 0.0 if complete or exact or self._of_all(math.inf) <= NO_COST else NEGLIGIBLE
+        leaves_out = not (complete or is_sampled or exact or self._of_all(math.inf) <= NO_COST)
+        negligible = NEGLIGIBLE if leaves_out else 0.0
         if self.is_hessian:
-            matrix, share = hessian(self.objective, at, rows, negligible)
+            matrix, share = hessian(self.objective, phi, rows, negligible)
             made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
         else:
-            made, share = class_metric(self.objective, at, rows, negligible)
-        if rows is None:
-            self.share.known, self.share.value = share, value
+            made, share = class_metric(self.objective, phi, rows, negligible)
+        if leaves_out or complete:
+            self.share.measure(share, value)
         self._last[:] = [] if rows is None else [made]
         return made
 

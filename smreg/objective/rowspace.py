@@ -27,19 +27,18 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Rows, power_of_two, sum_of
+from smreg.data.rows import BLOCK, MAX_NUMBERS, Rows, power_of_two, sum_of
 from smreg.data.statistics import ColumnStatistics
+from smreg.optimize.metric import TINY
+from smreg.optimize.solver import ROUNDING
 
 Array = NDArray[np.float64]
 
 MAX_DECOMPOSITION = 1000  # evaluations of the objective that the decomposition may cost
-PANEL_NUMBERS = 2**20  # entries of the columns that are centred at a time
-NEGLIGIBLE_VARIANCE = 2.0**-28  # of a direction, relative to the largest, that a penalty outweighs
-MAX_DENSE = 2**25  # entries of a sparse X that may be made dense for that: 256 MiB
 MAX_PROJECTION = 2**28  # ``p n^2`` up to which that is done for the sake of the least norm, whatever it saves
-MAX_RATIO = 2.0**28  # logits then lose 2**-24 at most
-SMALLEST = 1e-200  # of the largest square, lest it underflows
-ROUNDING = 2.0**-48  # relative size of a singular value, or a variance, that is zero
+# Of the largest variance to one that counts, where R is not decomposed itself; and of the logits of two
+# columns, which then lose 2**-24 at most.
+MAX_RATIO = 2.0**28
 
 
 def is_wide(rows: Rows, n_used: int, *, penalised: bool) -> bool:
@@ -94,16 +93,16 @@ class RowSpace:
         self.rows, self.used, self.centred, self.unit = rows, rows.used(), centred, 1.0
         self.root = np.sqrt(rows.weights[used] / rows.weights.sum())
         self.mean = columns.mean if centred else np.zeros(rows.n_features)
-        width = max(PANEL_NUMBERS // len(used), 1)
+        width = max(BLOCK // len(used), 1)
         self.panels = [slice(j, j + width) for j in range(0, rows.n_features, width)]
         gram = self._gram()
-        if not SMALLEST < gram.max(initial=0.0) < np.inf:
+        if not TINY < gram.max(initial=0.0) < np.inf:
             self.unit = float(power_of_two(np.array(self.used.largest())))
             gram = self._gram()
         variances, U = np.linalg.eigh(gram)
         self.basis: Array | None = None
-        is_small = rows.stores_zeros or len(used) * rows.n_features <= MAX_DENSE
-        if penalty / self.unit / self.unit < NEGLIGIBLE_VARIANCE * variances[-1] and is_small:
+        is_small = rows.stores_zeros or len(used) * rows.n_features <= MAX_NUMBERS
+        if penalty / self.unit / self.unit < variances[-1] / MAX_RATIO and is_small:
             R = self._centred(self._rows(slice(None)))
             U, sigma, basis = linalg.svd(R, full_matrices=False, check_finite=False)
             basis[:, ~R.any(axis=0)] = 0.0
@@ -138,7 +137,7 @@ class RowSpace:
         """That of the coordinates, where there is a basis."""
         if self.basis is None:
             return None
-        largest = max(float(of_columns.max(initial=0.0)), SMALLEST)
+        largest = max(float(of_columns.max(initial=0.0)), TINY)
         return np.asarray(largest * np.sqrt(np.square(self.basis) @ np.square(of_columns / largest)))
 
     def _rows(self, panel: slice) -> Array:
@@ -154,7 +153,7 @@ class RowSpace:
             with np.errstate(over="ignore", invalid="ignore"):
                 return function(self._rows(panel), panel)
 
-        at_a_time = max(MAX_DENSE // len(self.used) ** 2, 1)  # of results of n x n, which wait to be added
+        at_a_time = max(MAX_NUMBERS // len(self.used) ** 2, 1)  # of results of n x n, which wait to be added
         for first in range(0, len(self.panels), at_a_time):
             yield from self.rows.thread_map(of, self.panels[first : first + at_a_time])
 

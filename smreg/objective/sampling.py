@@ -26,21 +26,22 @@ sampling, NIPS (2016). https://doi.org/10.48550/arXiv.1607.00559
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept, Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
-from smreg.objective.logits import Direction, Point, softmax
-from smreg.optimize.metric import DenseMetric, Metric
+from smreg.objective.logits import Direction, Point, softmax, variances
+from smreg.optimize.metric import DenseMetric, Metric, directions
 
 Array = NDArray[np.float64]
 
 # A leverage need not be exact: that of so many random combinations of the whitened features has an error
 # of a fifth. The signs are the same in every fit.
 SKETCH = 64
+LEAST_VARIANCE = 2.0**-80  # of a class, which divides: less is none
 DIRECTIONS = 4  # for the leverage in a metric, each half an evaluation
 
 
@@ -62,34 +63,95 @@ class RowSampler:
         self.objective, self.factor = objective, factor
 
     @cached_property
-    def leverage(self) -> Kept[Array]:
-        """``||A z_i||^2`` for every row, nearly."""
+    def leverage(self) -> Kept[tuple[Array, Array]]:
+        """``||A z_i||^2`` for every row, nearly, and the weights."""
         objective = self.objective
         return objective.rows.keep(_leverage, objective.standardisation, self.factor, dense=True)
 
     def among_all(self, size: int) -> Rows:
         """At most `size` rows by their leverage alone."""
-        return drawn(self.objective.rows, self.objective.rows.keep(_weighed, self.leverage, dense=True), size)
+        return drawn(self.objective.rows, self.leverage.keep(_masses, 1.0, None), size)
 
-    def __call__(
-        self,
-        phi: Array,
-        totals: Array,
-        size: int,
-        metric: Metric | DenseMetric | None = None,
-    ) -> Rows:
+    def __call__(self, at: "ClassVariances", size: int, metric: Metric | DenseMetric | None = None) -> Rows:
         """At most `size` rows, with the weights with which each stands for its like.
 
-        `totals` are the sums of the variances over all rows, for every class. With a `metric` from a point
-        nearby half the sample goes by the leverage in that.
+        With a `metric` from a point nearby half the sample goes by the leverage in that.
         """
-        objective = self.objective
-        inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        directions = () if metric is None else metric.directions(DIRECTIONS)
-        at = objective.point(phi), [objective.direction(d) for d in directions]
-        return drawn(
-            objective.rows, objective.rows.keep(_masses, *at, inverse, self.leverage, dense=True), size
-        )
+        objective, in_metric = self.objective, None
+        if metric is not None:
+            along = [objective.direction(d) for d in directions(metric, at.phi.size, DIRECTIONS)]
+            in_metric = objective.rows.keep(information_leverage, objective.point(at.phi), along, dense=True)
+        return drawn(objective.rows, self.leverage.keep(_masses, at.shares(), in_metric), size)
+
+
+def _masses(leverage: tuple[Array, Array], shares: Array | float, in_metric: Array | None) -> Array:
+    """Those by the leverage among the features, and in a metric if there is one."""
+    among_features, weights = leverage
+    masses = [among_features * shares] if in_metric is None else [among_features * shares, in_metric]
+    return np.asarray(weights * masses)
+
+
+class ClassVariances:
+    """The variances ``v_ik = p_ik (1 - p_ik)`` at a point, not to full precision.
+
+    They are kept where logits are.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose rows.
+    phi : ndarray of shape (D,)
+        The point.
+    logits : Kept or None
+        Those of the point, if they are known.
+
+    Attributes
+    ----------
+    totals : ndarray of shape (K,)
+        ``sum_i s_i v_ik`` for every class, positive.
+    """
+
+    def __init__(self, objective: Objective, phi: Array, logits: Kept[Array] | None = None) -> None:
+        self.phi, self._rows = phi, objective.rows
+        is_known = (
+            logits is not None and objective.rows.stores_zeros
+        )  # whose blocks are the same, dense or not
+        self._at: Point | Kept[Array] = logits if logits is not None and is_known else objective.point(phi)
+        self._kept: Kept[tuple[Array, Array]] | None = None
+        if objective.keeps_logits:
+            self._kept = self._rows.keep(_variances, self._at, dense=True)
+            totals = self._kept.map_reduce(_totals_of)
+        else:
+            totals = self._rows.map_reduce(_totals_at, self._at, dense=True)
+        self.totals = np.maximum(totals, LEAST_VARIANCE)
+
+    def shares(self) -> Kept[Array]:
+        """``sum_k v_ik / sum_j s_j v_jk`` for every row."""
+        if self._kept is None:
+            return self._rows.keep(_shares_at, self._at, 1.0 / self.totals, dense=True)
+        return self._kept.keep(_shares_of, 1.0 / self.totals)
+
+
+def _variances(block: Block, at: Point | Kept[Array]) -> tuple[Array, Array]:
+    """Those of a block, and its weights."""
+    return variances(at.of(block) if isinstance(at, Kept) else at.logits(block)), block.weights
+
+
+def _totals_of(kept: tuple[Array, Array]) -> Array:
+    own, weights = kept
+    return np.asarray(np.dot(own, weights))
+
+
+def _totals_at(block: Block, at: Point | Kept[Array]) -> Array:
+    return _totals_of(_variances(block, at))
+
+
+def _shares_of(kept: tuple[Array, Array], inverse: Array) -> Array:
+    return np.asarray(inverse @ kept[0])
+
+
+def _shares_at(block: Block, at: Point | Kept[Array], inverse: Array) -> Array:
+    return _shares_of(_variances(block, at), inverse)
 
 
 def drawn(rows: Rows, masses: Kept[Array], size: int) -> Rows:
@@ -99,20 +161,6 @@ def drawn(rows: Rows, masses: Kept[Array], size: int) -> Rows:
     if not is_good.any():
         return drawn(rows, rows.keep(_weights, dense=True), size)
     return rows.sampled(masses.keep(_mixed, np.where(is_good, totals, np.inf)), size)
-
-
-def _weighed(block: Block, leverage: Kept[Array]) -> Array:
-    return (block.weights * leverage.of(block))[np.newaxis]
-
-
-def _masses(
-    block: Block, point: Point, directions: Sequence[Direction], inverse: Array, leverage: Kept[Array]
-) -> Array:
-    """Those by the leverage among the features, and in a metric if there are directions of it."""
-    p = softmax(point.logits(block))
-    among_features = inverse @ (p - p * p) * leverage.of(block)
-    in_metric = [information_leverage(block, p, directions)] if directions else []
-    return np.asarray(block.weights * [among_features, *in_metric])
 
 
 def _totals(masses: Array) -> Array:
@@ -128,19 +176,19 @@ def _weights(block: Block) -> Array:
     return block.weights[np.newaxis]
 
 
-def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> Array:
+def _leverage(block: Block, standardisation: Standardisation, factor: Array) -> tuple[Array, Array]:
     whitened = standardisation.of(block)
     if factor.ndim == 2:
         whitened = factor @ whitened
     else:
         whitened *= factor[:, np.newaxis]
     whitened *= whitened
-    return np.asarray(whitened.sum(axis=0))
+    return whitened.sum(axis=0), block.weights
 
 
-def information_leverage(block: Block, p: Array, directions: Sequence[Direction]) -> Array:
+def information_leverage(block: Block, point: Point, directions: Sequence[Direction]) -> Array:
     """``tr(A I_i A')`` for every row of weight one, nearly, by the changes of its logits."""
-    total = np.zeros(len(block))
+    p, total = softmax(point.logits(block)), np.zeros(len(block))
     with np.errstate(over="ignore", invalid="ignore"):  # along what M all but leaves out
         for direction in directions:
             change = direction.logits(block)

@@ -14,7 +14,6 @@ from smreg.data.matrix import MatrixRows
 
 Array = NDArray[np.float64]
 
-WORTHWHILE = 0.25  # part of the features that is saved
 MANY = 2**14  # features below which nothing is gained
 
 
@@ -58,11 +57,11 @@ class Singletons:
 
 
 def has_singletons(rows: MatrixRows) -> bool:
-    """Whether merging features that are stored once makes X much narrower."""
+    """Whether merging features that are stored once saves a quarter of them."""
     X = rows.csr
     if X is None or rows.n_features < MANY:
         return False
     if np.abs(X.data).max(initial=0.0) > np.finfo(X.dtype).max / 2**20:
         return False  # the norm of many such values might not be finite
     once = np.count_nonzero(np.bincount(X.indices, minlength=rows.n_features) == 1)
-    return bool(once - rows.n_samples >= WORTHWHILE * rows.n_features)
+    return bool(once - rows.n_samples >= rows.n_features / 4)

@@ -11,28 +11,25 @@ and leaves steps as they are, which sum to zero over the intercepts.
 """
 
 from dataclasses import replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.cached import cached_property
 from smreg.data.rows import Block, Kept
 from smreg.objective import costs, information, null_metric
 from smreg.objective.cross_entropy import Objective, Standardisation, information_times, probabilities_of
 from smreg.objective.logits import complement
 from smreg.objective.penalty import Penalty
-from smreg.objective.sampling import RowSampler
+from smreg.objective.sampling import ClassVariances, RowSampler
 from smreg.optimize.conjugate_gradients import conjugate_gradients, first
+from smreg.optimize.metric import TINY
 from smreg.optimize.quadratic import DenseQuadratic, Quadratic
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-COPIES = 4  # of the matrix that there are at a time, factors and parts included
-FEW_PRODUCTS, MOST_PRODUCTS = 25, 2000  # for a system: while the active set changes, and at the end
-TINY = 1e-300
 
 
 class Hessians:
@@ -72,17 +69,16 @@ class Hessians:
             Whether a sample of the rows may stand for all.
         """
         loss, (classes, columns) = self.loss, np.nonzero(members)
-        m = len(classes)
-        if not costs.fits(loss, COPIES * m**2):
+        m = len(classes)  # of H there are four copies at a time, factors and parts included
+        if not costs.fits(loss, 4 * m**2):
             return Products(loss, theta, classes, columns, ridge, accuracy)
-        at = information.Curvature(theta.ravel())
+        phi = theta.ravel()
         n_rows = costs.sample_size(loss, m**2 + costs.ELEMENTWISE * m)
         rows = None
         if sampled and n_rows < loss.rows.n_samples:
-            totals = information.class_variances(loss, at.phi)
-            rows = self._sampler(at.phi, totals, n_rows)
+            rows = self._sampler(ClassVariances(loss, phi), n_rows)
         own = _slices(loss, classes)
-        H = information.sum_rows(loss, rows, _information, at, classes, columns, own, numbers=m, result=m**2)
+        H = information.sum_rows(loss, rows, _information, phi, classes, columns, own, numbers=m, result=m**2)
         H[np.diag_indices(m)] += ridge
         if loss.coordinates.is_symmetric:
             intercepts = np.flatnonzero(columns == loss.rows.n_features)
@@ -97,7 +93,7 @@ class Hessians:
 def _information(
     block: Block,
     standardisation: Standardisation,
-    at: information.Curvature,
+    phi: Array,
     classes: Indices,
     columns: Indices,
     own: list[slice],
@@ -108,7 +104,7 @@ def _information(
     rounding where probabilities are near one.
     """
     z, s, m = standardisation.of(block), block.weights, len(classes)
-    p, total = at.probabilities(block, standardisation.coordinates, z), np.zeros((m, m))
+    p, total = information.probabilities(block, standardisation.coordinates, z, phi), np.zeros((m, m))
     if len(own) > 1:
         means = (np.sqrt(s) * p)[classes] * z[columns]
         total -= means @ means.T
@@ -175,7 +171,7 @@ class Products:
 
         enough = self.accuracy**2 * float(rhs @ (rhs / diagonal))
         iterates = conjugate_gradients(product, rhs, lambda r: r / diagonal)
-        most = MOST_PRODUCTS if exact else FEW_PRODUCTS
+        most = 2000 if exact else 25  # while the active set still changes
         iterate, is_solved = first(iterates, lambda at: at.squared <= enough, most)
         return iterate.solution, is_solved
 

@@ -15,25 +15,31 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.2  # part of the slope that may be left
 FAR = 8.0  # by which a length is divided at most, or by half of it multiplied
-MAX_TRIALS = 60
 
 
-class Line(Protocol):
-    """A function along a direction from a point."""
+class Slopes(Protocol):
+    """The derivative of a function along a direction from a point."""
 
     @property
     def first(self) -> float:
         """A length to begin with, at most one."""
 
+    def slope(self, length: float) -> float:
+        """The derivative in the length."""
+
+
+class Line(Slopes, Protocol):
+    """A function along a direction from a point."""
+
     @property
     def evaluations(self) -> int:
         """How often the function was computed, the gradient included."""
 
-    def slope(self, length: float) -> float:
-        """Its derivative in the length."""
-
     def point(self, length: float) -> tuple[float, Array, Any]:
         """Value and gradient there, and what makes lines from there cheaper, or None."""
+
+    def growth(self, length: float) -> float:
+        """By how much a norm in the inverse Hessian there is at most larger than in that of the start."""
 
 
 class EvaluatedLine:
@@ -56,15 +62,19 @@ class EvaluatedLine:
             self._last = length, self._function(self._x + length * self._step)
         return *self._last[1], None
 
+    def growth(self, length: float) -> float:
+        """Nothing is known of it."""
+        return math.inf
 
-def lowest(line: Line, slope: float) -> float:
+
+def lowest(line: Slopes, slope: float) -> float:
     """A length near the minimum along a line whose slope is negative at its start, zero if there is none.
 
     From the first length on it is bracketed, and interpolated in the bracket by the slopes at its ends.
     """
     (low, slope_low), (high, slope_high), length = (0.0, slope), (math.inf, math.inf), line.first
     was_low, divisor = False, 1.0
-    for trial in range(MAX_TRIALS):
+    for trial in range(60):
         at = line.slope(length)
         if abs(at) <= -LEVEL * slope:
             return length

@@ -20,9 +20,13 @@ Array = NDArray[np.float64]
 # so nearly collinear that an eigenvalue of their correlation matrix is below it (x and x + 1e-7 e, say)
 # are resolved without a penalty only as far as the jitter lets the norm see them.
 JITTER = 2.0**-40
-SMALLEST = 1e-200  # divisor
+DETERMINED = 64 * JITTER  # part of a variance, given others, that differs from none
 
-SMALL_TRIANGLE = 128  # that LAPACK inverts; SciPy's routines, unlike NumPy's, keep other threads waiting
+# Rows of a matrix that is small: it is not worth a thread, and its triangle is inverted by LAPACK, for which
+# SciPy's routines, unlike NumPy's, hold the GIL.
+SMALL = 128
+
+TINY = 1e-200  # divisor, whose root and inverse can be multiplied with
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,6 @@ class Metric:
             steps = np.matmul(rows[:, np.newaxis, :], self.factors)[:, 0]
         return np.asarray(self.basis.T @ steps).ravel()
 
-    def directions(self, count: int) -> Array:
-        """``A' q`` for vectors q of random signs, of shape (count, D): their mean square is ``M^-1``.
-
-        The signs are the same every time.
-        """
-        signs = np.random.default_rng(0).choice(
-            [-1.0, 1.0], (count, len(self.factors) * self.factors.shape[-1])
-        )
-        return np.array([self.unwhiten(q) for q in signs])
-
 
 class DenseMetric:
     """A metric that is one matrix, with a factor of it.
@@ -82,12 +76,13 @@ class DenseMetric:
     matrix : ndarray of shape (D, D)
         Positive semi-definite. It is overwritten.
     is_hessian : bool
-        Whether it is that of the point at which it was made.
+        Whether it is that of the point at which it was made. It is not where jitter makes up for more than
+        a part of what is known of a variable given others: norms are too small there.
     """
 
     def __init__(self, matrix: Array, *, is_hessian: bool = False) -> None:
-        self.is_hessian = is_hessian
         self._factor, self._root = scaled_cholesky(matrix)
+        self.is_hessian = is_hessian and bool(self._factor.diagonal().min() ** 2 > DETERMINED)
 
     def whiten(self, gradient: Array) -> Array:
         """``A g``."""
@@ -97,10 +92,14 @@ class DenseMetric:
         """``A' v``."""
         return np.asarray(linalg.lapack.dtrtrs(self._factor.T, step)[0] / self._root)
 
-    def directions(self, count: int) -> Array:
-        """``A' q`` for vectors q of random signs: see `Metric.directions`."""
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, len(self._root)))
-        return np.array([self.unwhiten(q) for q in signs])
+
+def directions(metric: Metric | DenseMetric, size: int, count: int) -> Array:
+    """``A' q`` for vectors q of random signs, of shape (count, size): their mean square is ``M^-1``.
+
+    The signs are the same every time.
+    """
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, len(metric.whiten(np.zeros(size)))))
+    return np.array([metric.unwhiten(q) for q in signs])
 
 
 def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
@@ -114,13 +113,22 @@ def scaled_cholesky(matrix: Array) -> tuple[Array, Array]:
     matrix /= root[:, np.newaxis]
     jitter = JITTER
     while True:
-        matrix[np.diag_indices(len(root))] = 1.0 + jitter
-        try:
-            factor = np.asarray(np.linalg.cholesky(matrix), np.float64)
-        except np.linalg.LinAlgError:
-            jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
-        else:
+        matrix.flat[:: len(root) + 1] = 1.0 + jitter
+        factor = _cholesky(matrix)
+        if factor is not None:
             return factor, root
+        jitter *= 16.0  # at a jitter of len(root) the matrix is diagonally dominant
+
+
+def _cholesky(matrix: Array) -> Array | None:
+    """Its lower triangular factor, or None where it is not positive definite."""
+    if len(matrix) <= SMALL:
+        upper, info = linalg.lapack.dpotrf(matrix.T)
+        return None if info else np.asarray(upper.T)
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), np.float64)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def inverse_factor(matrix: Array) -> Array:
@@ -134,7 +142,7 @@ def inverse_factor(matrix: Array) -> Array:
 
 def _inverse_of_triangle(L: Array) -> Array:
     """The inverse of a lower triangular matrix, by halves of it."""
-    if len(L) <= SMALL_TRIANGLE:
+    if len(L) <= SMALL:
         return np.asarray(linalg.lapack.dtrtri(L, lower=1)[0])
     half = len(L) // 2
     inverse = np.zeros_like(L)
@@ -156,7 +164,7 @@ def laplacian_inverse(products: Array) -> Array:
     no account, as it is that of which rows sum to zero.
     """
     between = products * (1.0 - np.eye(len(products)))
-    root = np.sqrt(np.maximum(between.sum(axis=1), SMALLEST))
+    root = np.sqrt(np.maximum(between.sum(axis=1), TINY))
     unit = root / np.linalg.norm(root)
     scaled = (1.0 + JITTER) * np.eye(len(root)) - between / np.outer(root, root) + np.outer(unit, unit)
     return np.asarray(np.linalg.inv(scaled) / np.outer(root, root))

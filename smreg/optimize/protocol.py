@@ -37,8 +37,10 @@ class Refresh(Protocol):
     def cost(self, value: float, /) -> float:
         """What making it costs where the function has that value, in evaluations."""
 
-    def __call__(self, x: Array, value: float, /, *, complete: bool, exact: bool) -> Preconditioner:
-        """The preconditioner at x, where the function has that value.
+    def __call__(
+        self, x: Array, value: float, known: Any, /, *, complete: bool, exact: bool
+    ) -> Preconditioner:
+        """The preconditioner at a point: see `Point`.
 
         A complete one leaves out nothing for being small, and an exact one is of the whole function.
         """
@@ -59,13 +61,24 @@ class Function(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A point, value and gradient there, the gradient's norm, and what makes lines from there cheaper."""
+    """A point, value and gradient there, and what is known of it.
+
+    Attributes
+    ----------
+    norm : float
+        That of the gradient in some metric.
+    known : object
+        What makes lines from there cheaper.
+    bound : float
+        Upper bound of the Newton decrement.
+    """
 
     x: Array
     value: float
     gradient: Array
     norm: float = math.inf
     known: Any = None
+    bound: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -33,16 +33,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.optimize.metric import scaled_cholesky
+from smreg.optimize.metric import TINY, scaled_cholesky
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-SUFFICIENT = 2.0**-5  # part of the slope by which q must fall; to the minimum it falls by a half
-MAX_STEPS = 500  # more than any problem so far has taken
-EPS = 2.0**-52
-TINY = 1e-300
 
 
 class Quadratic(Protocol):
@@ -122,7 +117,7 @@ class Model:
         If given, H is zero along the direction in which all `group_size` coordinates of a group move by the
         same: one of them is then kept where it is.
     group_size : int
-        Coordinates in a whole group.
+        Coordinates in a complete group.
     """
 
     quadratic: Quadratic
@@ -139,7 +134,7 @@ class Model:
         others have. Unless it must be `exact`, the search ends already where a step lowers q by no more.
         """
         at, fell = _Stage(self.start, np.zeros_like(self.start), 0.0, final=False), math.inf
-        for _ in range(MAX_STEPS):
+        for _ in range(500):  # more than any problem so far has taken
             slope, little = self.gradient + at.moved, accuracy**2 * at.fall
             excess = np.where(at.x == 0, np.maximum(np.abs(slope) - self.weights, 0.0), 0.0)
             if at.final and float(np.sum(excess**2 / np.maximum(self.quadratic.diagonal, TINY))) <= little:
@@ -158,7 +153,8 @@ class Model:
         That is at least half of its square.
         """
         step = at.x - self.start
-        square, rounding = float(step @ at.moved), len(step) * EPS * float(step**2 @ self.quadratic.diagonal)
+        square, diagonal = float(step @ at.moved), self.quadratic.diagonal
+        rounding = len(step) * 2.0**-52 * float(step**2 @ diagonal)
         return math.sqrt(square if square > rounding else max(square, 2.0 * at.fall))
 
     def _left(self, at: _Stage, slope: Array, excess: Array) -> float:
@@ -179,14 +175,14 @@ class Model:
         return following and replace(following, final=following.final and solved)
 
     def _hold(self, active: Mask, x: Array, excess: Array) -> None:
-        """Of every group that is active as a whole, let the one rest that least wants to move."""
+        """Of every group whose members are all active, let the one rest that least wants to move."""
         assert self.groups is not None
         members = np.flatnonzero(active & (self.weights > 0))
         counts = np.bincount(self.groups[members])
-        whole = members[counts[self.groups[members]] == self.group_size]
-        order = np.lexsort((excess[whole], np.abs(x[whole]), self.groups[whole]))
-        _, first = np.unique(self.groups[whole][order], return_index=True)
-        active[whole[order[first]]] = False
+        complete = members[counts[self.groups[members]] == self.group_size]
+        order = np.lexsort((excess[complete], np.abs(x[complete]), self.groups[complete]))
+        _, first = np.unique(self.groups[complete][order], return_index=True)
+        active[complete[order[first]]] = False
 
     def _direction(self, active: Mask, slope: Array, outward: Array, *, exact: bool) -> tuple[Array, bool]:
         """To the minimum over the active set, without coordinates that leave zero with the wrong sign.
@@ -205,8 +201,9 @@ class Model:
     def _search(self, at: _Stage, direction: Array, slope: Array, signs: Array) -> _Stage | None:
         """Go along a direction within the orthant of the signs, zero for coordinates without a border.
 
-        Up to the first border q falls, all the way to the minimum over the active set at length one. Beyond
-        it coordinates stop at zero, and the length is halved until q falls as it should, or to that border.
+        Up to the first border q falls, to the minimum over the active set at length one. Beyond it
+        coordinates stop at zero, and the length is halved until q falls by a 32nd of the slope, where the
+        minimum has half, or to that border.
         """
         meets = direction * signs < 0
         reach = np.divide(-at.x, direction, out=np.full_like(direction, math.inf), where=meets)
@@ -217,7 +214,7 @@ class Model:
             change = self.quadratic.product(step)
             linear = float(slope @ step)
             fall = -linear - 0.5 * float(step @ change)
-            if length <= border or fall >= -SUFFICIENT * linear > 0:
+            if length <= border or fall >= -linear / 32 > 0:
                 break
             length = max(length / 2, border)
         if not linear < 0:

@@ -26,7 +26,7 @@ from smreg.plots._style import (
     places,
 )
 
-MOST_LINES = 200  # features in a panel: more cannot be told apart, and would take minutes to draw
+MOST_LINES = 200  # features in a panel: more cannot be distinguished, and would take minutes to draw
 
 
 class CoefficientPathDisplay:
@@ -288,7 +288,7 @@ class CoefficientPathDisplay:
         styles: list[dict[str, Any]]
         styles = [{"color": colour, "lw": 1.8, "zorder": 2.5} for colour in colours(n_named)]
         styles += [{"color": FAINT, "lw": 0.9, "zorder": 2}] * (len(self.features_) - n_named)
-        marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not seen
+        marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not visible
         return [
             panel.plot(places(self.Cs), values, marker=marker, label=self.feature_names[feature], **style)[0]
             for feature, values, style in zip(self.features_, coefs.T, styles, strict=True)

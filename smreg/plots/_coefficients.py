@@ -22,7 +22,7 @@ from smreg.plots._style import (
     shorten,
 )
 
-MOST_FEATURES = 20  # in a figure, unless told otherwise
+MOST_FEATURES = 20  # in a figure by default
 NAME_LENGTH = 30  # letters of a feature
 ROW, STEM = 0.14, 0.075  # inches: a feature's row without classes, and what each class adds
 LEAST_HEIGHT = 2.0  # inches of a new figure

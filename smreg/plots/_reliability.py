@@ -39,7 +39,7 @@ class ReliabilityDisplay:
     Wilson's 95 % interval of the latter, and the bar from the diagonal to the point the gap between the two,
     which is more than chance where the band does not reach the diagonal. Points below the diagonal are
     over-confident. Lines and bands are broken at empty bins. Below stands the number of samples in each bin,
-    on a logarithmic scale. The legend tells the calibration error, the mean of the gaps over the samples.
+    on a logarithmic scale. The legend gives the calibration error, the mean of the gaps over the samples.
 
     The diagram is of the largest probability of each sample and whether its class was right, or
     *class-wise*: a panel for each class, and for two classes one for the second. Of more than 12 classes
@@ -331,12 +331,14 @@ class ReliabilityDisplay:
         x, frequency = rows["confidence"], rows["accuracy"]
         (line,) = panel.plot(x, frequency, lw=1.5, marker="o", ms=4, label=self._text(), zorder=3)
         colour = line.get_color()
-        seen = part["count"] > 0
+        occupied = part["count"] > 0
         low, high = rows["low"], rows["high"]
-        band = panel.fill_between(x, low, high, where=seen, fc=(colour, 0.2), ec=(colour, 0.4), lw=1.2)
+        band = panel.fill_between(x, low, high, where=occupied, fc=(colour, 0.2), ec=(colour, 0.4), lw=1.2)
         self.bands_.append(band)
         self.gaps_.append(
-            panel.vlines(x[seen], x[seen], frequency[seen], color=colour, lw=3.5, alpha=0.5, zorder=2)
+            panel.vlines(
+                x[occupied], x[occupied], frequency[occupied], color=colour, lw=3.5, alpha=0.5, zorder=2
+            )
         )
         edges = [*part["left"], part["right"].iloc[-1]]
         self.counts_.append(counts.stairs(part["count"], edges, color=colour, lw=1.2))

@@ -28,7 +28,7 @@ ONE_STANDARD_ERROR: dict[str, Any] = {
 class ScorePathDisplay:
     """Cross-validated score against C, a line for each `l1_ratio`, and what two rules choose.
 
-    A line is the mean over the folds, its band one standard error of that mean either way. The faint
+    A line is the mean over the folds, its band one standard error of that mean on either side. The faint
     lines are the folds, at the `l1_ratio` of the best score. Where they go up and down together, differences
     between values of C are known better than the band suggests.
 
@@ -193,7 +193,7 @@ class ScorePathDisplay:
     def _draw(self, axes: Axes, palette: list[str]) -> None:
         """Draw the means, their standard errors and, of the best `l1_ratio`, the folds."""
         best, x = self.best_index // len(self.Cs), places(self.Cs)
-        marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not seen
+        marker = "o" if len(self.Cs) == 1 else ""  # a line of one point is not visible
         self.fold_lines_ = [
             axes.plot(x, fold[best], color=palette[best], lw=0.8, alpha=0.4, marker=marker)[0]
             for fold in self.fold_scores

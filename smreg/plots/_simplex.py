@@ -11,14 +11,14 @@ from smreg.family import softmax
 from smreg.plots._checks import check_classes, check_temperatures
 from smreg.plots._style import FAINT, INK, SMALL, class_name, colours_of, legend, panels, plain, shorten
 
-# Where a class is certain. Class k has its ticks on the side from the corner before it.
-CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
+# Where a class is certain. Class k has its ticks on the side from the vertex before it.
+VERTICES = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 ALIGNMENTS = (("right", "top"), ("left", "top"), ("center", "bottom"))
 TICK_ALIGNMENTS = (("right", "center"), ("center", "top"), ("left", "center"))
 TICKS = np.array([0.2, 0.4, 0.6, 0.8])
 MARGIN = 0.02  # between a text and the triangle, whose sides have length one
 MARKERS = ("o", "D", "s", "^", "v", "P", "X")
-NAME_LENGTH = 24  # letters of a corner's name
+NAME_LENGTH = 24  # letters of a vertex's name
 HOT = 1e300  # temperature that has reached the limit
 N_STEPS = 300  # of a path
 FIRST, LAST = 100.0, 0.05  # its temperatures, in the largest and in the smallest difference of logits
@@ -27,9 +27,9 @@ FIRST, LAST = 100.0, 0.05  # its temperatures, in the largest and in the smalles
 class SimplexDisplay:
     """Distributions over three classes as points of a triangle, and the paths that temperature takes them.
 
-    A corner is the certainty of its class, the centre is the uniform distribution, and the probability of
-    a class grows in proportion from the side opposite to its corner, as the ticks show. A line is the
-    path of ``softmax(logits / T)`` from the uniform distribution, where T is infinite, to the corner of the
+    A vertex is the certainty of its class, the centre is the uniform distribution, and the probability of
+    a class grows in proportion from the side opposite to its vertex, as the ticks show. A line is the
+    path of ``softmax(logits / T)`` from the uniform distribution, where T is infinite, to the vertex of the
     largest logit, where T is zero, in the colour of that class. (Logits of -inf stay at probability zero,
     and equal largest logits share it.) The dotted lines are where two classes are equally most probable: no
     path crosses them.
@@ -178,13 +178,13 @@ class SimplexDisplay:
         winners = self.paths[:, -1].argmax(axis=1)
         self.lines_ = np.array(
             [
-                axes.plot(*(path @ CORNERS).T, color=palette[winner], lw=1.8, zorder=2)[0]
+                axes.plot(*(path @ VERTICES).T, color=palette[winner], lw=1.8, zorder=2)[0]
                 for path, winner in zip(self.paths, winners, strict=True)
             ]
         )
         self.marks_ = np.array(
             [
-                axes.plot(*(points @ CORNERS).T, marker, color=INK, mfc="white", ms=6, zorder=3)[0]
+                axes.plot(*(points @ VERTICES).T, marker, color=INK, mfc="white", ms=6, zorder=3)[0]
                 for points, marker in zip(self.marks.swapaxes(0, 1), MARKERS, strict=False)
             ]
         )
@@ -194,23 +194,23 @@ class SimplexDisplay:
         return self
 
     def _frame(self, axes: Axes, palette: list[str]) -> None:
-        """The triangle: sides, ticks, names of the corners, boundaries between most probable classes."""
+        """The triangle: sides, ticks, names of the vertices, boundaries between most probable classes."""
         axes.set_axis_off()
         axes.set_aspect("equal")
-        axes.plot(*CORNERS[[0, 1, 2, 0]].T, color=INK, lw=1.0, zorder=1)
+        axes.plot(*VERTICES[[0, 1, 2, 0]].T, color=INK, lw=1.0, zorder=1)
         texts: list[Text] = []
-        centre = CORNERS.mean(axis=0)
+        centre = VERTICES.mean(axis=0)
         for k, colour in enumerate(palette):
-            before, after = CORNERS[k - 1], CORNERS[k - 2]
+            before, after = VERTICES[k - 1], VERTICES[k - 2]
             axes.plot(*np.array([centre, (before + after) / 2]).T, color=INK, lw=1.0, ls=":", zorder=1)
-            outward = (CORNERS[k] + before) / 2 - centre
+            outward = (VERTICES[k] + before) / 2 - centre
             outward *= MARGIN / np.linalg.norm(outward)
             for tick in TICKS:
-                on_side, opposite = ((1 - tick) * side + tick * CORNERS[k] for side in (before, after))
+                on_side, opposite = ((1 - tick) * side + tick * VERTICES[k] for side in (before, after))
                 axes.plot(*np.array([on_side, opposite]).T, color=FAINT, lw=0.6, zorder=0)
                 (x, y), (horizontal, vertical) = on_side + outward, TICK_ALIGNMENTS[k]
                 axes.text(x, y, f"{tick:.1f}", color=colour, fontsize=SMALL, ha=horizontal, va=vertical)
-            x, y = CORNERS[k] + 2 * MARGIN * (CORNERS[k] - centre)
+            x, y = VERTICES[k] + 2 * MARGIN * (VERTICES[k] - centre)
             horizontal, vertical = ALIGNMENTS[k]
             name = shorten(class_name(self.classes[k]), NAME_LENGTH)
             texts.append(axes.text(x, y, name, color=colour, ha=horizontal, va=vertical, weight="bold"))
@@ -218,7 +218,7 @@ class SimplexDisplay:
 
 
 def temperature_path(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities from infinite temperature to zero, in steps too small to be seen."""
+    """Probabilities from infinite temperature to zero, in steps too small to be visible."""
     top, finite = logits == logits.max(), np.sort(logits[np.isfinite(logits)])
     hot, spread = softmax(logits, HOT), finite[-1] - finite[0]
     if spread == 0:
@@ -226,6 +226,6 @@ def temperature_path(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     z = (logits - finite[-1]) / spread
     gaps = np.diff(np.sort(z[np.isfinite(z)]))
     coldest = max(LAST * gaps[gaps > 0].min(), np.finfo(float).tiny)
-    with np.errstate(over="ignore"):  # a logit that is too low for its class to be seen
+    with np.errstate(over="ignore"):  # a logit that is too low for its class to be visible
         path = softmax(z / np.geomspace(FIRST, coldest, N_STEPS - 2)[:, np.newaxis])
     return np.stack([hot, *path, top / top.sum()])

@@ -1,4 +1,4 @@
-"""One visual language: colours that colour-blind readers can tell, panels, axes of C, plain text."""
+"""One visual language: colours that colour-blind readers can distinguish, panels, axes of C, plain text."""
 
 import re
 from collections.abc import Hashable, Sequence
@@ -37,7 +37,7 @@ def class_colours(classes: ArrayLike) -> dict[Hashable, str]:
     """Colours of the classes, the same in every figure.
 
     They depend on nothing but the sorted classes: the palette of Okabe and Ito for up to 8, which
-    colour-blind readers can tell apart, and even steps of the perceptually uniform viridis for more.
+    colour-blind readers can distinguish, and even steps of the perceptually uniform viridis for more.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import tables
 from environment import describe
-from machine import clock
+from machine import PAUSE, clock
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -35,7 +35,7 @@ from smreg import softmax
 from smreg.metrics import calibration_error, reliability_table, smooth_calibration_error
 from smreg.temperature.scaling import fit_temperature
 
-ROUNDS, SAMPLES = 3, 1000
+SAMPLES = 1000
 TEMPERATURE = 2.0  # of the logits that are drawn
 
 
@@ -67,12 +67,12 @@ def loss(z: NDArray[np.float32], y: NDArray[np.int64], temperature: float) -> fl
     return float(total / len(z))
 
 
-def temperature(shrink: int) -> None:
+def temperature(options: argparse.Namespace) -> None:
     """Print our fit against scikit-learn's."""
-    z, y = draw(1_000_000 // shrink, 100)
+    z, y = draw(1_000_000 // options.shrink, 100)
     ours, theirs = fit_temperature(z, y), their_calibrator().fit(z, y)
     calls = (lambda: fit_temperature(z, y)), (lambda: clone(theirs).fit(z, y))
-    pairs = [[clock(call) for call in calls] for _ in range(ROUNDS)]
+    pairs = [[clock(call, options.pause) for call in calls] for _ in range(options.rounds)]
     print(f"temperature of {len(z)} x 100 logits in single precision:")
     for name, seconds, T in (
         ("smreg", median(pair[0] for pair in pairs), ours.temperature),
@@ -82,9 +82,9 @@ def temperature(shrink: int) -> None:
     print(f"  {median(b / a for a, b in pairs):.1f} times; {ours.evaluations} evaluations")
 
 
-def memory(shrink: int) -> None:
+def memory(options: argparse.Namespace) -> None:
     """Print the most memory that the fit takes beyond the logits."""
-    z, y = draw(1_000_000 // shrink, 100)
+    z, y = draw(1_000_000 // options.shrink, 100)
     fit_temperature(z[:1000], y[:1000])  # what is loaded the first time does not count
     tracemalloc.start()
     fit_temperature(z, y)
@@ -93,10 +93,10 @@ def memory(shrink: int) -> None:
     print(f"memory beyond {len(z)} x 100 logits ({z.nbytes / 2**20:.0f} MiB): {peak:.0f} MiB (tracemalloc)")
 
 
-def coverage(shrink: int) -> None:
+def coverage(options: argparse.Namespace) -> None:
     """Print how often the intervals hold the temperature that the samples were drawn with."""
     profile = wald = evaluations = 0
-    samples = SAMPLES // shrink
+    samples = SAMPLES // options.shrink
     for seed in range(samples):
         fit = fit_temperature(*draw(500, 10, seed))
         profile += fit.confidence_interval[0] <= TEMPERATURE <= fit.confidence_interval[1]
@@ -109,9 +109,9 @@ def coverage(shrink: int) -> None:
     print(f"at most {evaluations} evaluations")
 
 
-def measures(shrink: int) -> None:
+def measures(options: argparse.Namespace) -> None:
     """Print measures against the logarithm."""
-    z, y = draw(1_000_000 // shrink, 100)
+    z, y = draw(1_000_000 // options.shrink, 100)
     p = softmax(z.astype(np.float64))
     del z
     calls = {
@@ -121,7 +121,7 @@ def measures(shrink: int) -> None:
         "calibration_error": lambda: calibration_error(y, p),
         "smooth_calibration_error": lambda: smooth_calibration_error(y, p),
     }
-    rounds = [[clock(call) for call in calls.values()] for _ in range(ROUNDS + 1)][1:]
+    rounds = [[clock(call, options.pause) for call in calls.values()] for _ in range(options.rounds + 1)][1:]
     print(f"measures of {len(p)} x 100 probabilities, 15 bins:")
     for column, name in enumerate(calls):
         seconds, ratio = (
@@ -156,12 +156,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
     parser.add_argument("--shrink", type=int, default=1, help="divide the rows by this, for a trial")
+    parser.add_argument("--rounds", type=int, default=3, help="timed calls of each kind")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds before each")
     parser.add_argument("--logits", metavar="FILE", help="print published figures for a network's logits")
     options = parser.parse_args(arguments)
     print(describe())
     for name in options.only:
         print()
-        BENCHMARKS[name](options.shrink)
+        BENCHMARKS[name](options)
     if options.logits:
         print()
         published(options.logits)

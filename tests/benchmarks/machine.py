@@ -40,8 +40,7 @@ Array = NDArray[np.float64]
 Call = Callable[[], Any]
 Model = TypeVar("Model", bound=SoftmaxRegression)
 
-ROUNDS, FITS = 7, 3  # timed evaluations, and whole fits
-PAUSE = 0.1  # seconds in which the threads of what ran before go to sleep
+PAUSE = 0.1  # seconds before a call that is timed
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -71,25 +70,26 @@ def products(X: Array, n_classes: int) -> tuple[list[Call], list[Call]]:
     return forward, backward
 
 
-def clock(function: Callable[[], Any]) -> float:
-    """Seconds of a call, after a pause."""
-    time.sleep(PAUSE)
+def clock(function: Callable[[], Any], pause: float) -> float:
+    """Seconds of a call, after some in which the threads of what ran before go to sleep."""
+    time.sleep(pause)
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
-def evaluation(threads: int, shrink: int) -> None:
+def evaluation(options: argparse.Namespace) -> None:
     """Print one evaluation against NumPy's products."""
-    X, y = tables.images(60_000 // shrink, 784)
+    threads, pause = options.threads, options.pause
+    X, y = tables.images(60_000 // options.shrink, 784)
     forward, backward = products(X, 10)
     rounds = []
     with objective(X, y, threads) as evaluate:
         evaluate()
-        for _ in range(ROUNDS):
-            ours = clock(evaluate)
+        for _ in range(2 * options.rounds + 1):  # each is short
+            ours = clock(evaluate, pause)
             with pinned(threads, threads):
-                rounds.append([ours, *(clock(product) for product in (*forward, *backward))])
+                rounds.append([ours, *(clock(product, pause) for product in (*forward, *backward))])
     seconds = np.array(rounds)
     first, second = (
         start + int(np.median(seconds[:, start : start + 2], axis=0).argmin()) for start in (1, 3)
@@ -101,14 +101,15 @@ def evaluation(threads: int, shrink: int) -> None:
     print(f"  ratio                           {np.median(seconds[:, 0] / theirs):8.2f}")
 
 
-def timed_fit(model: Model, X: Any, y: Any) -> tuple[float, Model]:
+def timed_fit(model: Model, X: Any, y: Any, pause: float) -> tuple[float, Model]:
     """Seconds of a fit with as many threads as the model has jobs, and the model."""
     with pinned(model.n_jobs, model.n_jobs):
-        return clock(lambda: model.fit(X, y)), model
+        return clock(lambda: model.fit(X, y), pause), model
 
 
-def threads_against_one(threads: int, shrink: int) -> None:
+def threads_against_one(options: argparse.Namespace) -> None:
     """Print whole fits with all threads and with one."""
+    threads, shrink = options.threads, options.shrink
     print(f"whole fits, {threads} threads against one:")
     for name, X, y in (
         ("letters", *tables.letters(20_000 // shrink)),
@@ -116,7 +117,8 @@ def threads_against_one(threads: int, shrink: int) -> None:
         ("images", *tables.images(20_000 // shrink)),
     ):
         pairs = [
-            [timed_fit(SoftmaxRegression(n_jobs=jobs), X, y)[0] for jobs in (1, threads)] for _ in range(FITS)
+            [timed_fit(SoftmaxRegression(n_jobs=jobs), X, y, options.pause)[0] for jobs in (1, threads)]
+            for _ in range(options.rounds)
         ]
         one, all_ = (median(column) for column in zip(*pairs, strict=True))
         speedup = median(a / b for a, b in pairs)
@@ -129,9 +131,9 @@ def peak_of(function: Callable[[], Any]) -> tuple[float, str]:
     """MiB that a call takes at most beyond what there is before, and how that was measured."""
     try:
         CLEAR.write_text("5")  # the peak restarts
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         function()
-        return (_resident("VmHWM") - before) / 1024, "resident set"
+        return (resident("VmHWM") - before) / 1024, "resident set"
     except OSError:
         tracemalloc.start()
         try:
@@ -141,27 +143,32 @@ def peak_of(function: Callable[[], Any]) -> tuple[float, str]:
             tracemalloc.stop()
 
 
-def _resident(key: str) -> float:
+def resident(key: str) -> float:
+    """An entry of the status of this process, in KiB."""
     lines = STATUS.read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(key + ":"))
 
 
-def memory(threads: int, shrink: int) -> None:
+def memory(options: argparse.Namespace) -> None:
     """Print the most memory that a fit takes beyond X."""
-    X, y = tables.images(60_000 // shrink, 784)
+    threads = options.threads
+    X, y = tables.images(60_000 // options.shrink, 784)
     SoftmaxRegression(n_jobs=threads).fit(*tables.ALL["iris"]())
     peak, how = peak_of(lambda: SoftmaxRegression(n_jobs=threads).fit(X, y))
     print(f"memory of a fit of {len(X)} x 784, 10 classes, beyond X ({X.nbytes / 2**20:.0f} MiB):")
     print(f"  {peak:.0f} MiB ({how}), {peak * 2**20 / X.nbytes:.2f} of X")
 
 
-def growth(threads: int, shrink: int) -> None:
+def growth(options: argparse.Namespace) -> None:
     """Print seconds and evaluations of fits to more and more rows."""
+    threads, shrink = options.threads, options.shrink
     print(f"growth with the rows, 20 features, 5 classes, {threads} threads:")
     sizes, seconds = [], []
     for n in (10_000 // shrink, 100_000 // shrink, 1_000_000 // shrink):
         X, y = tables.spread(n, 20)
-        fits = [timed_fit(SoftmaxRegression(n_jobs=threads), X, y) for _ in range(FITS)]
+        fits = [
+            timed_fit(SoftmaxRegression(n_jobs=threads), X, y, options.pause) for _ in range(options.rounds)
+        ]
         sizes.append(n)
         seconds.append(median(each for each, _ in fits))
         print(f"  {n:>8} rows: {seconds[-1]:.3g} s, {fits[0][1].solution_.evaluations} evaluations")
@@ -183,11 +190,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shrink", type=int, default=1, help="divide the rows by this, for a trial")
+    parser.add_argument("--rounds", type=int, default=3, help="timed fits of each kind")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds before each")
     options = parser.parse_args(arguments)
     print(describe())
     for name in options.only:
         print()
-        BENCHMARKS[name](options.threads, options.shrink)
+        BENCHMARKS[name](options)
     return 0
 
 

@@ -37,7 +37,7 @@ import numpy as np
 import tables
 from environment import describe
 from fits import Worker
-from machine import FITS, peak_of, timed_fit
+from machine import PAUSE, peak_of, timed_fit
 from races import TOLERANCES, Entry, Table, affordable, report_means, seconds_and_ratio, time_rounds
 from searches import FOLDS, Found, Search, Yardstick
 
@@ -45,9 +45,8 @@ from smreg import SoftmaxRegressionCV
 
 Loaders = Mapping[str, Callable[[], tables.Data]]
 
-CS = tuple(np.logspace(-4, 4, 10).tolist())
 PEERS = ("lbfgs", "newton-cholesky")
-DEFAULT, EXACT = 1e-4, 1e-8  # tolerances of smreg: as it comes, and for the minima
+DEFAULT = 1e-4  # tolerance of smreg as it comes
 MARGIN = 1e-3  # parts of the goal by which a minimum may be wrong
 
 
@@ -83,7 +82,7 @@ def counts(found: Found) -> tuple[str, str]:
 
 def ours(worker: Worker[Found], yardstick: Yardstick, jobs: int) -> Result:
     """The search by smreg at its default tolerance, to be timed with one job and with all."""
-    result, search = Result("smreg"), Search("smreg", DEFAULT, jobs, CS)
+    result, search = Result("smreg"), Search("smreg", DEFAULT, jobs, yardstick.Cs)
     found = worker.fit(search)
     if found is not None:
         result.take(search, found, yardstick)
@@ -98,7 +97,7 @@ def climb(worker: Worker[Found], solver: str, yardstick: Yardstick, goal: float,
     """
     result, began, before = Result(solver), perf_counter(), np.zeros(1)
     for tol in TOLERANCES:
-        search = Search(solver, tol, jobs, CS)
+        search = Search(solver, tol, jobs, yardstick.Cs)
         found = worker.fit(search)
         if found is None:
             break
@@ -116,14 +115,18 @@ def climb(worker: Worker[Found], solver: str, yardstick: Yardstick, goal: float,
 
 
 def compare(
-    data: tables.Data, n_classes: int, yardstick: Yardstick, options: argparse.Namespace
+    data: tables.Data,
+    n_classes: int,
+    yardstick: Yardstick,
+    options: argparse.Namespace,
+    worker_of: Callable[..., Worker[Found]] = Worker,
 ) -> list[Result]:
     """The results of all estimators on a data set."""
     peers = affordable(PEERS, n_classes * (data[0].shape[1] + 1))
     warm_up = [
         Search(solver, 1e-1, jobs, (1e-2,)) for solver in ("smreg", *peers) for jobs in {1, options.threads}
     ]
-    worker = Worker(data, warm_up, options.limit)
+    worker = worker_of(data, warm_up, options.limit)
     try:
         results = [ours(worker, yardstick, options.threads)]
         results += [climb(worker, peer, yardstick, options.gap, options.threads) for peer in peers]
@@ -143,9 +146,11 @@ class PathTable(Table):
     widths = (13, 5, 5, 2, 15, 5, 4, 8, 8, 8, 8, 8, 6)
     to_the_right = frozenset({"count", "path", "seconds", "ratio"})
 
-    def optimum(self, name: str, data: tables.Data, n_classes: int, found: Found, error: float) -> None:
+    def optimum(
+        self, name: str, data: tables.Data, n_classes: int, tol: float, found: Found, error: float
+    ) -> None:
         """The row of the search for the minima, with its distance from the exact ones."""
-        what = name, *(str(size) for size in data[0].shape), str(n_classes), "optimum", f"{EXACT:.0e}", ""
+        what = name, *(str(size) for size in data[0].shape), str(n_classes), "optimum", f"{tol:.0e}", ""
         self.row(*what, *counts(found), f"{found.seconds:.3g}", "", f"{error:.1e}", "")
 
     def result(self, result: Result, own: Result, limit: float) -> None:
@@ -157,7 +162,9 @@ class PathTable(Table):
         self.row("", "", "", "", result.solver, *cells, ratio)
 
 
-def searches(loaders: Loaders, names: list[str], options: argparse.Namespace) -> bool:
+def searches(
+    loaders: Loaders, names: list[str], options: argparse.Namespace, compare: Callable[..., list[Result]]
+) -> bool:
     """Print the table of the searches; whether the minima are right."""
     table, sound = PathTable(markdown=options.markdown), True
     ratios: dict[str, list[tuple[float, bool]]] = {}
@@ -165,10 +172,10 @@ def searches(loaders: Loaders, names: list[str], options: argparse.Namespace) ->
     for name in names:
         X, y = loaders[name]()
         n_classes = len(np.unique(y))
-        yardstick = Yardstick(X, y, CS, EXACT, options.threads)
-        pairs = (0, 0), (FOLDS // 2, len(CS) // 2), (FOLDS - 1, len(CS) - 1)
+        yardstick, last = Yardstick(X, y, options.Cs, options.exact, options.threads), len(options.Cs) - 1
+        pairs = (0, 0), (FOLDS // 2, (last + 1) // 2), (FOLDS - 1, last)
         error = max(yardstick.error(fold, i) for fold, i in pairs)
-        table.optimum(name, (X, y), n_classes, yardstick.found, error)
+        table.optimum(name, (X, y), n_classes, options.exact, yardstick.found, error)
         results = compare((X, y), n_classes, yardstick, options)
         for result in results:
             table.result(result, results[0], options.limit)
@@ -184,14 +191,18 @@ def searches(loaders: Loaders, names: list[str], options: argparse.Namespace) ->
     return sound
 
 
-def threads_against_one(loaders: Loaders, names: list[str], threads: int) -> None:
+def threads_against_one(loaders: Loaders, names: list[str], options: argparse.Namespace) -> None:
     """Print searches with all threads and with one."""
+    threads = options.threads
     print(f"searches, {threads} threads against one:")
     for name in names:
         X, y = loaders[name]()
         pairs = [
-            [timed_fit(SoftmaxRegressionCV(Cs=CS, n_jobs=jobs), X, y)[0] for jobs in (1, threads)]
-            for _ in range(FITS)
+            [
+                timed_fit(SoftmaxRegressionCV(Cs=options.Cs, n_jobs=jobs), X, y, PAUSE)[0]
+                for jobs in (1, threads)
+            ]
+            for _ in range(options.rounds)
         ]
         one, all_ = (median(column) for column in zip(*pairs, strict=True))
         speedup = median(a / b for a, b in pairs)
@@ -200,11 +211,12 @@ def threads_against_one(loaders: Loaders, names: list[str], threads: int) -> Non
         )
 
 
-def memory(threads: int, shrink: int) -> None:
+def memory(options: argparse.Namespace) -> None:
     """Print the most memory that a search takes beyond X."""
-    X, y = tables.spread(200_000 // shrink, 50)
-    SoftmaxRegressionCV(Cs=CS, n_jobs=threads).fit(*tables.ALL["iris"]())
-    peak, how = peak_of(lambda: SoftmaxRegressionCV(Cs=CS, n_jobs=threads).fit(X, y))
+    X, y = tables.spread(200_000 // options.shrink, 50)
+    threads, model = options.threads, SoftmaxRegressionCV(Cs=options.Cs, n_jobs=options.threads)
+    model.fit(*tables.ALL["iris"]())
+    peak, how = peak_of(lambda: model.fit(X, y))
     size = f"{len(X)} x {X.shape[1]}, {len(np.unique(y))} classes, {threads} threads"
     print(f"memory of a search on {size}, beyond X ({X.nbytes / 2**20:.0f} MiB):")
     print(f"  {peak:.0f} MiB ({how}), {peak * 2**20 / X.nbytes:.2f} of X")
@@ -220,6 +232,8 @@ def parse(arguments: list[str] | None, loaders: Loaders) -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", choices=loaders, metavar="NAME")
     parser.add_argument("--quick", dest="data", action="store_const", const=list(tables.SMALL))
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--Cs", nargs="+", type=float, default=np.logspace(-4, 4, 10).tolist(), metavar="C")
+    parser.add_argument("--exact", type=float, default=1e-8, help="tolerance of smreg for the minima")
     parser.add_argument("--gap", type=float, default=1e-6, help="mean relative gap to reach")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for a search")
     parser.add_argument("--rounds", type=int, default=3, help="timed searches of each estimator")
@@ -230,7 +244,11 @@ def parse(arguments: list[str] | None, loaders: Loaders) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None, data: Loaders | None = None) -> int:
+def main(
+    arguments: list[str] | None = None,
+    data: Loaders | None = None,
+    compare: Callable[..., list[Result]] = compare,
+) -> int:
     """Run the benchmarks, on other data too; 1 if a minimum is wrong, which must not be."""
     loaders = tables.ALL | dict(data or {})
     options = parse(arguments, loaders)
@@ -239,13 +257,13 @@ def main(arguments: list[str] | None = None, data: Loaders | None = None) -> int
     sound = True
     if "memory" in options.only:  # first, as what other fits have freed would hide what this one takes
         print()
-        memory(options.threads, options.shrink)
+        memory(options)
     if "searches" in options.only:
         print()
-        sound = searches(loaders, named or list(loaders), options)
+        sound = searches(loaders, named or list(loaders), options, compare)
     if "threads" in options.only:
         print()
-        threads_against_one(loaders, list(dict.fromkeys(["letters", *named])), options.threads)
+        threads_against_one(loaders, list(dict.fromkeys(["letters", *named])), options)
     if not sound:
         print(f"\nA minimum is wrong by more than {MARGIN * options.gap:g}, as a gap.")
     return 0 if sound else 1

@@ -92,8 +92,9 @@ class Yardstick:
 
     def __init__(self, X: Any, y: Any, Cs: Sequence[float], tol: float, jobs: int) -> None:
         parts = [Problem(X[train], y[train]) for train, _ in StratifiedKFold(FOLDS).split(X, y)]
+        self.Cs = tuple(Cs)
         self.problems = [[replace(part, C=C) for C in Cs] for part in parts]
-        self.found = Search("smreg", tol, jobs, tuple(Cs)).fit(X, y)
+        self.found = Search("smreg", tol, jobs, self.Cs).fit(X, y)
         self.minima = self._values(self.found.coefs)
 
     def gaps(self, coefs: Array) -> Array:

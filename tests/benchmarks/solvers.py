@@ -18,6 +18,7 @@ in which all libraries are loaded and warm; one that takes too long is killed.
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -122,7 +123,7 @@ class Table(AnyTable):
         self.row("", "", "", "", result.solver, f"{result.objective:.16f}", *cells)
 
 
-def run(options: argparse.Namespace) -> bool:
+def run(options: argparse.Namespace, compare: Callable[..., list[Result]]) -> bool:
     """Print the table; whether nobody went below the reference."""
     ratios: dict[str, list[tuple[float, bool]]] = {}
     table, sound = Table(markdown=options.markdown), True
@@ -157,11 +158,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, compare: Callable[..., list[Result]] = compare) -> int:
     """Run the benchmark; 1 if a solver went below the reference, which must not be."""
     options = parse(arguments)
     print(f"{describe()}\n{options.threads} threads, relative gap to reach: {options.gap:g}\n")
-    if run(options):
+    if run(options, compare):
         return 0
     print(f"\nA solver lies below the reference optimum by more than {-BELOW:g}: the reference is wrong.")
     return 1

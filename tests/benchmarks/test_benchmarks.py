@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import calibration
 import elastic_net
@@ -12,6 +13,7 @@ import machine
 import numpy as np
 import paths
 import pytest
+import scale
 import solvers
 import tables
 from reference import Problem, minimum
@@ -75,10 +77,10 @@ def test_the_table_of_solvers_is_printed(capsys):
     assert all(float(row[-2]) <= 1e-6 for row in rows)
 
 
-def test_a_value_below_the_reference_is_told(capsys, monkeypatch):
-    monkeypatch.setattr(solvers, "compare", lambda *arguments: [solvers.Result("smreg", objective=0.1925)])
+def test_a_value_below_the_reference_is_told(capsys):
+    below = [solvers.Result("smreg", objective=0.1925)]
 
-    assert solvers.main(["--data", "iris"]) == 1
+    assert solvers.main(["--data", "iris"], lambda *arguments: below) == 1
     assert "the reference is wrong" in capsys.readouterr().out
 
 
@@ -91,23 +93,19 @@ def test_the_table_of_the_elastic_net_is_printed(capsys):
     assert all(0 <= float(row[5]) <= 1e-6 for row in rows)
 
 
-def test_the_benchmarks_of_the_machine_are_printed(capsys, monkeypatch):
-    for name, value in {"ROUNDS": 1, "FITS": 1, "PAUSE": 0}.items():
-        monkeypatch.setattr(machine, name, value)
-
-    assert machine.main(["--shrink", "200"]) == 0
+def test_the_benchmarks_of_the_machine_are_printed(capsys):
+    assert machine.main(["--shrink", "200", "--rounds", "1", "--pause", "0"]) == 0
 
     printed = capsys.readouterr().out
     assert all(name in printed for name in machine.BENCHMARKS)
 
 
-def test_the_benchmarks_of_calibration_are_printed(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(calibration, "ROUNDS", 1)
-    monkeypatch.setattr("machine.PAUSE", 0)
+def test_the_benchmarks_of_calibration_are_printed(capsys, tmp_path):
     z, y = calibration.draw(200, 3)
     np.savez(tmp_path / "logits.npz", logits_val=z, y_val=y, logits_test=z, y_test=y)
 
-    assert calibration.main(["--shrink", "200", "--logits", str(tmp_path / "logits.npz")]) == 0
+    trial = ["--shrink", "200", "--rounds", "1", "--pause", "0"]
+    assert calibration.main([*trial, "--logits", str(tmp_path / "logits.npz")]) == 0
 
     printed = capsys.readouterr().out
     assert all(name in printed for name in ["temperature", "memory", "95 %", "np.log", "class-wise ECE"])
@@ -127,11 +125,13 @@ class InThisProcess:
         """Nothing to end."""
 
 
-def test_the_table_of_searches_is_printed(capsys, monkeypatch):
-    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
-    monkeypatch.setattr(paths, "Worker", InThisProcess)
+TRIAL = ["--Cs", "0.01", "1", "--rounds", "1"]
 
-    assert paths.main(["--only", "searches", "--data", "iris", "--threads", "1", "--rounds", "1"]) == 0
+
+def test_the_table_of_searches_is_printed(capsys):
+    compare = partial(paths.compare, worker_of=InThisProcess)
+
+    assert paths.main(["--only", "searches", "--data", "iris", "--threads", "1", *TRIAL], None, compare) == 0
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     rows = [line for line in lines if line and line[0] in ("smreg", *paths.PEERS)][:3]
@@ -139,24 +139,34 @@ def test_the_table_of_searches_is_printed(capsys, monkeypatch):
     assert all(float(row[-3]) <= 1e-6 for row in rows)
 
 
-def test_a_minimum_that_is_not_one_is_told(capsys, monkeypatch):
-    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
-    monkeypatch.setattr(paths, "EXACT", 1e-2)
-    monkeypatch.setattr(paths, "compare", lambda *arguments: [paths.Result("smreg", lowest=0.0)])
+@pytest.mark.parametrize(("exact", "lowest"), [("1e-2", 0.0), ("1e-8", -1e-6)])
+def test_a_minimum_that_is_not_one_is_told(exact, lowest, capsys):
+    """It is not the exact one, or a fit goes below it."""
+    found, options = [paths.Result("smreg", lowest=lowest)], ["--only", "searches", "--data", "iris", *TRIAL]
 
-    assert paths.main(["--only", "searches", "--data", "iris"]) == 1
+    assert paths.main([*options, "--exact", exact], None, lambda *arguments: found) == 1
     assert "A minimum is wrong" in capsys.readouterr().out
 
 
-def test_the_benchmark_of_paths_takes_other_data(capsys, monkeypatch):
-    monkeypatch.setattr(paths, "FITS", 1)
-    monkeypatch.setattr(paths, "CS", (0.01, 1.0))
-    monkeypatch.setitem(tables.ALL, "letters", tables.ALL["iris"])
+def test_the_benchmark_of_paths_takes_other_data(capsys):
+    data = {"letters": tables.ALL["iris"], "mine": tables.ALL["wine"]}
 
-    assert paths.main(["--only", "threads", "memory", "--shrink", "200"], {"mine": tables.ALL["wine"]}) == 0
+    assert paths.main(["--only", "threads", "memory", "--shrink", "200", *TRIAL], data) == 0
 
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("letters ", "mine ", "memory of a search on 1000 x 50"))
+
+
+@pytest.mark.slow
+def test_the_benchmarks_of_scale_are_printed(capsys, monkeypatch):
+    """All but the search, on some rows in each partition; the same bits come from any number of workers."""
+    monkeypatch.setattr(scale, "FITS", 1)
+
+    assert scale.main(["--shrink", "1000", "--only", "fit", "workers", "parquet", "growth", "peer"]) == 0
+
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("two against one", "plain read", "to the power", "dask-ml"))
+    assert "NO" not in printed
 
 
 COUNTS = gated.Counts(evaluations=10, passes=100, refreshes=3, converged=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import STORAGES
 from scipy import sparse
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import tally
+from smreg.data.rows import met_from, tally
 from smreg.data.targets import Targets
 from smreg.objective.layout import Layout
 
@@ -20,7 +21,6 @@ MATHEMATICS = sorted(
 )
 KERNEL_AT = {"map_reduce": 0, "map_blocks": 0, "keep": 0, "gradient_of": 0, "sum_rows": 2}
 EPS = np.finfo(np.float64).eps
-STORED_AS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": sparse.csr_array}
 
 
 def make_rows(rng, store=np.ascontiguousarray, n=50, thread_map=map):
@@ -38,7 +38,7 @@ def gathered(rows, **hints):
 
 
 @pytest.mark.parametrize("size", [None, 1, 7, 50, 1000])
-@pytest.mark.parametrize("store", STORED_AS.values(), ids=STORED_AS)
+@pytest.mark.parametrize("store", STORAGES.values(), ids=STORAGES)
 def test_blocks_are_the_rows_in_their_order(store, size, rng):
     X, rows = make_rows(rng, store)
     parts = gathered(rows, size=size)
@@ -72,7 +72,7 @@ def test_what_is_kept_comes_back_with_its_block(rng):
         assert_array_equal(before, now)
 
 
-@pytest.mark.parametrize("store", STORED_AS.values(), ids=STORED_AS)
+@pytest.mark.parametrize("store", STORAGES.values(), ids=STORAGES)
 def test_products_with_a_block_are_those_with_its_rows(store, rng):
     """Sums of 4 and 50 terms."""
     X, rows = make_rows(rng, store)
@@ -106,7 +106,7 @@ def test_stored_numbers_are_not_filled_by_a_shift(rng):
 
 
 def test_some_rows_are_those_with_these_numbers(rng):
-    for store in STORED_AS.values():
+    for store in STORAGES.values():
         X, rows = make_rows(rng, store)
         first, then = rng.permutation(50)[:20], rng.permutation(20)[:9]
         part = rows.take(first, np.ones(20)).take(then, np.full(9, 2.0))
@@ -159,3 +159,12 @@ def test_what_is_done_to_blocks_is_a_function_of_a_module(path):
 
     assert all(isinstance(kernel, ast.Name) for kernel in kernels)
     assert not {kernel.id for kernel in kernels} & nested
+
+
+def test_a_threshold_at_the_start_of_a_part_meets_its_first_row_of_positive_mass():
+    """And not one without weight before it, which would stand for its like with an infinite factor."""
+    met = met_from(np.array([0.0, 1.0, 1.0]), 1.0, 0.0, 2)
+
+    assert_array_equal(met.index, [1])
+    assert_array_equal(met.factors, [2.0])
+    assert len(met_from(np.zeros(3), 1.0, 0.0, 2).index) == 0

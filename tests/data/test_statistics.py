@@ -1,21 +1,16 @@
 """What is known of every column, whatever X is stored as."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
-from scipy import sparse
+from problems import STORED_AS
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.statistics import statistics
+from smreg.data.rows import sum_of
+from smreg.data.statistics import moments, statistics
 from smreg.data.targets import Targets
 
 EPS = np.finfo(np.float64).eps
-
-STORED_AS = {
-    "C order": np.ascontiguousarray,
-    "F order": np.asfortranarray,
-    "CSR": sparse.csr_array,
-    "CSR matrix": sparse.csr_matrix,
-}
 
 
 def test_statistics_are_the_weighted_mean_and_standard_deviation(rng):
@@ -34,3 +29,18 @@ def test_statistics_are_the_weighted_mean_and_standard_deviation(rng):
         assert_allclose(columns.mean, weights @ X, rtol=1e3 * EPS)
         assert_allclose(columns.spread[:3], expected, rtol=100 * EPS)
         assert columns.spread[3] == 0.0
+
+
+@pytest.mark.parametrize("size", [1e-320, 1.0, 1e306, 1e307])
+def test_weights_of_any_size_weigh_alike(size, rng):
+    """Their sum may overflow: in parts they are relative to the largest. Subnormal ones have few digits."""
+    X, weights = rng.normal(size=(60, 3)) + 1e3, rng.integers(0, 4, 60).astype(float)
+    targets = Targets(np.arange(2), np.arange(60) % 2)
+
+    def added(weights):
+        parts = (MatrixRows(X[i : i + 7], targets, weights[i : i + 7]) for i in range(0, 60, 7))
+        return sum_of(part.map_reduce(moments) for part in parts).statistics(EPS)
+
+    ours, theirs = added(size * weights), added(weights)
+    assert_allclose(ours.mean, theirs.mean, rtol=16 * EPS)
+    assert_allclose(ours.spread, theirs.spread, rtol=2**10 * EPS)

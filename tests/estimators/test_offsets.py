@@ -616,9 +616,8 @@ def test_offsets_of_dask_need_features_of_dask(rng):
     X, y, offset = data(rng)
     known = da.from_array(offset)
 
-    with pytest.raises(TypeError, match="X must be a Dask collection"):
-        fit(X, y, known)
-    with pytest.raises(TypeError, match="offset must be in memory"):
-        fit(X, y, offset).predict(X, offset=known)
-    with pytest.raises(TypeError, match="offset must be in memory"):
-        SoftmaxRegressionCV(Cs=2).fit(X, y, offset=known)
+    for model in SoftmaxRegression(), SoftmaxRegressionCV(Cs=2):
+        with pytest.raises(TypeError, match="X must be a Dask collection"):
+            model.fit(X, y, offset=known)
+        with pytest.raises(TypeError, match="offset must be in memory"):
+            model.fit(X, y, offset=offset).predict(X, offset=known)

@@ -187,10 +187,10 @@ def test_without_threads_nothing_is_solved_before_it_is_asked_for(wine):
             solved.append((C, self))
             return super().solve(C, **options)
 
-        def solve_for_parts(self, C, allowance, **options):
+        def solve_for_parts(self, C, **options):
             """Solve it, with a metric for folds."""
             solved.append((C, self))
-            return super().solve_for_parts(C, allowance, **options)
+            return super().solve_for_parts(C, **options)
 
     problem, folds = full_and_folds(*wine, made=Recorded)
     steps = fit_path(problem, Cs, folds, **OPTIONS)
@@ -221,10 +221,10 @@ def test_a_fold_fit_starts_by_its_history_and_the_full_one_in_the_metric_of_the_
             histories[self] = histories[self].extended(C, fit[0])
             return fit
 
-        def solve_for_parts(self, C, allowance, *, start, **options):
+        def solve_for_parts(self, C, *, start, **options):
             """Solve it as that of all samples."""
             assert_starts_at(start, histories[self].extrapolate(C))
-            fit, shared_at[C] = super().solve_for_parts(C, allowance, start=start, **options)
+            fit, shared_at[C] = super().solve_for_parts(C, start=start, **options)
             assert shared_at[C] is not None  # the Hessian of wine costs nothing
             histories[self] = histories[self].extended(C, fit[0])
             return fit, shared_at[C]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from memory import peak_of
+from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV
@@ -18,6 +19,21 @@ def test_a_fit_does_not_copy_x(rng, n_jobs, dtype, order):
     model = SoftmaxRegression(max_iter=1, tol=0.5, n_jobs=n_jobs)
 
     assert peak_of(model.fit, X, y) < 2 * n_jobs * 2**23 + 8e6
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_fit_reads_a_file_that_is_mapped_to_memory_in_blocks(rng, tmp_path, order):
+    """The same as of the array, to the last bit, in the memory of blocks, for 128 MB in the file."""
+    X, y = rng.normal(size=(80_000, 200)), rng.permutation(np.arange(80_000) % 3)
+    mapped = np.memmap(tmp_path / "X", mode="w+", dtype=X.dtype, shape=X.shape, order=order)
+    mapped[:] = X
+    mapped.flush()
+    read_only = np.memmap(tmp_path / "X", mode="r", dtype=X.dtype, shape=X.shape, order=order)
+    model = SoftmaxRegression(max_iter=1, tol=0.5, n_jobs=1)
+
+    assert peak_of(model.fit, read_only, y) < 2 * 2**23 + 8e6
+    in_memory = SoftmaxRegression(max_iter=1, tol=0.5).fit(np.asarray(X, order=order), y)
+    assert_array_equal(model.coef_, in_memory.coef_)
 
 
 def test_a_fit_keeps_no_more_than_logits_and_their_changes(rng):

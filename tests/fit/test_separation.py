@@ -5,6 +5,7 @@ vertex of its box has margins that are ratios of determinants of a few such numb
 of 1e-7 if they are not zero.
 """
 
+import re
 import warnings
 
 import numpy as np
@@ -17,7 +18,12 @@ from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
-from smreg.fit import recession, separation
+from smreg.fit import recession
+from smreg.fit.separation import Budget, Watch
+from smreg.fit.solution import Solution
+from smreg.objective.null_metric import null_metric
+from smreg.optimize import solver
+from smreg.optimize.protocol import Point
 
 INF = np.inf
 
@@ -246,25 +252,35 @@ def test_a_separated_row_near_the_largest_number_is_never_called_converged(rng):
     assert reason(X, y) in ("separation", "undecided")
 
 
-def test_a_warning_says_that_separation_is_undecided(rng, monkeypatch):
-    """With no time for a linear program or a direction: to prove a maximum needs neither."""
-    for name in ("MAX_SIZE", "MAX_PROGRAM"):
-        monkeypatch.setattr(separation, name, 0)
-    monkeypatch.setattr(separation, "is_direction_near", lambda *arguments: False)
+def verdict(X, y, budget):
+    """Why an unpenalised search ended, by checks of that cost, and whether it has reached `tol`."""
+    sample = Sample(y, np.full(len(y), 1 / len(y)), np.bincount(y) / len(y))
+    objective = objective_of(X, sample)
+    start = Point(objective.start(), *objective(objective.start()))
+    minimum = solver.minimize(objective, start, lambda: null_metric(objective), tol=1e-4, max_iter=1000)
+    varies = np.ones(X.shape[1], dtype=bool)
+    return minimum.reason, Watch(objective, varies, lambda: null_metric(objective), budget).verdict(minimum)
+
+
+def test_a_maximum_is_proved_without_a_linear_program_and_separation_is_not_denied_for_lack_of_time(rng):
     X, y = many_coordinates(rng, p=20, n_classes=3)
 
-    assert reason(X, y) == "converged"
-    with pytest.warns(ConvergenceWarning, match=r"may be separated.*: not decided.*finite value"):
-        model = SoftmaxRegression(C=INF).fit(hidden(X, y, rng), y)
-    assert (model.converged_, model.solution_.reason) == (False, "undecided")
+    assert verdict(X, y, Budget(size=0, program=0, numbers=0.0)) == ("converged", "converged")
+    assert verdict(hidden(X, y, rng), y, Budget(size=0, program=0, passes=0)) == ("converged", "undecided")
+    assert verdict(hidden(X, y, rng), y, Budget()) == ("converged", "separation")
 
 
-def test_without_any_time_nothing_is_called_converged(rng, monkeypatch):
+def test_without_any_time_nothing_is_called_converged(rng):
     """That there is a maximum is proved, or it is not known."""
-    for name in ("MAX_SIZE", "MAX_PROGRAM", "PASSES", "PASSES_PER_EVALUATION"):
-        monkeypatch.setattr(separation, name, 0)
+    data = many_coordinates(rng, p=20, n_classes=3)
 
-    assert reason(*many_coordinates(rng, p=20, n_classes=3)) == "undecided"
+    assert verdict(*data, Budget(size=0, program=0, passes=0)) == ("converged", "undecided")
+
+
+def test_it_is_said_that_separation_is_undecided():
+    record = Solution(0.1, 1e-5, 5e-11, INF, 1e-3, 60, 40, 5, 0.1, converged=False, reason="undecided")
+
+    assert re.search(r"may be separated.*: not decided.*finite value", record.explain(1e-4, 100))
 
 
 @pytest.mark.parametrize("dummies", [1, 20])

@@ -8,7 +8,7 @@ from scipy import linalg
 
 from smreg import family
 from smreg.objective import information
-from smreg.objective.information import NEGLIGIBLE, Curvature
+from smreg.objective.information import NEGLIGIBLE
 
 EPS = np.finfo(np.float64).eps
 
@@ -50,10 +50,10 @@ def test_with_nothing_left_out_it_is_the_plain_sum(n_classes, size, symmetric, r
     expected = plain(objective, phi)
     root = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
 
-    actual, share = information.hessian(objective, Curvature(phi))
+    actual, share = information.hessian(objective, phi)
     assert_allclose(actual / root, expected / root, rtol=0, atol=2.0**-38)
     assert share == 1.0
-    assert_allclose(information.information(objective, Curvature(phi)), actual, rtol=0, atol=0)
+    assert_allclose(information.information(objective, phi), actual, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 6.0])
@@ -64,7 +64,7 @@ def test_what_is_left_out_is_positive(n_classes, size, rng):
     Rounding, of matrices whose diagonal is at most one: n EPS and some."""
     objective = make_objective(rng, n_classes, ridge=1e-4)
     phi = points(objective, size, rng)
-    H, made = plain(objective, phi), information.hessian(objective, Curvature(phi), None, NEGLIGIBLE)[0]
+    H, made = plain(objective, phi), information.hessian(objective, phi, None, NEGLIGIBLE)[0]
     diagonal = np.maximum(H.diagonal(), 2.0**-40 * H.diagonal().max())
     root = np.sqrt(np.outer(diagonal, diagonal))
 
@@ -92,7 +92,7 @@ def test_what_is_left_out_is_little_of_all(n_classes, size, rng):
     def trace(H):
         return np.sum(H.diagonal().reshape(n_rows, width) / units)
 
-    H, made = plain(objective, phi), information.hessian(objective, Curvature(phi), None, NEGLIGIBLE)[0]
+    H, made = plain(objective, phi), information.hessian(objective, phi, None, NEGLIGIBLE)[0]
     assert trace(H) * (1 - 2 * NEGLIGIBLE) - 2.0**-38 <= trace(made) <= trace(H) * (1 + 2.0**-38)
 
 
@@ -107,7 +107,7 @@ def test_no_coordinate_loses_what_it_has(n_classes, rng):
     logits = np.log(counts / counts.sum(axis=1, keepdims=True)).T
     own = logits[1:] - logits[:1] if n_classes == 2 else logits
     phi = objective.coordinates.of(own, np.zeros(len(own)))
-    H, made = plain(objective, phi), information.hessian(objective, Curvature(phi), None, NEGLIGIBLE)[0]
+    H, made = plain(objective, phi), information.hessian(objective, phi, None, NEGLIGIBLE)[0]
 
     assert (made.diagonal() >= H.diagonal() / 2).all()
 
@@ -117,9 +117,7 @@ def test_the_share_is_that_of_the_products_taken(n_classes, rng):
     """Between none and all, and the less, the more rows are certain of their class."""
     objective = make_objective(rng, n_classes)
     shares = [
-        information.hessian(
-            objective, Curvature(points(objective, size, np.random.default_rng(1))), None, NEGLIGIBLE
-        )[1]
+        information.hessian(objective, points(objective, size, np.random.default_rng(1)), None, NEGLIGIBLE)[1]
         for size in (0.0, 3.0, 30.0, 300.0)
     ]
 
@@ -132,8 +130,8 @@ def test_rows_of_equal_part_are_all_taken(rng):
     X = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
     X, y = np.repeat(X, 3, axis=0), np.tile(np.arange(3), 8)
     objective = objective_of(X, Sample(y, np.full(24, 1 / 24), np.full(3, 1 / 3)))
-    at = Curvature(objective.start())
-    made, share = information.hessian(objective, at, None, NEGLIGIBLE)
+    phi = objective.start()
+    made, share = information.hessian(objective, phi, None, NEGLIGIBLE)
 
     assert share == 1.0
     assert_allclose(made, plain(objective, objective.start()), rtol=0, atol=2.0**-46)

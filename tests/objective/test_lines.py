@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from objectives import Sample, logits_at, objective_of
-from scipy import sparse
+from scipy import linalg, sparse
 
 from smreg import family
 from smreg.data.rows import Block, _Edited
 from smreg.objective import information
 from smreg.objective.cross_entropy import FIRST_CHANGE, MAX_CHANGE, CrossEntropy, LogitLine, Objective
-from smreg.objective.information import Curvature
 from smreg.optimize.line_search import EvaluatedLine
 
 EPS = np.finfo(np.float64).eps
@@ -110,6 +109,18 @@ def test_a_point_of_the_line_is_an_evaluation(case, length, rng):
 
     assert value == pytest.approx(expected[0], rel=2.0**-42)
     assert_allclose(gradient, expected[1], rtol=0, atol=2.0**-40 * max(1, np.abs(expected[1]).max()))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_no_norm_in_the_inverse_hessian_grows_by_more_along_a_line(case, length, rng):
+    """``H(start) <= growth**2 H(there)`` in the Loewner order, to the rounding of eigenvalues."""
+    objective = make_objective(**case)
+    phi, step = point_and_step(objective, rng)
+    before, after = (information.information(objective, at) for at in (phi, phi + length * step))
+    after *= LogitLine(objective, phi, step, None).growth(length) ** 2
+
+    assert linalg.eigvalsh(after - before).min() >= -(2.0**-44) * np.abs(after).max()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -218,7 +229,7 @@ def test_products_with_the_hessian_are_those_with_the_information(case, rng):
     """The same sums of 50 terms of up to some ten, in another order."""
     objective = make_objective(**case)
     phi, v = point_and_step(objective, rng)
-    H = information.information(objective, Curvature(phi))
+    H = information.information(objective, phi)
 
     expected = H @ v
     assert_allclose(objective.hessian_at(phi)(v), expected, rtol=0, atol=2.0**-40 * np.abs(expected).max())

@@ -6,16 +6,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from optima import UNEQUAL, assert_optimal, optimum
 from problems import labels
-from recorder import Recorder
 from scipy import linalg, sparse
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from smreg import SoftmaxRegression, cross_entropy
 from smreg.data.matrix import MatrixRows
 from smreg.data.statistics import statistics
 from smreg.data.targets import Targets
-from smreg.objective.cross_entropy import Objective
 from smreg.objective.rowspace import RowSpace, is_wide
 
 EPS = np.finfo(np.float64).eps
@@ -450,50 +447,3 @@ def test_without_a_penalty_wide_rows_far_from_zero_are_fitted_as_near_to_it(stor
         entropy, abs=2**4 * EPS * size_of_logits(away, X + mean)
     )
     assert_allclose(away.coef_, near.coef_, rtol=0, atol=1e-9 + 2**10 * EPS * mean * np.abs(near.coef_).max())
-
-
-def test_a_reduction_that_is_wrong_is_found_out_and_the_problem_solved_as_given(rng, monkeypatch):
-    """Coefficients that are expanded wrongly give another objective than the record of the fit says."""
-    X, y = wide(rng)
-    right = fit(X, y)
-    expand = RowSpace.expand
-    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
-    repaired = fit(X, y)
-
-    assert repaired.converged_
-    assert_allclose(repaired.decision_function(X), right.decision_function(X), rtol=0, atol=1e-6)
-    assert repaired.solution_.objective == pytest.approx(right.solution_.objective, abs=1e-12)
-    assert repaired.solution_.evaluations > right.solution_.evaluations
-
-
-def test_where_no_way_gives_coefficients_that_are_those_of_the_record_it_says_so(rng, monkeypatch):
-    """The record is then that of the coefficients, and has not converged."""
-    X, y = wide(rng)
-    expand = RowSpace.expand
-    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
-    coefficients = Objective.coefficients
-    monkeypatch.setattr(Objective, "coefficients", lambda at, phi: coefficients(at, 2 * phi))
-    with pytest.warns(ConvergenceWarning, match="floating-point arithmetic"):
-        wrong = fit(X, y)
-
-    objective = objective_of(wrong, X, np.eye(3)[y]) + np.sum(wrong.coef_**2) / 2 / len(y)
-    assert not wrong.converged_
-    assert wrong.solution_.objective == pytest.approx(objective, rel=1e-12)
-
-
-@pytest.mark.parametrize("left", [0, 3])
-def test_solving_it_again_takes_no_more_steps_than_are_left_and_tells_of_them(left, rng, monkeypatch):
-    X, y = wide(rng)
-    steps = fit(X, y).n_iter_
-    expand = RowSpace.expand
-    monkeypatch.setattr(RowSpace, "expand", lambda space, V, c: expand(space, 2 * V, c))
-    recorder = Recorder()
-    model = SoftmaxRegression(tol=TIGHT, max_iter=steps + left).set_callbacks(recorder)
-    with pytest.warns(ConvergenceWarning):
-        model.fit(X, y)
-
-    objective = objective_of(model, X, np.eye(3)[y]) + np.sum(model.coef_**2) / 2 / len(y)
-    assert not model.converged_
-    told = [task for event, task, _ in recorder.events if event == "end"].count("step")
-    assert model.n_iter_ == told == steps + left
-    assert model.solution_.objective == pytest.approx(objective, rel=1e-12)

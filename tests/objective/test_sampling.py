@@ -10,10 +10,17 @@ from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Kept
 from smreg.data.targets import Targets
 from smreg.objective.costs import ROWS_PER_COLUMN
-from smreg.objective.information import Curvature, class_metric, class_variances, hessian
+from smreg.objective.information import class_metric, hessian
 from smreg.objective.logits import softmax, variances
-from smreg.objective.sampling import DIRECTIONS, SKETCH, RowSampler, drawn, information_leverage
-from smreg.optimize.metric import DenseMetric, inverse_factor, inverse_root
+from smreg.objective.sampling import (
+    DIRECTIONS,
+    SKETCH,
+    ClassVariances,
+    RowSampler,
+    drawn,
+    information_leverage,
+)
+from smreg.optimize.metric import DenseMetric, directions, inverse_factor, inverse_root
 
 EPS = np.finfo(np.float64).eps
 
@@ -32,7 +39,7 @@ def systematic(mass, weights, size):
 
 
 def leverages(sampler):
-    return np.concatenate(sampler.leverage.gather())
+    return np.concatenate([own for own, _ in sampler.leverage.gather()])
 
 
 def make_objective(X, y, weights=None, penalty=1e-4):
@@ -53,11 +60,11 @@ def sampler_of(objective, *, diagonal=False):
 
 
 def sampled(objective, phi, size):
-    return sampler_of(objective)(phi, class_variances(objective, phi), size)
+    return sampler_of(objective)(ClassVariances(objective, phi), size)
 
 
 def information(objective, phi, rows=None):
-    return hessian(objective, Curvature(phi), rows)[0]
+    return hessian(objective, phi, rows)[0]
 
 
 # -- systematic sampling
@@ -276,15 +283,13 @@ def test_the_leverage_in_a_metric_sums_to_the_mean_square_of_its_directions(n_cl
     y = rng.permutation(np.arange(400) % n_classes)
     objective = make_objective(rng.normal(size=(400, 5)), y, rng.exponential(size=400), penalty=0.0)
     phi = objective.start() + rng.normal(size=objective.start().size)
-    metric, _ = class_metric(objective, Curvature(phi))
-    directions = metric.directions(DIRECTIONS)
-    expected = [d @ information(objective, phi) @ d for d in directions]
+    metric, _ = class_metric(objective, phi)
+    along = directions(metric, phi.size, DIRECTIONS)
+    expected = [d @ information(objective, phi) @ d for d in along]
 
-    def of_block(block, point, directions):
-        return information_leverage(block, softmax(point.logits(block)), directions)
-
-    along = [objective.direction(d) for d in directions]
-    leverage = np.concatenate(list(objective.rows.map_blocks(of_block, objective.point(phi), along)))
+    changes = [objective.direction(d) for d in along]
+    parts = objective.rows.map_blocks(information_leverage, objective.point(phi), changes)
+    leverage = np.concatenate(list(parts))
     assert objective.rows.weights @ leverage == pytest.approx(np.mean(expected), rel=2.0**-40)
 
 
@@ -304,10 +309,10 @@ def test_what_a_sample_has_missed_is_in_the_next(rng):
     X[only, 1] = 0.5
     objective = make_objective(X, y, penalty=1e-9)
     phi = objective.coordinates.of(np.array([[1.0, 0], [-1.0, 0], [0.0, 0]]), np.array([0.0, 0.0, 0.0]))
-    sampler, totals = sampler_of(objective), class_variances(objective, phi)
-    first = sampler(phi, totals, 32)
+    sampler, at = sampler_of(objective), ClassVariances(objective, phi)
+    first = sampler(at, 32)
     metric = DenseMetric(information(objective, phi, first))
-    second = sampler(phi, totals, 32, metric=metric)
+    second = sampler(at, 32, metric=metric)
 
     assert not np.isin(only, first.index).any()
     assert np.isin(only, second.index).all()

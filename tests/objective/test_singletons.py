@@ -10,7 +10,7 @@ from smreg import SoftmaxRegression
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.objective.rowspace import is_wide
-from smreg.objective.singletons import MANY, WORTHWHILE, Singletons, has_singletons
+from smreg.objective.singletons import MANY, Singletons, has_singletons
 
 EPS = np.finfo(np.float64).eps
 INF = float("inf")
@@ -216,7 +216,6 @@ def test_values_whose_squares_leave_the_floating_range_are_merged(size):
 )
 def test_features_are_merged_where_that_leaves_many_fewer(single, shared, expected):
     """A hundred rows take one each: of `MANY` a quarter is not saved if a quarter occurs once."""
-    assert WORTHWHILE == 0.25
     columns = np.append(np.arange(single), single + np.repeat(np.arange(shared), 2))
     rows = np.arange(len(columns)) % 100
     X = sparse.csr_array((np.ones(len(columns)), (rows, columns)), shape=(100, single + shared))

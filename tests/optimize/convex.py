@@ -63,7 +63,7 @@ class Kind:
         """Of all."""
         return False
 
-    def __call__(self, x, value, *, complete, exact):
+    def __call__(self, x, value, known, *, complete, exact):
         """The preconditioner."""
         self.asked.append(x)
         self.made.append(DenseMetric(np.array(self.at(x), dtype=float), is_hessian=self.is_hessian))

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from smreg.optimize import solver
+from smreg.optimize.line_search import EvaluatedLine
 from smreg.optimize.metric import DenseMetric
 
 EPS = np.finfo(np.float64).eps
@@ -355,12 +356,15 @@ def test_it_ends_after_max_iter_steps(price, max_iter):
 
 @pytest.mark.parametrize("price", PRICES.values(), ids=PRICES)
 def test_the_user_can_end_it(price):
+    """The norm is the Newton decrement, of whose square conjugate gradients may miss a 16th."""
     function = log_cosh()
     minimum = minimize(
-        function, np.full(3, 5.0), EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
+        function, [30.0, -20.0, 10.0], EUCLIDEAN, kinds_of(function, price), on_iteration=lambda point: True
     )
 
     assert (minimum.reason, minimum.iterations) == ("callback", 1)
+    H, gradient = function.hessian(minimum.point.x), minimum.point.gradient
+    assert minimum.point.norm == pytest.approx(np.sqrt(gradient @ np.linalg.solve(H, gradient)), rel=1 / 16)
 
 
 def test_the_start_is_returned_where_it_is_the_minimum():
@@ -596,6 +600,29 @@ def test_near_the_minimum_newton_s_steps_are_taken_where_the_hessian_costs_nothi
 
     assert minimum.reason == "converged"
     assert minimum.iterations == 2
+
+
+class KnownGrowth(EvaluatedLine):
+    """A line of a function whose second derivatives change by a factor of ``exp(2 |dx|)`` at most."""
+
+    def growth(self, length):
+        """``|d log cosh''| = 2 |tanh| cosh**-2 |dx|``, and the root of that of the factor."""
+        return np.exp(length * np.abs(self._step).max())
+
+
+@pytest.mark.parametrize("line", [EvaluatedLine, KnownGrowth])
+def test_the_hessian_is_not_made_once_more_where_the_last_one_bounds_the_decrement(line):
+    """The two steps of the law before, the last from 1e-4: the Hessian there and so the norm in it differ
+    from those at its end by a part of 1e-8."""
+    function = log_cosh()
+    function.along = lambda x, step, known: line(function, x, step)
+    kind = hessian_kind(function)
+    minimum = minimize(function, np.full(3, 0.05), EUCLIDEAN, [kind], tol=1e-10, warm=True)
+
+    assert minimum.reason == "converged"
+    assert (minimum.iterations, minimum.refreshes) == (2, 3 if line is EvaluatedLine else 2)
+    decrement = np.linalg.norm(DenseMetric(function.hessian(minimum.point.x)).whiten(minimum.point.gradient))
+    assert minimum.point.norm == pytest.approx(decrement, rel=1e-8, abs=0)
 
 
 @pytest.mark.parametrize("prices", [(), (1e6,), (0.0, 1e6), (0.0, 0.0)], ids=str)

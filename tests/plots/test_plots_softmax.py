@@ -23,7 +23,7 @@ from smreg.plots import (
     SimplexDisplay,
     class_colours,
 )
-from smreg.plots._simplex import CORNERS, temperature_path
+from smreg.plots._simplex import VERTICES, temperature_path
 
 LONG = "a name that goes on and on, as those of columns in a survey sometimes do, up to number {}"
 TREES = ["oak", "ash", "elm"]  # not sorted: colours are of labels, not of places
@@ -45,8 +45,8 @@ def legend_texts(display):
 
 
 def probabilities_of(points):
-    """Of points in the triangle: p with ``p @ CORNERS = point`` and ``sum(p) = 1``."""
-    known = np.column_stack([CORNERS, np.ones(3)])
+    """Of points in the triangle: p with ``p @ VERTICES = point`` and ``sum(p) = 1``."""
+    known = np.column_stack([VERTICES, np.ones(3)])
     return np.linalg.solve(known.T, np.column_stack([points, np.ones(len(points))]).T).T
 
 
@@ -108,7 +108,7 @@ def test_a_path_has_the_colour_of_the_class_that_it_leads_to():
 
     assert [line.get_color() for line in display.lines_] == [class_colours(TREES)[tree] for tree in TREES]
     corners = {text.get_text(): text for text in display.ax_.texts if text.get_text() in TREES}
-    for tree, place in zip(TREES, CORNERS, strict=True):
+    for tree, place in zip(TREES, VERTICES, strict=True):
         assert corners[tree].get_color() == class_colours(TREES)[tree]
         assert np.hypot(*(np.array(corners[tree].get_position()) - place)) < 0.1
 
