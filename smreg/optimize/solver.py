@@ -4,10 +4,8 @@ The function ``F`` is smooth and convex, of a flat vector, and nothing else is k
 the search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a
 factor of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
 
-**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the
-Hessian the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses
-nothing to a badly conditioned map back to the parameters. Every cold search begins with it, in the
-preconditioner of the start.
+**L-BFGS** in that metric, see `smreg.optimize.lbfgs`, begins every cold search, in the preconditioner of the
+start.
 
 **Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the
 cheapest to the most exact, each with its cost in evaluations of F. Another one is made where the
@@ -31,8 +29,7 @@ Before the search is called converged the decrement is therefore computed at tha
 Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
 learnt. They also give Newton's step, which is taken if the decrement is not small enough. After a step from
 a point whose Hessian is at hand a line may know by how much norms in it differ from those at its end: where
-the norm is small enough even so, the Hessian is not made anew, and that norm is reported. SciPy's own
-``ftol`` and ``gtol``, which depend on the units, are zero.
+the norm is small enough even so, the Hessian is not made anew, and that norm is reported.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
 ``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
@@ -56,24 +53,20 @@ constant        evaluations of eleven fits (nine tables at C = 1, two nearly sep
 
 References
 ----------
-D. C. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
-Programming 45 (1989). https://doi.org/10.1007/BF01589116
 J. Nocedal and S. Wright, Numerical Optimization, 2nd edition, Springer (2006), chapters 3, 5 and 7.
 https://doi.org/10.1007/978-0-387-40065-5
 """
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from smreg.optimize.conjugate_gradients import conjugate_gradients
+from smreg.optimize.lbfgs import lbfgs
 from smreg.optimize.line_search import lowest
 from smreg.optimize.protocol import Function, Minimum, Point, Preconditioner, Refresh
 
@@ -92,11 +85,7 @@ MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss near the Hessian; else its square
 MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over such a step
-MAX_CONJUGATE = 20  # most steps: in a preconditioner so poor that they do not suffice, F is worth more
-
-MEMORY = 10  # pairs that L-BFGS keeps
-OPTIONS: Any = {"ftol": 0, "gtol": 0, "maxls": 50, "maxcor": MEMORY}
-OPTIONS |= dict.fromkeys(["maxfun", "maxiter"], 2**31 - 1)  # SciPy's limit of 15000 must not bind
+MAX_CONJUGATE = 20  # most steps far from the end: where they do not suffice, F is worth more
 
 
 def minimize(
@@ -166,10 +155,6 @@ def _highest(point: Point) -> float:
 def _finite(norm: float, value: float) -> float:
     """The norm, infinite where it or the value is not finite."""
     return norm if math.isfinite(norm + value) else math.inf
-
-
-class _TooLongError(Exception):
-    """The first step in a preconditioner leads too far."""
 
 
 class _Search:
@@ -325,17 +310,19 @@ class _Search:
         """The Newton decrement ``sqrt(g' H^-1 g)``, from below, and the step ``H^-1 g``.
 
         What is missing of its square is at most that of the residual by the least curvature, here the least
-        Ritz value, or less where the last decrement has shown less.
+        Ritz value, or less where the last decrement has shown less. Conjugate gradients that would be called
+        converged while more than that may be missing go on, for as many products as the search has taken.
         """
         is_near = self.is_fresh and self.level >= 0 and self.kinds[self.level].is_hessian
         negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
         product, iterate = self.function.hessian_at(point.x), None
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
-        for count, iterate in enumerate(islice(iterates, MAX_CONJUGATE + 1)):
+        for count, iterate in enumerate(islice(iterates, max(MAX_CONJUGATE, self.evaluations) + 1)):
             self.evaluations += count > 0
             least = min(iterate.least, self.ratio**-2)  # as a decrement before has shown
             enough = iterate.squared <= negligible * least * iterate.energy
-            if count >= 2 - self.is_fresh and enough:
+            is_above = iterate.energy > self.tol**2
+            if (count >= 2 - self.is_fresh and enough) or (count >= MAX_CONJUGATE and is_above):
                 break
         assert iterate is not None
         if not 0 < iterate.energy < math.inf and iterate.squared != 0:  # the curvature is lost in rounding
@@ -395,52 +382,20 @@ class _Search:
 
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start` until the next preconditioner is due: the last accepted point."""
-        latest = accepted = start
-        whitened = self.preconditioner.whiten(start.gradient)
-        size = lowest_norm = start.norm
-        is_finished, before = False, self.evaluations
+        before = self.evaluations
 
-        def scaled(v: Array) -> tuple[float, Array]:
-            nonlocal latest
-            if not v.any():
-                return start.value, size * whitened
-            self.evaluations += 1
-            x = start.x + self.preconditioner.unwhiten(size * v)
-            value, gradient = self.function(x)
-            with np.errstate(over="ignore", invalid="ignore"):
-                inside = self.preconditioner.whiten(gradient)
-            if self.is_fresh and not -float(inside @ whitened) <= TRUSTED * size**2:
-                raise _TooLongError
-            self.is_fresh = False
-            latest = Point(x, value, gradient, _finite(math.sqrt(inside @ inside), value))
-            if latest.norm == math.inf:  # high enough for the line search to cut the step
-                return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
-            return value, size * inside
+        def is_enough(point: Point, evaluations: int) -> bool:
+            self.evaluations = before + evaluations
+            self.accept(replace(point, norm=point.norm * self.ratio))
+            done = point.norm * self.ratio <= self.tol
+            return done or self.is_over or self.is_due(point, start.norm, evaluations)
 
-        def step(intermediate_result: optimize.OptimizeResult) -> None:
-            nonlocal accepted, lowest_norm, is_finished
-            if latest.value >= accepted.value and latest.norm >= lowest_norm:
-                raise StopIteration  # stalled: neither value nor norm falls any more
-            accepted, lowest_norm = latest, min(lowest_norm, latest.norm)
-            self.accept(replace(accepted, norm=accepted.norm * self.ratio))
-            done = accepted.norm * self.ratio <= self.tol
-            if done or self.is_over or self.is_due(accepted, start.norm, self.evaluations - before):
-                is_finished = True
-                raise StopIteration
-
-        with suppress(_TooLongError):
-            result = optimize.minimize(
-                scaled,
-                np.zeros_like(whitened),
-                jac=True,
-                method="L-BFGS-B",
-                callback=step,
-                options=OPTIONS,
-            )
-            self.is_exact = not is_finished
-            pairs: Any = result.hess_inv  # in steps of `size`
-            self.inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size).matvec
-        return accepted
+        most = TRUSTED if self.is_fresh else math.inf
+        run = lbfgs(self.function, self.preconditioner, start, is_enough, most=most)
+        self.evaluations = before + run.evaluations
+        if run.inverse is not None:
+            self.inverse, self.is_exact, self.is_fresh = run.inverse, not run.is_enough, False
+        return run.point
 
     def ended(self, point: Point, reason: str) -> Minimum:
         """The record, with the norm in the metric of the Hessian."""

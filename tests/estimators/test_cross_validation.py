@@ -197,7 +197,9 @@ def weightless(estimator, X, y):
 
 
 @pytest.mark.parametrize(
-    "scoring", [weightless, "adjusted_rand_score", make_scorer(rand_score), partial(weightless)], ids=repr
+    "scoring",
+    [weightless, "adjusted_rand_score", make_scorer(rand_score), partial(weightless)],
+    ids=["function", "name", "scorer", "partial"],
 )
 def test_a_scorer_that_takes_no_weights_gets_none_with_a_warning(weights, scoring):
     """The fits are weighted, as those of a scorer with weights are."""

@@ -238,8 +238,10 @@ def test_columns_of_any_unit_are_solved(unit, rng):
     assert model.converged_
 
 
-def test_a_column_of_large_unit_among_others_is_solved():
-    X, y = texts(np.random.default_rng(1))
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_a_column_of_large_unit_among_others_is_solved(seed):
+    """With 0 and 5 twenty conjugate gradients find a tenth of the decrement, which passes for all of it."""
+    X, y = texts(np.random.default_rng(seed))
     X[:, 1:4] *= [1e5, 1e-5, 1e3]
 
     model = SoftmaxRegression(C=100.0, tol=1e-6).fit(sparse.csr_array(X), y)
