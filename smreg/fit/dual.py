@@ -13,11 +13,9 @@ from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.line_search import LEVEL, lowest
-from smreg.optimize.solver import ROUNDING
+from smreg.optimize.solver import MAX_HALVINGS, ROUNDING
 
 Array = NDArray[np.float64]
-
-SHORTEST = 2.0**-60  # length to which a step is halved
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class DualRows:
         if not slope < 0:
             return None
         length = 1.0 if line.slope(1.0) <= -LEVEL * slope else lowest(line, slope)
-        while length > SHORTEST:
+        while length * 2.0**MAX_HALVINGS > 1:
             reached = line.state(length)
             if reached.value <= state.value + ROUNDING * max(1.0, abs(state.value)):
                 return reached

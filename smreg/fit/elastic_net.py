@@ -52,7 +52,7 @@ from smreg.objective.working import Hessians
 from smreg.optimize.line_search import LEVEL, Line, lowest
 from smreg.optimize.protocol import Point
 from smreg.optimize.quadratic import Model
-from smreg.optimize.solver import ROUNDING, is_better
+from smreg.optimize.solver import MAX_HALVINGS, ROUNDING, is_better
 
 Array = NDArray[np.float64]
 
@@ -60,8 +60,6 @@ Array = NDArray[np.float64]
 # their squares, it is solved as well as the next one is short. Models of longer steps are made from a sample
 # of the rows, where that is cheaper: the Hessian changes over such a step by more than the sample errs.
 LOOSE = 0.1
-
-SHORTEST = 2.0**-60  # length to which a step is halved
 
 # Part of `tol` at which the norm is enough, whatever the gap: without it fits with hardly any penalty, whose
 # gap is not tight, take 14 % more evaluations.
@@ -308,7 +306,7 @@ class _Search:
         if reached is None or reached.value > highest:
             length = lowest(line, slope)
             reached = line.reached(length) if length else None
-            while reached and not reached.value <= highest and length > SHORTEST:
+            while reached and not reached.value <= highest and length * 2.0**MAX_HALVINGS > 1:
                 length /= 2
                 reached = line.reached(length)
         self.evaluations += line.line.evaluations

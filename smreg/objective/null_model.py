@@ -26,6 +26,7 @@ from smreg.data.rows import Block, Rows
 from smreg.objective.logits import log_softmax, logits
 from smreg.optimize.line_search import lowest
 from smreg.optimize.metric import laplacian_inverse
+from smreg.optimize.solver import MAX_HALVINGS
 
 Array = NDArray[np.float64]
 
@@ -34,7 +35,6 @@ NEAR = 2.0**-20  # decrement from which a whole step leaves nothing but rounding
 MAX_STEPS = 100  # 3 to 5 are usual, some 20 where offsets differ by thousands of nats
 FARTHEST = 100.0  # nats, of a first trial of a step
 ROUNDING = 2.0**-44  # part of the value
-SHORTEST = 2.0**-60  # length to which a step is halved
 LEAST_PROBABILITY = 2.0**-1000  # that divides
 
 
@@ -138,7 +138,7 @@ def _fitted(rows: Rows, priors: Array) -> NullModel:
         line = _Line(rows, priors, model.intercept, part * step)
         length = lowest(line, part * slope)
         highest = value + ROUNDING * max(1.0, abs(value))
-        while length > SHORTEST and not line.at(length).value <= highest:
+        while length * 2.0**MAX_HALVINGS > 1 and not line.at(length).value <= highest:
             length /= 2  # the slope is small, but positive
         model = line.at(length)
     return model
