@@ -8,7 +8,7 @@ the *priors*, or without intercepts of ``1 / K`` for every class. With offsets t
 whose gradient is ``sum_i s_i p_i`` less the priors, and whose Hessian ``sum_i s_i (diag(p_i) - p_i p_i')``: a
 problem of the size of the classes, for Newton's method. As all priors are positive it has a minimum whatever
 the offsets are. The search begins with a step of iterative scaling, ``b + log(priors / mean p)``,
-which never makes the value larger, and where all rows have one offset is the whole way.
+which never makes the value larger, and where all rows have one offset leads to the minimum.
 
 References
 ----------

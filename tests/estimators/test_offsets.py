@@ -36,6 +36,7 @@ from smreg import (
     calibration_study,
     regularization_path,
 )
+from smreg.data import Batches
 from smreg.metrics import neg_calibration_error_scorer, neg_cross_entropy_scorer
 
 TIGHT = 1e-10
@@ -298,6 +299,20 @@ def test_huge_offsets_end_a_fit(scale, rng):
 
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.predict_proba(X, offset=scale * offset)).all()
+
+
+@pytest.mark.parametrize("seed", [1380, 1446])
+def test_an_elastic_net_begins_surer_than_it_ends_and_no_step_leads_uphill(seed):
+    """With offsets of thousands of nats slopes are small where the objective has risen."""
+    rng = np.random.default_rng(seed)
+    n_classes, n, p = (int(rng.integers(*limits)) for limits in ((2, 5), (8, 60), (1, 5)))
+    X = rng.normal(size=(n, p)) * 10.0 ** rng.integers(-2, 3, p)
+    y = np.append(np.arange(n_classes), rng.integers(0, n_classes, n - n_classes))
+    offset = rng.normal(size=(n, n_classes)) * 10.0 ** rng.uniform(-1, 3.5)
+    options = {"C": 10.0 ** rng.uniform(-2, 4), "l1_ratio": float(rng.choice([0.5, 1.0]))}
+    model = fit(X, y, offset, tol=1e-4, fit_intercept=bool(rng.integers(2)), **options)
+
+    assert model.converged_
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
@@ -589,16 +604,32 @@ def test_for_two_classes_dask_has_one_column_too(rng):
     assert_allclose(given.compute(), model.decision_function(X, offset=known), rtol=1e-13, atol=1e-13)
 
 
+def test_partitions_may_be_empty_sparse_or_of_text_labels(rng):
+    X, y, offset = data(rng)
+    names = np.array(["a", "b", "c"])[y]
+    model = fit(X, names, offset)
+    frame = dd.from_pandas(pd.DataFrame(X), 3).map_partitions(lambda part: part[part.index < 90])
+    known = dd.from_pandas(pd.DataFrame(offset), 3).map_partitions(lambda part: part[part.index < 90])
+    csr = da.from_array(X, (50, 3)).map_blocks(sparse.csr_array, meta=sparse.csr_array((0, 3)))
+
+    expected = model.predict(X, offset=offset)
+    given = model.predict(frame, offset=known.rename(columns=dict(enumerate("abc"))))
+    assert_array_equal(given.compute(), expected[:90])
+    assert_array_equal(model.predict(csr, offset=offset).compute(), expected)
+    assert_allclose(fit(csr, names, da.from_array(offset, (50, 3))).coef_, model.coef_, **AGREE)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
+        (sparse.csr_array, "offset must be dense"),
         (lambda o: da.from_array(o[:, :2], (50, 2)), r"shape \(n_samples, 3\)"),
         (lambda o: da.from_array(o[:-1], (50, 3)), "offset must have a row for each"),
         (lambda o: dd.from_pandas(pd.DataFrame(o, columns=[0, 1, 3]), 3), r"lacks \[2\]"),
         (lambda o: np.where(o == o[77, 1], np.nan, o), "In partition 1: Input offset contains NaN"),
         (lambda o: 1.0, r"offset must .* got shape"),
     ],
-    ids=["columns", "rows", "names", "NaN", "a number"],
+    ids=["sparse", "columns", "rows", "names", "NaN", "a number"],
 )
 def test_bad_offsets_of_dask_collections_are_refused(bad, message, rng):
     X, y, offset = data(rng)
@@ -610,6 +641,40 @@ def test_bad_offsets_of_dask_collections_are_refused(bad, message, rng):
     if "NaN" not in message:
         with pytest.raises(ValueError, match=message):
             model.predict(features, offset=bad(offset))
+
+
+def test_a_bad_partition_is_named_when_predictions_are_computed(rng):
+    X, y, offset = data(rng)
+    model = fit(X, y, offset)
+    offset[77, 1] = np.nan
+
+    for lazy in (da.from_array(X, (50, 3)), frame_of(X)):
+        with pytest.raises(ValueError, match="In partition 1: Input offset contains NaN"):
+            model.predict_proba(lazy, offset=offset).compute()
+        with pytest.raises(ValueError, match="In partition 1: Input offset contains NaN"):
+            model.score(lazy, y, offset=offset)
+
+
+def test_frames_with_other_indices_do_not_belong_together(rng):
+    """They are not aligned by their labels, so that a shuffled frame is found out."""
+    X, y, offset = data(rng)
+    model, features = fit(X, y, offset), frame_of(X)
+    shuffled = pd.DataFrame(offset).sample(frac=1.0, random_state=0)
+
+    with pytest.raises(ValueError, match="offset must have the index of X"):
+        fit(features, y, shuffled)
+    with pytest.raises(ValueError, match="offset must have the index of X"):
+        model.predict(features, offset=shuffled).compute()
+
+
+def test_batches_have_no_offsets(rng):
+    X, y, offset = data(rng)
+    frame = pd.DataFrame(X, columns=list("abc")).assign(y=y)
+    model = SoftmaxRegression()
+
+    with pytest.raises(ValueError, match="offset must be None where X is Batches"):
+        model.fit(Batches(lambda: [frame], target="y"), offset=offset)
+    assert not hasattr(model, "classes_")
 
 
 def test_offsets_of_dask_need_features_of_dask(rng):
