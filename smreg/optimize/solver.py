@@ -344,7 +344,8 @@ class _Search:
             self.is_exact = self.is_exact or reached is point
         self.has_taken_newton, fall = step is not None, point.value - reached.value
         self.is_trusted = fall >= TRUSTED * promised
-        self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
+        is_lost = self.level >= 0 and fall <= LOST * promised and promised > _highest(point) - point.value
+        self.is_complete = self.is_complete or is_lost
         goes_on = not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol
         if goes_on and self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER):
             return self.measured(reached)
