@@ -98,6 +98,18 @@ def test_a_ridge_penalty_agrees_with_a_plain_minimum(n_classes, C, rng):
     assert ours.solution_.objective == pytest.approx(theirs.fun, rel=1e-12)
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_offsets_linear_in_x_shift_coefficients_by_their_centred_part(n_classes, rng):
+    """Without a penalty; of two classes the row is that of the second against the first."""
+    X, y, offset = data(rng, n_classes=n_classes)
+    V = rng.normal(size=(n_classes, X.shape[1]))
+    shift = V[1:] - V[:1] if n_classes == 2 else V - V.mean(axis=0)
+    model, moved = (fit(X, y, known, C=np.inf) for known in (offset, offset + X @ V.T))
+
+    assert_allclose(moved.coef_, model.coef_ - shift, **AGREE)
+    assert_allclose(moved.intercept_, model.intercept_, **AGREE)
+
+
 def test_poisson_counts_with_exposures_are_multinomial_given_their_total(rng):
     """Three kinds of counts: each kind's row against the first is what Poisson regressions with an effect for
     every sample would have, so that the fitted means of each kind add up to its counts."""
