@@ -68,9 +68,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     estimator : classifier
         Any classifier with ``decision_function``, ``predict_log_proba`` or ``predict_proba``. There is no
         default.
-    cv : int, cross-validation splitter or iterable of (train, test), default=None
-        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. A sample that is
-        in several test parts counts once, shared out among them.
+    cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
+        each row's. A sample that is in several test parts counts once, shared out among them.
     n_jobs : int or None, default=None
         Processes for the folds, in the sense of joblib. Their number changes no bit of the result, as long as
         the classifier's own arithmetic does not depend on threads.

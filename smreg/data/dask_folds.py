@@ -1,6 +1,5 @@
 """Folds of rows in Dask collections: dealt out, or given by a number for each row."""
 
-from contextlib import suppress
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -14,7 +13,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from smreg.data.dask_partitions import Partitions
 from smreg.data.dask_rows import DaskRows, tasks
-from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt
+from smreg.data.folds import MOST_FOLDS, Counts, class_counts, dealt, numbers_of
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Rows
 
@@ -67,11 +66,8 @@ def _numbers(cv: Any) -> Any:
         return np.asarray(cv.test_fold)
     if is_dask_collection(cv):
         return cv
-    values = None
-    if not hasattr(cv, "split"):
-        with suppress(ValueError):  # of parts of different lengths
-            values = np.asarray(cv)
-    if values is None or values.ndim != 1 or values.dtype.kind not in "iu":
+    values = numbers_of(cv)
+    if values is None:
         raise ValueError(
             "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "
             f"or a Dask collection, where X is a Dask collection; got {cv!r}. For another splitter "
@@ -82,8 +78,7 @@ def _numbers(cv: Any) -> Any:
 
 def _given(rows: DaskRows, X: Any, numbers: Any) -> tuple[DaskRows, int]:
     """In one pass over the numbers, which names them 0, 1, ... in their order."""
-    partitions = Partitions(X)
-    partitions.lengths = list(rows.lengths)
+    partitions = Partitions(X, lengths=rows.lengths)
     parts = partitions.aligned(numbers, "cv", jointly=False)
     used = [(k, part) for k, (part, n) in enumerate(zip(parts, rows.lengths, strict=True)) if n > 0]
     checked = tasks("smreg-folds", _checked, *zip(*used, strict=True), [n for n in rows.lengths if n > 0])

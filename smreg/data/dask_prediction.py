@@ -11,10 +11,11 @@ from dask import dataframe as dd
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
-from smreg.data.dask_partitions import Partitions, together
+from smreg.data.dask_partitions import Partitions, check_collection, together
 from smreg.data.dask_rows import tasks, total_of
 from smreg.data.labels import as_labels
 from smreg.data.parts import check_lengths, in_part
+from smreg.data.targets import require
 from smreg.data.weights import ALL_ZERO, non_negative
 
 Array = NDArray[Any]
@@ -120,7 +121,14 @@ def accuracy(X: Any, y: Any, sample_weight: Any, predict: Callable[..., Array], 
 def mean_score(
     X: Any, y: Any, sample_weight: Any, score: Callable[[Any, Any, Array, Any], float], offset: Any = None
 ) -> float:
-    """Weighted mean of a score, itself a mean over samples, in one pass."""
+    """Weighted mean of a score, itself a mean over samples, in one pass.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is no Dask DataFrame or array, y is missing, or partitions do not belong together or are refused.
+    """
+    check_collection(X)
     return _mean(X, y, sample_weight, offset, partial(_times_weight, score=score))
 
 
@@ -128,6 +136,7 @@ def _mean(
     X: Any, y: Any, sample_weight: Any, offset: Any, total: Callable[[Any, Any, Array, Any], float]
 ) -> float:
     """The weighted sum that a function gives of every partition, over the weight of all."""
+    require(y, "score")
     partitions = Partitions(X, y, sample_weight, offset)
     made = tasks("smreg-score", _summed, range(len(partitions)), *partitions.items, total=total)
     value, weight = total_of(made)

@@ -162,7 +162,7 @@ class DaskRows(Rows):
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
         of_parts = zip(self.parts, mass.parts, thresholds_of_parts(totals, size), strict=True)
         met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
-        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)), size)
+        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)))
 
     def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
         """Several sums and samples, each the same as by itself, in one pass."""
@@ -178,10 +178,12 @@ class DaskRows(Rows):
         ]
         (totals, *samples) = self.held.persist([total, *drawn])
         of_sums = iter(aligned(totals.compute()))
-        of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))
+        of_draws = map(self._sample, samples)
         return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
 
-    def _sample(self, parts: Sequence[Delayed], size: int) -> "DaskRows":
+    def _sample(self, parts: Sequence[Delayed]) -> "DaskRows":
+        """The rows that were drawn, of which some may have been met several times."""
+        size = sum(dask.compute(*tasks("smreg-length", _length, parts)))
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
         return DaskRows(parts, self.held, **known)
@@ -338,6 +340,10 @@ def _item(made: tuple[Any, ...], place: int) -> Any:
 def _sum(parts: Sequence[Any]) -> Any:
     """The same of a few, none of which is changed: a task may be repeated."""
     return sum_of([deepcopy(parts[0]), *parts[1:]])
+
+
+def _length(part: MatrixRows) -> int:
+    return part.n_samples
 
 
 def _mass(kept: Kept[Array]) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from smreg.data.dask_partitions import Partitions, together
 from smreg.data.dask_rows import DaskRows, Held, client_in_use, tasks, total_of
 from smreg.data.lazy import is_lazy
+from smreg.data.matrix import MatrixRows
 from smreg.data.offsets import columns_of_classes
 from smreg.data.parts import Read, Summary, checked, describe_weighed, encoded, in_part, summary
 from smreg.data.rows import MAX_NUMBERS
@@ -61,9 +62,9 @@ def dask_sample(
         if client is not None and known.n_bytes > SHARE_OF_MEMORY * _memory(client):
             parts, client = read, None
         class_weights = known.class_weights(class_weight, classes)
-        used = [part for part, length in zip(parts, known.lengths, strict=True) if length > 0]
+        used = [of_part for of_part in zip(numbers, parts, known.lengths, strict=True) if of_part[-1] > 0]
         encoding = {"classes": classes, "class_weights": class_weights, "offset_order": order}
-        parts = tasks("smreg-encode", encoded, used, **encoding)
+        parts = tasks("smreg-encode", _encoded, *zip(*used, strict=True), **encoding)
         held.keeps = client is not None or sum(known.lengths) * len(classes) <= MAX_NUMBERS
         parts = parts if client is None else held.persist(parts)
         rows = DaskRows(parts, held, lengths=known.lengths, **known.attributes())
@@ -92,6 +93,16 @@ def _read(
     X, y, sample_weight, offset = together(part, y, sample_weight, offset)
     with in_part(f"partition {number}"):
         return checked(X, y, sample_weight, n_features, names, offset)
+
+
+def _encoded(number: int, read: Read, length: int, **encoding: Any) -> MatrixRows:
+    """Rows of a partition, which where they are read again must be as many as at first."""
+    if len(read) != length:
+        raise ValueError(
+            f"In partition {number}: X must have the {length} rows of the first pass in every other, got "
+            f"{len(read)}: give random_state to what is drawn at random, or persist X, y and sample_weight."
+        )
+    return encoded(read, **encoding)
 
 
 def _summary(number: int, read: Read) -> Summary:

@@ -7,6 +7,7 @@ that lie side by side are in different folds, as where that shuffles; what repea
 all folds alike. Nothing is random. Soft targets have a single rank among all rows.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,17 @@ Folds = NDArray[np.int16]
 Counts = NDArray[np.int64]
 
 MOST_FOLDS = int(np.iinfo(np.int16).max)
+
+
+def numbers_of(cv: Any) -> NDArray[Any] | None:
+    """The number of each row's fold, if that is what `cv` is: an array or sequence of integers; else None."""
+    if hasattr(cv, "split"):
+        return None
+    with suppress(ValueError):  # of parts of different lengths
+        values = np.asarray(cv)
+        if values.ndim == 1 and values.dtype.kind in "iu":
+            return values
+    return None
 
 
 def class_counts(target: NDArray[Any], n_classes: int) -> Counts:

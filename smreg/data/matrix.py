@@ -168,6 +168,7 @@ class MatrixRows(IndexedRows):
             weights=made.weights,
             offset=made.offset,
             n_classes=n_classes,
+            tally=None,
             statistics=statistics,
         )
 
@@ -196,6 +197,8 @@ class MatrixRows(IndexedRows):
             offset=offset,
             folds=folds,
             thread_map=thread_map,
+            tally=None,
+            statistics=None,
         )
 
     def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":

@@ -103,7 +103,7 @@ def _first(index: Any) -> str:
     return str(index[:3].tolist())[:-1] + (", ...]" if len(index) > 3 else "]")
 
 
-def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
+def tally_and_moments(block: Block, n_classes: int) -> tuple[Tally, Moments]:
     """Sums of the weights, and moments of the columns."""
     return tallied(block, n_classes), moments(block)
 
@@ -111,7 +111,7 @@ def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
 def describe_weighed(rows: Rows, class_weights: Array) -> None:
     """Sum up anew, in a pass, where class weights have changed what the first pass knew."""
     if (class_weights != 1).any():
-        rows.tally, of_columns = rows.map_reduce(described, len(class_weights))
+        rows.tally, of_columns = rows.map_reduce(tally_and_moments, len(class_weights))
         rows.statistics = of_columns.statistics(rows.eps)
 
 
@@ -230,9 +230,9 @@ def summary(read: Read, thread_map: Callable[..., Any] = map) -> Summary:
     targets = read.y if soft else distinct(read.y)
     n_classes, is_sparse = len(targets.classes), sparse.issparse(read.X)
     if len(read) == 0:
-        of_none = described(Block(0, read.X, targets.values, read.weights), n_classes)
+        of_none = tally_and_moments(Block(0, read.X, targets.values, read.weights), n_classes)
         return Summary((0,), None, soft, *of_none, read.X.dtype, 0, 0, False)
-    of_all = MatrixRows(read.X, targets, read.weights, thread_map).map_reduce(described, n_classes)
+    of_all = MatrixRows(read.X, targets, read.weights, thread_map).map_reduce(tally_and_moments, n_classes)
     stored = read.X.data if is_sparse else read.X
     classes, size = targets.classes, (stored.size, stored.nbytes)
     return Summary((len(read),), classes, soft, *of_all, read.X.dtype, *size, is_sparse)

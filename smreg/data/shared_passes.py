@@ -178,7 +178,7 @@ class Meeting:
         """Make passes until all participants have ended; the first error ends all."""
         try:
             while seats := self._waiting():
-                served = list(_first_of(seats, self._rows.numbers_per_row))
+                served = list(_together(seats, self._rows.numbers_per_row))
                 answers = self._rows.rows.read([seat.request for seat in served if seat.request is not None])
                 with self.changed:
                     for seat, answer in zip(served, answers, strict=True):
@@ -261,7 +261,7 @@ class _Seat:
         return answer
 
 
-def _first_of(seats: Sequence[_Seat], numbers_per_row: float) -> Iterator[_Seat]:
+def _together(seats: Sequence[_Seat], numbers_per_row: float) -> Iterator[_Seat]:
     """The first participants whose requests go together."""
     returned = drawn = 0.0
     for seat in seats:

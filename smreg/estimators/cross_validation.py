@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
+from smreg.data.folds import numbers_of
+from smreg.data.lazy import refuse_lazy
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
@@ -93,7 +95,7 @@ def divide(
             f"cv must be a number of folds, a splitter or an iterable of (train, test), got {cv!r}. A "
             "classifier that is not to be fitted again belongs in a sklearn.frozen.FrozenEstimator."
         )
-    splitter = check_cv(cv, y, classifier=True)
+    splitter = check_cv(_splitter(cv, len(weights)), y, classifier=True)
     _check_strata(splitter, targets)
     folds = [
         Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
@@ -105,6 +107,17 @@ def divide(
         if not weights[fold.test].sum() > 0:
             raise ValueError(f"The test part of fold {number} has no samples of positive weight to score.")
     return folds
+
+
+def _splitter(cv: Any, n_samples: int) -> Any:
+    """What was given, or that of each row's number of a fold."""
+    refuse_lazy(cv, "cv")
+    numbers = numbers_of(cv)
+    if numbers is None:
+        return cv
+    if len(numbers) != n_samples:
+        raise ValueError(f"cv must have a row for each of the {n_samples} samples of X, got {len(numbers)}.")
+    return PredefinedSplit(np.maximum(numbers, -1))
 
 
 def _check_strata(splitter: Any, targets: Targets) -> None:

@@ -25,11 +25,11 @@ from smreg.data.batch_rows import batch_sample
 from smreg.data.batches import Batches
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
-from smreg.data.lazy import is_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
 from smreg.data.offsets import check_offset, columns_of_classes, fitted_offset, missing_offset
 from smreg.data.sample import Sample
-from smreg.data.targets import Targets, as_targets, encode, is_soft
+from smreg.data.targets import Targets, as_targets, encode, is_soft, require
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
 from smreg.estimators.prediction import stored_logits
@@ -42,8 +42,8 @@ Array = NDArray[Any]
 
 SCORE_OF_SOFT = (
     "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
-    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or scoring=neg_cross_entropy_scorer in "
-    "GridSearchCV."
+    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or SoftmaxRegressionCV, whose score it is; in "
+    "memory also scoring=neg_cross_entropy_scorer in GridSearchCV."
 )
 
 
@@ -165,7 +165,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
     number, or all of X, is left out: the space of the rows for wide features, and Newton's method there.
     Where partitions are read again in every pass they must be the same each time: give
-    ``random_state`` to `random_split` or `sample`, or persist what is drawn.
+    ``random_state`` to `random_split` or `sample`, or persist what is drawn. Another number of rows is an
+    error that names the partition; other values are not found out.
+
+    scikit-learn's other steps do not know Dask: a `StandardScaler` in a Pipeline computes all of X. Leave it
+    out, since no fit needs it, or for a penalty in such units divide lazily, ``X / X.std()``. `GridSearchCV`
+    and `cross_val_score` take arrays, but no frames, and make all passes for each candidate and fold:
+    `SoftmaxRegressionCV` takes both, and shares passes. Of scorers, `smreg.metrics.neg_cross_entropy_scorer`
+    goes by partitions, also against soft targets; scikit-learn's named ones, for labels, compute these and
+    the predictions, but not X.
 
     See Also
     --------
@@ -493,7 +501,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return self._lazily("predict_log_proba", X, T, offset=offset)
         return self._logits(X, lambda logits: family.log_softmax(logits, T), offset)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, *, offset: Any = None
+    ) -> float:
         """Accuracy of `predict` against labels.
 
         Parameters
@@ -516,8 +526,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, offsets are missing, or not as in `fit`, or y is a soft
-            target.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, or y is missing or
+            a soft target.
 
         Examples
         --------
@@ -531,6 +541,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         offset = self._offset(offset, "score")
         if any(map(is_lazy, (X, y, sample_weight, offset))):
             return self._lazy_score(X, y, sample_weight, offset)
+        refuse_lazy(X, "X")
+        require(y, "score")
         if is_soft(y):
             raise ValueError(SCORE_OF_SOFT.format(f"shape {np.shape(y)}"))
         labels, predicted = as_labels(y), self.predict(X, offset=offset)

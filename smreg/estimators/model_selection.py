@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.folds import described_by_fold
-from smreg.data.lazy import is_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.offsets import fitted_offset
-from smreg.data.targets import Targets, as_targets, strata
+from smreg.data.targets import Targets, as_targets, require, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
@@ -47,6 +47,7 @@ from smreg.temperature.scaling import fit_to_classifier
 
 Array = NDArray[np.float64]
 
+LONG_STEP = 2.5  # decades between values of C, after which nothing is known of what is beyond
 FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
 ALL_KEPT = 1 - 1e-6  # of a rise, by the next
 
@@ -68,9 +69,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         model has a feature yet.
     l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
         Parts of the penalty that are L1, to try.
-    cv : int, cross-validation splitter or iterable of (train, test), default=None
-        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. For Dask
-        collections a number, a `PredefinedSplit`, or the number of each row's fold: see Notes.
+    cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
+        each row's fold, as of a `PredefinedSplit`. For Dask collections these alone, or how many: see Notes.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
@@ -118,7 +119,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         What each rule chooses, as an index into the arrays of `scores_`.
     cv_results_ : dict of ndarrays of shape (n_candidates * n_folds,)
         C, l1_ratio, fold, score, evaluations, seconds and converged of every fit to a fold, folds within
-        candidates: a tidy table as a DataFrame.
+        candidates: a tidy table as a DataFrame. Of fits side by side the seconds overlap.
     path_evaluations_ : ndarray of int of shape (n_l1_ratios, n_Cs)
         Evaluations of the fits to all data, from which the folds began.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
@@ -146,6 +147,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
       `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
     - There is no ``temperature="cv"``.
+    - `seconds` of a fit are those from its beginning to its end, with the passes that it shares and what it
+      waits for others: they add up to far more than the search takes.
     - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
       have been fitted.
 
@@ -221,7 +224,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None, **params: Any
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, offset: Any = None, **params: Any
     ) -> Self:
         """Choose C and fit the coefficients.
 
@@ -256,11 +259,11 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ConvergenceWarning
             If a fit did not converge.
         UserWarning
-            If the best C is the end of a grid that the data set, and the score still rises there, or floating
-            point cannot hold all of that grid, for the units of the features. If the training part of a fold
-            lacks a class: the fold's model has for it what `SoftmaxRegression` has for a class without
-            weight, see `intercept_` there. Or if weights are given and the scorer takes none: its scores are
-            then without weights.
+            If the best C is the end of a grid that the data set, and the score still rises there, or the step
+            to it is of several decades, within which the best may lie. If floating point cannot hold all of
+            that grid, for the units of the features. If the training part of a fold lacks a class: the fold's
+            model has for it what `SoftmaxRegression` has for a class without weight, see `intercept_` there.
+            Or if weights are given and the scorer takes none: its scores are then without weights.
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
@@ -287,6 +290,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits along the path, to all samples and to the folds, and their scores."""
+        refuse_lazy(X, "X")
         y = as_targets(y)
         X_checked, targets, weights = self._check(X, y, sample_weight)
         known = fitted_offset(offset, X_checked.shape[0], targets.classes)
@@ -348,7 +352,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     def score(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: Any = None,
@@ -398,6 +402,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         offset = self._offset(offset, "score")
         if is_lazy(X):
             return self._mean_score(X, y, sample_weight, offset, params)
+        refuse_lazy(X, "X")
+        require(y, "score")
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
@@ -534,19 +540,38 @@ def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -
     towards_it = path[2::-1] if is_first else path[-3:]
     rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
     if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
-        which, other = ("smallest", "smaller") if is_first else ("largest", "larger")
-        limit = (
-            "At a C of zero nothing is left but how frequent the classes are."
-            if is_first
-            else "Where the classes are all but separated, more C always helps a little."
-        )
+        step = np.sort(C[towards_it[-2:]])
+        coarse = np.ptp(np.log10(step)) > LONG_STEP
         warnings.warn(
-            f"The best C, {C[best]:.3g}, is the {which} of the grid, and the mean score still rises there, "
-            f"by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
-            f"Cs=np.logspace({_decades(C, other)}). {limit}",
+            f"The best C, {C[best]:.3g}, is the {'smallest' if is_first else 'largest'} of the grid, "
+            + (_of_coarse(step) if coarse else _of_rising(C, rise, is_first=is_first)),
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def _of_coarse(step: Array) -> str:
+    """What to do about a long step, from C to C, to the best."""
+    first, last = math.floor(np.log10(step[0])), math.ceil(np.log10(step[1]))
+    return (
+        f"whose steps are of {np.ptp(np.log10(step)):.1f} decades: a better C may lie within the step to it. "
+        f"Give values of your own, as in Cs=np.logspace({first}, {last}, {2 * (last - first) + 1}), or take "
+        'Cs="auto".'
+    )
+
+
+def _of_rising(C: Array, rise: float, *, is_first: bool) -> str:
+    """What to do about a score that still rises at an end of the grid."""
+    other = "smaller" if is_first else "larger"
+    limit = (
+        "At a C of zero nothing is left but how frequent the classes are."
+        if is_first
+        else "Where the classes are all but separated, more C always helps a little."
+    )
+    return (
+        f"and the mean score still rises there, by {rise:.2g} for a factor of ten. Give {other} values of "
+        f"your own, as in Cs=np.logspace({_decades(C, other)}). {limit}"
+    )
 
 
 def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:

@@ -1,6 +1,7 @@
 """Scorers: measures of a fitted classifier's probabilities, for model selection. Higher is better."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED
 
 from smreg.data.labels import as_labels
-from smreg.data.lazy import refuse_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.targets import check_soft_targets, is_soft
 from smreg.data.weights import check_sample_weight
 from smreg.metrics.calibration import calibration_error
@@ -78,7 +79,8 @@ class _NegativeCrossEntropy(_Scorer):
     It is minus the cross-entropy ``mean_i sum_k t_ik (-log p_ik)`` of the target, which is a label
     or, unlike in scikit-learn's ``"neg_log_loss"``, a soft target for each sample. The probabilities
     come from ``predict_log_proba``, or where a classifier has none from the logarithm of ``predict_proba``,
-    and nothing is clipped.
+    and nothing is clipped. A Dask X is read once, partition by partition, with y and weights as in the `fit`
+    of `SoftmaxRegression`, whatever the classifier.
 
     Use it as ``scoring=neg_cross_entropy_scorer``, or for scikit-learn's ScoringMonitor as
     ``scoring={"cross_entropy": neg_cross_entropy_scorer}``. With metadata routing take a copy:
@@ -100,7 +102,11 @@ class _NegativeCrossEntropy(_Scorer):
     def _score(
         self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
     ) -> float:
-        refuse_lazy(X, "X")
+        if any(map(is_lazy, (X, y, sample_weight, *known.values()))):
+            from smreg.data.dask_prediction import mean_score
+
+            return mean_score(X, y, sample_weight, partial(self, estimator), **known)
+        refuse_lazy(y, "y")
         if hasattr(estimator, "predict_log_proba"):
             log_p = estimator.predict_log_proba(X, **known)
         else:
@@ -145,6 +151,13 @@ class _NegativeMeasure(_Scorer):
     def _score(
         self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
     ) -> float:
+        if is_lazy(X):
+            raise TypeError(
+                f"X must be in memory here, got a Dask {type(X).__name__}: {self.__name__} is no mean over "
+                f"samples. Call {self.measure.__name__}(y.compute(), estimator.predict_proba(X).compute(), "
+                "classes=estimator.classes_), which holds labels and probabilities, but no features; "
+                "neg_cross_entropy_scorer takes Dask collections."
+            )
         p, classes = estimator.predict_proba(X, **known), estimator.classes_
         return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
 

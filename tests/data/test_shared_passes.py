@@ -206,6 +206,7 @@ def test_a_sample_has_the_rows_that_the_store_draws(store, rng):
 
     assert passes == 2
     for ours, size in zip(drawn, sizes, strict=True):
+        assert ours[0] == len(ours[2]) <= size
         for made, expected in zip(ours, sampled(rows, size), strict=True):
             assert_array_equal(made, expected)
 

@@ -605,6 +605,19 @@ def test_offsets_of_dask_collections_are_divided_like_their_features(lazy, rng):
         model.predict(features)
 
 
+@pytest.mark.parametrize("lazy", LAZY.values(), ids=LAZY)
+def test_a_scorer_of_dask_collections_takes_their_offsets(lazy, rng):
+    """To the rounding of a mean of numbers of order one."""
+    X, y, offset = data(rng)
+    model = fit(X, y, offset)
+    features, known = lazy(X, offset)
+
+    given = neg_cross_entropy_scorer(model, features, y, offset=known)
+    assert_allclose(given, neg_cross_entropy_scorer(model, X, y, offset=offset), rtol=0, atol=1e-14)
+    with pytest.raises(ValueError, match="predict_log_proba needs those"):
+        neg_cross_entropy_scorer(model, features, y)
+
+
 def test_for_two_classes_dask_has_one_column_too(rng):
     X, y, offset = data(rng, n_classes=2)
     known = offset[:, 1] - offset[:, 0]
