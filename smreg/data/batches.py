@@ -48,7 +48,7 @@ class Batches:
     which stand for all where the metric of the search is made, and what a search keeps of each row, the
     latter up to 256 MiB at a time, are held too; with `SoftmaxRegressionCV` the samples of all fits side by
     side, up to 256 MiB at a time, and nothing of each row. Methods that need all of X are left out. One
-    thread reads; `n_jobs` is for what is computed of a batch.
+    thread reads; `n_jobs` is for what is computed of a batch. There are no offsets.
 
     `predict` and the others take rows in memory: ``for batch in factory(): model.predict(batch[features])``.
 

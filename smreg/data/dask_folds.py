@@ -29,7 +29,7 @@ def divided_by(rows: Store, X: Any, numbers: Any) -> tuple[Store, int]:
     ValueError, TypeError
         If fold numbers do not fit X.
     """
-    partitions = Partitions(X, None, None, rows.lengths)
+    partitions = Partitions(X, lengths=rows.lengths)
     parts = partitions.aligned(numbers, "cv", jointly=False)
     used = [(k, part) for k, (part, n) in enumerate(zip(parts, rows.lengths, strict=True)) if n > 0]
     checked = tasks("smreg-folds", _checked, *zip(*used, strict=True), [n for n in rows.lengths if n > 0])

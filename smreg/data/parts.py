@@ -19,6 +19,7 @@ from sklearn.utils import check_array
 from smreg.data.features import DTYPES, as_numbers, naming
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
+from smreg.data.offsets import of_classes, offset_values, relative
 from smreg.data.rows import Block, Draw, Result, Rows, Sum, Tally, tallied
 from smreg.data.statistics import Moments, moments
 from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
@@ -49,20 +50,25 @@ class Read:
         Whose classes are those of soft targets.
     weights : ndarray of shape (n_rows,)
         Those of the samples.
+    offset : ndarray of shape (n_rows,) or (n_rows, n_classes), or None
+        In the columns in which they came.
     """
 
     X: Any
     y: Any
     weights: Array
+    offset: Array | None = None
 
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.weights)
 
 
-def checked(X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None) -> Read:
+def checked(
+    X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None, offset: Any = None
+) -> Read:
     """Check a part, which must have so many columns, of these names if there are any."""
-    check_lengths(X, y=y, sample_weight=sample_weight)
+    check_lengths(X, y=y, sample_weight=sample_weight, offset=offset)
     if names is not None and list(X.columns) != names:
         raise ValueError(f"X must have the columns {names}, got {list(X.columns)}.")
     if X.ndim != 2 or X.shape[1] != n_features:
@@ -73,7 +79,8 @@ def checked(X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any
     with naming(X, "X"):
         X = check_array(as_numbers(X, "X"), accept_sparse="csr", dtype=DTYPES, input_name="X")
     labels = check_soft_targets(y) if soft else as_labels(y)
-    return Read(X, labels, non_negative(sample_weight, len(y)))
+    known = None if offset is None else offset_values(offset, len(y))
+    return Read(X, labels, non_negative(sample_weight, len(y)), known)
 
 
 def check_lengths(X: Any, **others: Any) -> None:
@@ -233,11 +240,16 @@ def summary(read: Read, thread_map: Callable[..., Any] = map) -> Summary:
 
 
 def encoded(
-    read: Read, classes: NDArray[Any], class_weights: Array, thread_map: Callable[..., Any] = map
+    read: Read,
+    classes: NDArray[Any],
+    class_weights: Array,
+    thread_map: Callable[..., Any] = map,
+    offset_order: list[int] | None = None,
 ) -> MatrixRows:
-    """Rows with codes of the classes, and class weights merged in."""
+    """Rows with codes of the classes, class weights merged in, and offsets in the order of the classes."""
     targets = read.y if isinstance(read.y, Targets) else Targets(classes, np.searchsorted(classes, read.y))
-    return MatrixRows(read.X, *merged(targets, read.weights, class_weights), thread_map)
+    offset = None if read.offset is None else relative(of_classes(read.offset, offset_order))
+    return MatrixRows(read.X, *merged(targets, read.weights, class_weights), thread_map, offset=offset)
 
 
 class PartedRows(Rows):

@@ -242,6 +242,8 @@ class PathSearch(Candidates):
         Parts of the penalty that are L1.
     pool : Executor
         Threads.
+    offset : ndarray of shape (n_samples, n_classes), or None
+        Known part of the logits.
     """
 
     def __init__(
@@ -254,8 +256,10 @@ class PathSearch(Candidates):
         Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
+        offset: Array | None = None,
     ) -> None:
         self.model, self.X, self.targets, self.weights, self.folds = model, X, targets, weights, folds
+        self.offset = offset
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
@@ -290,10 +294,15 @@ class PathSearch(Candidates):
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
                     task.end(self.scores[i, j], partial(self.attributes, i, j))
 
+    def fold_model(self, i: int, j: int, k: int) -> Any:
+        """The model of fold k for l1_ratio i and C j, which holds the offsets of its test part."""
+        model = super().fold_model(i, j, k)
+        return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
+
     def _problem(self, l1: bool, largest_C: float) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
         return Problem(
-            MatrixRows(self.X, targets, weights, self.map_blocks),
+            MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
             fit_intercept=self.model.fit_intercept,
             largest_C=largest_C,
             l1=l1,

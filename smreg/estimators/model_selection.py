@@ -20,6 +20,7 @@ from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.batches import Batches
 from smreg.data.folds import described_by_fold, divided
 from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.offsets import fitted_offset
 from smreg.data.parts import PartedRows
 from smreg.data.rows import Rows
 from smreg.data.targets import Targets, as_targets, require, strata
@@ -127,7 +128,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Evaluations of the fits to all data, from which the folds began.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
         Coefficients of every fit to a fold, the intercept last.
-    coef_, intercept_, classes_, converged_, n_iter_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, converged_, n_iter_, has_offset_, n_features_in_, feature_names_in_
         As for `SoftmaxRegression`, at the chosen candidate.
     solution_ : Solution
         Record of the fit to all data at the chosen candidate.
@@ -229,7 +230,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, offset: Any = None, **params: Any
+    ) -> Self:
         """Choose C and fit the coefficients.
 
         Parameters
@@ -240,6 +243,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Labels or soft targets. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, see `SoftmaxRegression.fit`. The models of the folds are scored as views
+            that hold the offsets of the samples, so that any scorer takes them.
         **params : dict
             ``groups`` for the splitter; with metadata routing whatever splitter and scorer ask for.
 
@@ -269,9 +275,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            fitted = self._by_passes if is_by_passes(X, y, sample_weight) else self._in_memory
+            fitted = self._by_passes if is_by_passes(X, y, sample_weight, offset) else self._in_memory
             with workers(self.n_jobs) as pool:
-                search, report = fitted(X, y, sample_weight, params, Cs, l1_ratios, pool)
+                search, report = fitted(X, y, sample_weight, offset, params, Cs, l1_ratios, pool)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
             warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
@@ -284,6 +290,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
+        offset: Any,
         params: Mapping[str, Any],
         Cs: Grid,
         l1_ratios: Array,
@@ -293,15 +300,16 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         refuse_lazy(X, "X")
         y = as_targets(y)
         X_checked, targets, weights = self._check(X, y, sample_weight)
+        known = fitted_offset(offset, X_checked.shape[0], targets.classes)
         score_weight = None if sample_weight is None else weights
         split_params, score_params = routed(self, "fit", score_weight, params)
         folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
         self._check_folds(folds, targets, weights)
         scorer = make_scorer(self.scoring, self, y, targets.classes)
         scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=5))
-        self.classes_ = targets.classes
-        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
-        report = self._report(search, X, y, sample_weight)
+        self.classes_, self.has_offset_ = targets.classes, offset is not None
+        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool, known)
+        report = self._report(search, X, y, sample_weight, offset)
         search.run(scoring, report)
         return search, report
 
@@ -310,6 +318,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         X: Any,
         y: Any,
         sample_weight: Any,
+        offset: Any,
         params: Mapping[str, Any],
         Cs: Grid,
         l1_ratios: Array,
@@ -328,22 +337,32 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             raise ValueError(
                 f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
             )
-        with self._read_sample(X, y, sample_weight, None, pool.map) as sample:
-            self.classes_ = sample.classes
+        with self._read_sample(X, y, sample_weight, offset, None, pool.map) as sample:
+            self.classes_, self.has_offset_ = sample.classes, offset is not None
             rows, n_folds = _divided(sample.rows, X, self.cv, sample.classes)
             parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
             check_folds(self, parts, sample.classes)
             divided_sample = replace(sample, rows=rows)
             search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
-            report = self._report(search, X, y, sample_weight)
+            report = self._report(search, X, y, sample_weight, offset)
             search.run(measure, report, weighted="sample_weight" in score_params)
         return search, report
 
-    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any) -> PathReport:
-        n_candidates = search.scores[..., 0].size
-        return PathReport(self, X, y, sample_weight, n_candidates=n_candidates, n_folds=search.n_folds)
+    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any, offset: Any) -> PathReport:
+        n_candidates, n_folds = search.scores[..., 0].size, search.n_folds
+        return PathReport(
+            self, X, y, sample_weight, n_candidates=n_candidates, n_folds=n_folds, offset=offset
+        )
 
-    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: Any = None,
+        **params: Any,
+    ) -> float:
         """Score by `scoring`, which is the log loss unless something else was asked for.
 
         Parameters
@@ -354,6 +373,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Labels, or soft targets where the scorer takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`, whatever the scorer.
         **params : dict
             With metadata routing whatever the scorer asks for.
 
@@ -365,8 +386,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, the scorer does not take this y, or its score is not
-            defined for want of some classes in y.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, the scorer does
+            not take this y, or its score is not defined for want of some classes in y.
 
         Warns
         -----
@@ -383,16 +404,20 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        offset = self._offset(offset, "score")
         if is_lazy(X):
-            return self._mean_score(X, y, sample_weight, params)
+            return self._mean_score(X, y, sample_weight, offset, params)
         refuse_lazy(X, "X")
         require(y, "score")
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
-        return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
+        model = self if offset is None else self._holding(offset)
+        return scorer(model, X, y, accepted(scorer, score_params, stacklevel=3))
 
-    def _mean_score(self, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any]) -> float:
+    def _mean_score(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, params: Mapping[str, Any]
+    ) -> float:
         """The score of Dask collections, partition by partition."""
         from smreg.data.dask_partitions import check_lazy_features, is_soft_target
         from smreg.data.dask_prediction import mean_score
@@ -400,7 +425,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         measure_of(self.scoring, soft=is_soft_target(y))  # raises an error for what is no mean
         check_lazy_features(self, X, reset=False)
         _, score_params = routed(self, "score", sample_weight, params)
-        return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self))
+        return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self), offset)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
@@ -517,10 +542,11 @@ def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[Parted
     return divided(rows, cv, classes)
 
 
-def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array) -> float:
+def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array, offset: Any) -> float:
     """The score of a partition."""
     y = as_targets(y)
-    return make_scorer(model.scoring, model, y, model.classes_)(model, X, y, {"sample_weight": weights})
+    scorer = make_scorer(model.scoring, model, y, model.classes_)
+    return scorer(model._holding(offset), X, y, {"sample_weight": weights})
 
 
 def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg.data.matrix import MatrixRows
+from smreg.data.offsets import fitted_offset
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.fit.continuation import fit_path
@@ -106,6 +107,7 @@ def regularization_path(
     fit_intercept: bool = True,
     class_weight: Mapping[Any, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
+    offset: Any = None,
     tol: float = 1e-4,
     max_iter: int = 5000,
     n_jobs: int | None = None,
@@ -138,6 +140,8 @@ def regularization_path(
         Weights of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
+    offset : array-like of shape (n_samples, n_classes), default=None
+        Known part of the logits, see `SoftmaxRegression.fit`.
     tol : float, default=1e-4
         Largest norm of the gradient in the Fisher metric, for each C.
     max_iter : int, default=5000
@@ -189,9 +193,10 @@ def regularization_path(
     model._validate_params()
     values = check_grid(Cs)
     X, targets, weights = model._validate(X, y, sample_weight)
+    offset = fitted_offset(offset, X.shape[0], targets.classes)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(
-            MatrixRows(X, targets, weights, map_blocks),
+            MatrixRows(X, targets, weights, map_blocks, offset=offset),
             fit_intercept=fit_intercept,
             largest_C=weakest_of(values),
             l1=l1_ratio > 0,

@@ -66,6 +66,7 @@ class Formulation:
     ) -> None:
         began = perf_counter()
         self._fit_intercept = fit_intercept
+        self._offset = None if rows.in_memory is None else rows.in_memory.offset  # of all classes
         self._given = self._normalised(rows)
         self._space = None if l1 else self._reduction(rows, largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
@@ -109,11 +110,11 @@ class Formulation:
         """
         began = perf_counter()
         part = self._anew()
-        part._given = part._rows = part._normalised(
-            _indexed(self._rows).take(rows, weights, targets, thread_map)
-        )
+        part._offset = offset = None if self._offset is None else self._offset[rows]
+        taken = _indexed(self._rows).take(rows, weights, targets, thread_map, offset)
+        part._given = part._rows = part._normalised(taken)
         if self._space is not None:
-            given = _indexed(self._given).take(rows, weights, targets, thread_map)
+            given = _indexed(self._given).take(rows, weights, targets, thread_map, offset)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
@@ -231,7 +232,8 @@ class Formulation:
     def null_gradient(self) -> tuple[Array, float]:
         """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
 
-        That is its mean divergence from the targets: without the entropy that soft targets have.
+        That is its mean divergence from the targets: without the entropy that soft targets have. Offsets are
+        part of the model.
         """
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features)), 0.0
@@ -257,8 +259,8 @@ class Formulation:
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features))
         objective = self._unpenalised()
-        p, at = objective.null.probabilities, objective.coordinates
-        return np.outer(np.sqrt(p * (1 - p))[-len(at.contrasts) :], at.spread)
+        variances, at = objective.null.information.diagonal(), objective.coordinates
+        return np.outer(np.sqrt(variances)[-len(at.contrasts) :], at.spread)
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""

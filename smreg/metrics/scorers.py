@@ -19,11 +19,16 @@ from smreg.metrics.smooth import smooth_calibration_error
 
 
 class _Scorer(BaseEstimator):  # type: ignore[misc]
-    """The interface of scikit-learn's scorers, around a method `_score`."""
+    """The interface of scikit-learn's scorers, around a method `_score`.
+
+    That is given what is `known` of the samples, for the classifier's predictions.
+    """
 
     __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
 
-    def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None
+    ) -> float:
         """Score a fitted classifier.
 
         Parameters
@@ -36,6 +41,9 @@ class _Scorer(BaseEstimator):  # type: ignore[misc]
             Labels, or soft targets with a column for each class.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, for a classifier whose predictions take it, as `SoftmaxRegression`. With
+            metadata routing it is asked for by ``set_score_request(offset=True)`` of a copy.
 
         Returns
         -------
@@ -47,13 +55,17 @@ class _Scorer(BaseEstimator):  # type: ignore[misc]
         ValueError
             If y has classes that the classifier does not know, or a label is missing.
         """
-        return self._score(estimator, X, y, sample_weight)
+        return self._score(estimator, X, y, sample_weight, {} if offset is None else {"offset": offset})
 
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None
+    ) -> float:
         """Score a fitted classifier, as `score`."""
-        return self._score(estimator, X, y, sample_weight)
+        return self._score(estimator, X, y, sample_weight, {} if offset is None else {"offset": offset})
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
         raise NotImplementedError
 
     def _accept_sample_weight(self) -> bool:
@@ -87,17 +99,19 @@ class _NegativeCrossEntropy(_Scorer):
 
     __name__ = "neg_cross_entropy"  # by which learning curves label their axis
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
-        if any(map(is_lazy, (X, y, sample_weight))):
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
+        if any(map(is_lazy, (X, y, sample_weight, *known.values()))):
             from smreg.data.dask_prediction import mean_score
 
-            return mean_score(X, y, sample_weight, partial(self, estimator))
+            return mean_score(X, y, sample_weight, partial(self, estimator), **known)
         refuse_lazy(y, "y")
         if hasattr(estimator, "predict_log_proba"):
-            log_p = estimator.predict_log_proba(X)
+            log_p = estimator.predict_log_proba(X, **known)
         else:
             with np.errstate(divide="ignore"):
-                log_p = np.log(estimator.predict_proba(X))
+                log_p = np.log(estimator.predict_proba(X, **known))
         check_consistent_length(log_p, y)
         weights = check_sample_weight(sample_weight, len(log_p))
         per_sample = (_soft if is_soft(y) else labelled)(y, log_p, np.asarray(estimator.classes_))
@@ -134,7 +148,9 @@ class _NegativeMeasure(_Scorer):
         """By which learning curves label their axis."""
         return f"neg_{self.measure.__name__}"
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
         if is_lazy(X):
             raise TypeError(
                 f"X must be in memory here, got a Dask {type(X).__name__}: {self.__name__} is no mean over "
@@ -142,7 +158,7 @@ class _NegativeMeasure(_Scorer):
                 "classes=estimator.classes_), which holds labels and probabilities, but no features; "
                 "neg_cross_entropy_scorer takes Dask collections."
             )
-        p, classes = estimator.predict_proba(X), estimator.classes_
+        p, classes = estimator.predict_proba(X, **known), estimator.classes_
         return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
 
 

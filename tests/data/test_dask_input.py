@@ -324,7 +324,7 @@ def test_tasks_are_named_after_what_they_do():
 
 def test_partitions_report_their_size():
     """By which Dask decides what to hold in memory, and what on disk."""
-    read = dask_sample._read(0, X, Y, None, P, None)
+    read = dask_sample._read(0, X, Y, None, None, P, None)
     part = parts.encoded(read, np.arange(3), np.ones(3))
     kept = part.keep(probabilities_of, Point(np.zeros((3, P)), np.zeros(3)))
 

@@ -404,7 +404,9 @@ def test_the_cross_entropy_scorer_takes_frames():
 
 def test_the_cross_entropy_scorer_names_what_is_wrong():
     model = SoftmaxRegression().fit(X, Y)
-    with pytest.raises(TypeError, match="X must be a Dask collection where y or sample_weight is one"):
+    with pytest.raises(
+        TypeError, match="X must be a Dask collection where y, sample_weight or offset is one"
+    ):
         neg_cross_entropy_scorer(model, X, rows(Y))
     with pytest.raises(ValueError, match=r"In partition 3: y has the classes \[7\]"):
         neg_cross_entropy_scorer(model, rows(X), rows(np.where(np.arange(N) == N - 1, 7, Y)))
