@@ -125,7 +125,12 @@ def optimum(X, y, weights=None, C=1.0, *, fit_intercept=True, many_digits=False)
     ones = np.ones((len(X), int(fit_intercept)))
     Z, ridge = np.column_stack([centred @ back, ones]), np.append(ridge, np.zeros(int(fit_intercept)))
     start = DOUBLE._replace(small=1e-12) if many_digits else DOUBLE
-    theta = _newton(Z, T, s, ridge, np.zeros((T.shape[1], Z.shape[1])), start)
+    theta = np.zeros((T.shape[1], Z.shape[1]))
+    try:
+        theta = _newton(Z, T, s, ridge, theta, start)
+    except linalg.LinAlgError:  # beyond the digits of float64
+        if not many_digits:
+            raise
     if many_digits:
         with mpmath.workdps(DIGITS):
             Z = np.column_stack([(_exact(X) - _exact(mean)) @ _exact(back), _exact(ones)])

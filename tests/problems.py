@@ -49,6 +49,14 @@ def cauchy(rng, n=200):
     return alike(X, labels(np.clip(X, -2, 2), rng))
 
 
+def nearly_of_rank_two(rng, n=100, p=8, n_classes=4):
+    """But for a thousandth; columns of any units, a hundred thousand times their size from zero."""
+    X = rng.normal(size=(n, 2)) @ rng.normal(size=(2, p)) + 1e-3 * rng.normal(size=(n, p))
+    y = labels((X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=(p, n_classes)) * 5, rng)
+    X *= 10.0 ** rng.integers(-6, 7, p)
+    return alike(X + 1e5 * np.abs(X).mean(axis=0), y)
+
+
 def log_normal(rng, n=200):
     """From 1e-4 to 1e4."""
     U, y = sample(rng, n)

@@ -31,6 +31,10 @@ learnt. They also give Newton's step, which is taken if the decrement is not sma
 a point whose Hessian is at hand a line may know by how much norms in it differ from those at its end: where
 the norm is small enough even so, the Hessian is not made anew, and that norm is reported.
 
+**Jitter.** Where columns are so nearly collinear that a Hessian cannot be factorised without jitter, steps
+in it hardly move along what the jitter hides, the norm in it does not tell, and each is as good as the one
+before: such steps are counted, and beyond some all are those of conjugate gradients on the true Hessian.
+
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
 ``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
 any other reason, all further steps are Newton's, along which slopes resolve what values no longer do, for
@@ -214,6 +218,11 @@ class _Search:
         return self.interrupted or self.iterations >= self.max_iter
 
     @property
+    def is_slow(self) -> bool:
+        """Whether steps in Hessians with jitter have long left the norm as it was."""
+        return self.slow >= 2 * REFRESH_AFTER
+
+    @property
     def is_at_hessian(self) -> bool:
         """Whether the preconditioner is the Hessian of the present point."""
         return self.is_fresh and self.level >= 0 and self.preconditioner.is_hessian
@@ -296,7 +305,7 @@ class _Search:
         """
         if self.is_at_hessian or point.bound <= self.tol:
             return point, None, True
-        if not (self.is_exact or self.slow >= 2 * REFRESH_AFTER or point.norm * self.ratio <= self.tol):
+        if not (self.is_exact or self.is_slow or point.norm * self.ratio <= self.tol):
             return point, None, False
         if point.norm <= ROUNDING:
             return point, None, True
@@ -315,19 +324,20 @@ class _Search:
         """The Newton decrement ``sqrt(g' H^-1 g)``, from below, and the step ``H^-1 g``.
 
         What is missing of its square is at most that of the residual by the least curvature, here the least
-        Ritz value, or less where the last decrement has shown less. Conjugate gradients that would be called
-        converged while more than that may be missing go on, for as many products as the search has taken.
+        Ritz value, or less where the last decrement has shown less. While more than that may be missing
+        conjugate gradients go on, where they would be called converged, or steps are slow, for as many
+        products as the search has taken.
         """
         is_near = self.is_fresh and self.level >= 0 and self.kinds[self.level].is_hessian
-        negligible = NEGLIGIBLE if is_near else NEGLIGIBLE**2
+        negligible = NEGLIGIBLE if is_near and not self.is_slow else NEGLIGIBLE**2
         product, iterate = self.function.hessian_at(point.x), None
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
         for count, iterate in enumerate(islice(iterates, max(MAX_CONJUGATE, self.evaluations) + 1)):
             self.evaluations += count > 0
             least = min(iterate.least, self.ratio**-2)  # as a decrement before has shown
             enough = iterate.squared <= negligible * least * iterate.energy
-            is_above = iterate.energy > self.tol**2
-            if (count >= 2 - self.is_fresh and enough) or (count >= MAX_CONJUGATE and is_above):
+            goes_on = self.is_slow or iterate.energy <= self.tol**2
+            if (count >= 2 - self.is_fresh and enough) or (count >= MAX_CONJUGATE and not goes_on):
                 break
         assert iterate is not None
         if not 0 < iterate.energy < math.inf and iterate.squared != 0:  # the curvature is lost in rounding
@@ -359,6 +369,8 @@ class _Search:
 
     def count_slow(self, point: Point, *, is_newton: bool) -> None:
         """Count steps of Newton's in Hessians with jitter since the norm has last been lowered."""
+        if self.is_slow:
+            return
         if not is_newton or self.is_at_hessian or not self.takes_newton(point.value):
             self.slow, self.lowest = 0, math.inf
         elif point.norm <= PROGRESS * self.lowest:

@@ -19,6 +19,7 @@ from problems import (
     duplicated_and_constant_columns,
     log_normal,
     more_columns_than_rows,
+    nearly_of_rank_two,
     nearly_separated_with_classes_of_two_rows,
     one_hot_blocks,
     one_sample_a_class,
@@ -104,6 +105,18 @@ def test_a_hard_problem_is_solved_as_any_other(make, C, many_digits, storage, to
     problem, best = solved(make, C, many_digits)
 
     assert_solved(STORAGES[storage](problem.X), problem, C, tol, best)
+
+
+@pytest.mark.parametrize("seed", [8, 41])
+def test_columns_that_jitter_takes_for_one_are_told_apart(seed):
+    """Without an intercept to take their means, which make up all but 1e-10 of their squares."""
+    problem = nearly_of_rank_two(np.random.default_rng(seed))
+    best = optimum(*problem, 1e-4, fit_intercept=False, many_digits=True)
+
+    model = SoftmaxRegression(C=1e-4, fit_intercept=False).fit(problem.X, problem.y)
+
+    assert model.converged_
+    assert_optimal(model, problem.X, best, model.tol)
 
 
 @pytest.mark.parametrize("tol", [DEFAULT, TIGHT])
