@@ -29,6 +29,16 @@ class ColumnStatistics:
     spread: Array
     rounding: Array
 
+    def of_columns(self, features: NDArray[np.intp]) -> "ColumnStatistics":
+        """Those of some columns."""
+        return ColumnStatistics(self.mean[features], self.spread[features], self.rounding[features])
+
+    def emptied(self, columns: Bools) -> "ColumnStatistics":
+        """The same with some columns as if they were zero."""
+        return ColumnStatistics(
+            *(np.where(columns, 0.0, known) for known in (self.mean, self.spread, self.rounding))
+        )
+
     @property
     def shift(self) -> Array:
         """The mean of columns that lie far from zero, for their spread; zero for others."""

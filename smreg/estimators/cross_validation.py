@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
+from smreg.data.factors import check_weighted
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
@@ -279,12 +280,16 @@ class PathSearch(Candidates):
 
     def _problem(self, l1: bool, largest_C: float) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
-        return Problem(
+        factors = self.model._factors(targets.classes)
+        problem = Problem(
             MatrixRows(self.X, targets, weights, self.map_blocks),
             fit_intercept=self.model.fit_intercept,
             largest_C=largest_C,
             l1=l1,
+            factors=factors,
         )
+        check_weighted(factors, targets.classes, problem.layout.live)
+        return problem
 
     def _fold_problems(self, problem: Problem) -> list[Problem]:
         """The problem of each fold's training part."""

@@ -21,6 +21,7 @@ from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.batch_rows import batch_sample
 from smreg.data.batches import Batches
+from smreg.data.factors import check_penalty_factor, check_weighted
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import is_lazy
@@ -71,6 +72,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         probability. At 1, with an even number of classes from four on, some such shifts do not even change
         the L1 norm, and the minimum is not unique: the one is taken that leaves most coefficients of the
         feature zero, then that of least Euclidean norm, then the smaller one.
+    penalty_factor : array-like, dict, Series or None, default=None
+        By what the penalty of each coefficient is multiplied: a number >= 0 for each feature, as an
+        array of shape (n_features,) or by its name, the rest being 1; or one for each row of ``coef_`` and
+        feature, of shape (n_classes, n_features). 0 leaves a coefficient unpenalised, ``inf`` keeps it at
+        zero at any `C`. None is 1 for all. See Notes.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -100,9 +106,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ----------
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
-        the classes, but for an `l1_ratio` that is not 0; for two the single row belongs to
-        ``classes_[1]``. float32 where X is float32, unless that cannot hold them. A sparse array after
-        `sparsify`.
+        the classes, but for an `l1_ratio` that is not 0, or a `penalty_factor` that differs between classes;
+        for two the single row belongs to ``classes_[1]``. float32 where X is float32, unless that cannot
+        hold them. A sparse array after `sparsify`.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
@@ -134,6 +140,18 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
     than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
     columns concerned.
+
+    **Penalty factors.** With f for `penalty_factor` the penalty is
+    ``1/(C S) sum_kj f_kj [(1 - l1_ratio)/2 W_kj^2 + l1_ratio |W_kj|]``. A factor for a feature is a unit: the
+    model is that of the columns divided by ``sqrt(f_j)`` for the ridge penalty, by ``f_j`` for the lasso.
+    Factors are taken as they are: equal ones are C divided by them, where glmnet rescales its
+    `penalty.factor` to a sum of p, for p features; for its model give ``f * (p / sum(f))``, in which those
+    that are infinite count as one. Where factors differ between classes the
+    coefficients do not sum to zero: for the ridge penalty ``sum_k f_kj W_kj`` does. Coefficients of a
+    feature without a penalty in any class sum to zero, whatever the penalty of others. At an `l1_ratio` of 1,
+    where factors differ between classes, shifts that leave the norm as it is are free, and the coefficients
+    are those at which the search ends. Coefficients without a penalty are first fitted alone: if they
+    separate the classes, a finite `C` is no help, and the fit says so.
 
     **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
     that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
@@ -190,6 +208,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "penalty_factor": ["array-like", dict, None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -209,6 +228,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         C: float = 1.0,
         *,
         l1_ratio: float = 0.0,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         temperature: float = 1.0,
@@ -220,6 +240,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
+        self.penalty_factor = penalty_factor
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.temperature: Any = temperature
@@ -261,10 +282,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y or the weights are not as above, a label is missing, or y has fewer than two labels, or
-            of three and more fewer than two with weight. The estimator is then as it was before. Of Dask
-            collections the error comes before they are read, or names the partition, from 0; it may also
-            be that partitions do not belong together, or that a client is closed which held them.
+            If X, y, the weights or `penalty_factor` are not as above, a label is missing, or y has fewer than
+            two labels, or of three and more fewer than two with weight. The estimator is then as it was
+            before. Of Dask collections the error comes before they are read, or names the partition, from 0;
+            it may also be that partitions do not belong together, or that a client is closed which held them.
         TypeError
             If a column of X holds dates or time spans, or labels are of several kinds; or if y or the
             weights are of Dask and X is not, or a Dask array holds objects or text.
@@ -272,13 +293,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Warns
         -----
         ConvergenceWarning
-            If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
+            If the fit did not converge, or if coefficients without a penalty separate the classes, or may.
         """
         with unchanged_on_failure(self):
             with (
                 row_threads(self.n_jobs) as map_blocks,
                 self._sample(X, y, sample_weight, map_blocks) as sample,
             ):
+                factors = self._factors(sample.classes)
                 start = self._warm_start(sample.classes)
                 self.classes_ = sample.classes
                 report = Report(self, X, y, sample_weight, sample.dtype)
@@ -286,8 +308,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     sample.rows,
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
-                    l1=self.l1_ratio > 0,
+                    l1=bool(self.l1_ratio > 0 and np.isfinite(self.C)),
+                    factors=factors,
                 )
+                check_weighted(factors, sample.classes, problem.layout.live)
                 options: dict[str, Any] = {
                     "l1_ratio": self.l1_ratio,
                     "tol": self.tol,
@@ -661,6 +685,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return batch_sample(self, X, self.class_weight, map_blocks)
         X, targets, weights = self._validate(X, y, sample_weight)
         return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
+
+    def _factors(self, classes: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Penalty factors, checked against the features."""
+        names = getattr(self, "feature_names_in_", None)
+        return check_penalty_factor(self.penalty_factor, self.n_features_in_, names, classes)
 
     def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.factors import check_weighted
 from smreg.data.folds import Part, Training, described
 from smreg.data.rows import Block, sum_of
 from smreg.data.sample import Sample
@@ -108,14 +109,18 @@ class SharedSearch(Candidates):
         """That of all samples, and of the folds' training parts, in one pass if there are class weights."""
         edits = [Training(fold, self._weights(part)) for fold, part in _trainings(parts)]
         known = [part for _, part in _trainings(parts)]
-        n_classes = len(self.classes)
+        n_classes, factors = len(self.classes), self.model._factors(self.classes)
         if any((edit.class_weights != 1).any() for edit in edits):
             known = list(self.rows.map_reduce(_described_each, edits, n_classes))
         problems = []
         for edit, part in zip(edits, known, strict=True):
             rows = self.rows.edited(edit, n_classes, part.moments.statistics(self.rows.eps))
             rows.tally = part.tally
-            problems.append(Problem(rows, fit_intercept=self.model.fit_intercept, largest_C=largest_C, l1=l1))
+            problem = Problem(
+                rows, fit_intercept=self.model.fit_intercept, largest_C=largest_C, l1=l1, factors=factors
+            )
+            problems.append(problem)
+        check_weighted(factors, self.classes, problems[0].layout.live)
         return problems[0], problems[1:]
 
     def _weights(self, part: Part) -> Array:

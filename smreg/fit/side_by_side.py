@@ -122,7 +122,8 @@ class _Fits:
     def full(self, path: Path, C: float) -> tuple[Fit, list[Future[Fit]]]:
         """The full fit, which lets the fold fits begin."""
         problem, shared = copy(path.problem), None
-        if path.l1_ratio == 0 and path.folds and not problem.penalty(C).is_zero:
+        penalty = problem.penalty(C, path.l1_ratio)
+        if path.folds and penalty.is_smooth and not penalty.is_zero:
             fit, shared = problem.solve_for_parts(C, **self.options)
         else:
             fit = problem.solve(C, l1_ratio=path.l1_ratio, **self.options)
