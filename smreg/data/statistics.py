@@ -33,6 +33,10 @@ class ColumnStatistics:
         """Those of some columns."""
         return ColumnStatistics(self.mean[features], self.spread[features], self.rounding[features])
 
+    def times(self, units: Array) -> "ColumnStatistics":
+        """Those of the columns times a unit of each."""
+        return ColumnStatistics(self.mean * units, self.spread * units, self.rounding * units)
+
     def emptied(self, columns: Bools) -> "ColumnStatistics":
         """The same with some columns as if they were zero."""
         return ColumnStatistics(

@@ -247,7 +247,7 @@ class PathSearch(Candidates):
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
-        self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        self._problems = {l1: self._problem(l1, Cs) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
             paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
             Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6)  # of whoever calls fit
@@ -278,13 +278,13 @@ class PathSearch(Candidates):
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
                     task.end(self.scores[i, j], partial(self.attributes, i, j))
 
-    def _problem(self, l1: bool, largest_C: float) -> Problem:
+    def _problem(self, l1: bool, Cs: Grid) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
         factors = self.model._factors(targets.classes)
         problem = Problem(
             MatrixRows(self.X, targets, weights, self.map_blocks),
             fit_intercept=self.model.fit_intercept,
-            largest_C=largest_C,
+            largest_C=weakest_of(Cs, factors),
             l1=l1,
             factors=factors,
         )

@@ -201,7 +201,7 @@ def regularization_path(
         problem = Problem(
             MatrixRows(X, targets, weights, map_blocks),
             fit_intercept=fit_intercept,
-            largest_C=weakest_of(values),
+            largest_C=weakest_of(values, factors),
             l1=l1_ratio > 0,
             factors=factors,
         )

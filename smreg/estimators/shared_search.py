@@ -55,7 +55,7 @@ class SharedSearch(Candidates):
     ) -> None:
         self.model, self.classes, self.n_threads = model, sample.classes, n_threads
         self.rows, n_folds = SharedRows(sample.rows), len(parts) - 1
-        problems = {l1: self._problems(parts, l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        problems = {l1: self._problems(parts, l1, Cs) for l1 in np.unique(l1_ratios > 0).tolist()}
         self._paths = [Path(l1, *problems[l1 > 0]) for l1 in l1_ratios.tolist()]
         if not isinstance(Cs, np.ndarray):
             explore = exploring(self.rows, n_threads)
@@ -105,7 +105,7 @@ class SharedSearch(Candidates):
                     pass
             task.end(self.scores[i, j], partial(self.attributes, i, j))
 
-    def _problems(self, parts: Sequence[Part], l1: bool, largest_C: float) -> tuple[Problem, list[Problem]]:
+    def _problems(self, parts: Sequence[Part], l1: bool, Cs: Grid) -> tuple[Problem, list[Problem]]:
         """That of all samples, and of the folds' training parts, in one pass if there are class weights."""
         edits = [Training(fold, self._weights(part)) for fold, part in _trainings(parts)]
         known = [part for _, part in _trainings(parts)]
@@ -117,7 +117,11 @@ class SharedSearch(Candidates):
             rows = self.rows.edited(edit, n_classes, part.moments.statistics(self.rows.eps))
             rows.tally = part.tally
             problem = Problem(
-                rows, fit_intercept=self.model.fit_intercept, largest_C=largest_C, l1=l1, factors=factors
+                rows,
+                fit_intercept=self.model.fit_intercept,
+                largest_C=weakest_of(Cs, factors),
+                l1=l1,
+                factors=factors,
             )
             problems.append(problem)
         check_weighted(factors, self.classes, problems[0].layout.live)

@@ -56,7 +56,11 @@ class Formulation:
         Weighted mean of the targets among the classes that take part.
     layout : Layout
         Which these classes are.
+    factors : Factors
+        Those of the features that the problem is solved for.
     """
+
+    factors: Factors
 
     def __init__(
         self,
@@ -72,6 +76,8 @@ class Formulation:
         self._given = self._normalised(rows)
         self._space = None if l1 and not self.factors.is_zero else self._reduction(rows, largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
+        if isinstance(self._space, RowSpace):
+            self.factors = self._space.factors
         self._null: null_metric.NullCovariance | None = None
         self._seconds = perf_counter() - began
 
@@ -81,7 +87,8 @@ class Formulation:
         self.priors, factors = self.layout.priors, self._given_factors
         if factors is not None and factors.ndim == 2:
             factors = factors[self.layout.live]
-        self.factors = Factors.of(factors)
+        self._all_factors = Factors.of(factors)
+        self.factors = self._all_factors
         return rows.edited(self.layout, len(self.priors), rows.statistics)
 
     @property
@@ -91,17 +98,22 @@ class Formulation:
             return float(self.layout.tally.total * self.layout.tally.largest)
 
     def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
-        """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
+        """Ridge and L1 norm, of a strength of ``1 / (C S)`` together, times the factors."""
+        return self.factors.penalty(self._strength(C), l1_ratio)
+
+    def _strength(self, C: float) -> float:
+        """``1 / (C S)``."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            strength = float(
+            return float(
                 min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), LARGEST)
             )
-        return self.factors.penalty(strength, l1_ratio)
 
     def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
-        """What coefficients of all classes cost."""
+        """What coefficients of all classes and features as they came cost."""
         coef, _ = self.layout.restrict(regression)
-        return self.penalty(C, l1_ratio).value(coef)
+        if self.factors is self._all_factors:
+            return self.penalty(C, l1_ratio).value(coef)
+        return self._all_factors.penalty(self._strength(C), l1_ratio).value(coef)
 
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
@@ -121,6 +133,7 @@ class Formulation:
             _indexed(self._rows).take(rows, weights, targets, thread_map)
         )
         if self._space is not None:
+            part.factors = self.factors
             given = _indexed(self._given).take(rows, weights, targets, thread_map)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
@@ -157,7 +170,7 @@ class Formulation:
     def unreduced(self) -> Self:
         """The same with the features as they came, and none of them left out."""
         made = self._anew()
-        made._rows, made._space = self._given, None
+        made._rows, made._space, made.factors = self._given, None, self._all_factors
         made._nulls, made._free_nulls = NullSpace.empty(made._rows.n_features), None
         return made
 
@@ -244,7 +257,9 @@ class Formulation:
         """The same with some of the features alone, and other factors."""
         made = self._anew()
         made._given = self._rows.columns(features)
-        made._given_factors, made.factors, made._seconds = None, Factors.of(factors), 0.0
+        made._given_factors, made._seconds = None, 0.0
+        made._all_factors = Factors.of(factors)
+        made.factors = made._all_factors
         made._space = made._reduction(made._given, np.inf)
         made._rows = made._given if made._space is None else made._space.coordinates
         return made
@@ -319,15 +334,24 @@ class Formulation:
 
     def _reduction(self, rows: Rows, largest_C: float) -> RowSpace | Singletons | None:
         """Fewer features that suffice, if there are and X is at hand."""
-        weakest, given = self.penalty(largest_C), self._given.in_memory
-        if given is None or not (weakest.is_uniform and self.factors.is_uniform):
+        weakest, given, factors = self.penalty(largest_C), self._given.in_memory, self.factors
+        is_uniform = factors.is_uniform and weakest.is_uniform
+        if given is None or not (is_uniform or self._has_units(weakest)):
             return None
-        penalty, centred = float(weakest.ridge), self._fit_intercept
-        if is_wide(rows, self.layout.tally.n_used, penalised=penalty > 0):
+        penalty = float(weakest.ridge) if is_uniform else self._strength(largest_C)
+        centred, n_used = self._fit_intercept, self.layout.tally.n_used
+        if is_wide(rows, n_used, penalised=penalty > 0):
             columns = statistics(given)
-            if is_resolved(columns, centred=centred, penalty=penalty):
-                return RowSpace(given, columns, centred=centred, penalty=penalty)
-        return Singletons(given) if has_singletons(given) else None
+            scaled = columns if is_uniform else columns.times(factors.units)
+            if is_resolved(scaled, centred=centred, penalty=penalty):
+                return RowSpace(given, columns, centred=centred, penalty=penalty, factors=factors)
+        return Singletons(given) if is_uniform and has_singletons(given) else None
+
+    def _has_units(self, weakest: Penalty) -> bool:
+        """Whether there is a penalty with factors that are units of features, but for a few without one."""
+        factors, n_used = self.factors, self.layout.tally.n_used
+        is_given = not factors.is_uniform and weakest.is_shared and not weakest.is_zero
+        return is_given and weakest.is_smooth and len(factors.free) < n_used and bool(factors.units.any())
 
     def _null_metric(self, objective: Objective) -> Metric:
         return null_metric.null_metric(objective, self._null_covariance(objective))

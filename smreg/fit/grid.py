@@ -81,9 +81,11 @@ def _numbers(values: Any, required: str) -> Array:
     return numbers
 
 
-def weakest_of(Cs: Grid) -> float:
-    """The weakest penalty that a grid may have."""
-    return float(Cs[-1]) if isinstance(Cs, np.ndarray) else math.inf
+def weakest_of(Cs: Grid, factors: Array | None) -> float:
+    """The weakest penalty that a grid may have: with factors some, as no penalty is another problem."""
+    if isinstance(Cs, np.ndarray):
+        return float(Cs[-1])
+    return math.inf if factors is None else float(np.finfo(np.float64).max)
 
 
 def grid(
@@ -223,7 +225,8 @@ def weakest(
     }
     fits = explore(problem, in_decades(first, most), least_end, options)
     for C, (regression, solution) in zip(in_decades(first, most), fits, strict=False):
-        losses.append(solution.objective - problem.penalty_of(regression, C, l1_ratio))
+        coef, _ = problem.layout.restrict(regression)
+        losses.append(solution.objective - problem.penalty(C, l1_ratio).value(coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
             break
         if len(losses) > 1 and least_end <= C and losses[-2] - losses[-1] <= NEGLIGIBLE_FALL:

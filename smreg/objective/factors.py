@@ -81,6 +81,13 @@ class Factors:
         """Features with no penalty in any row, though others have one."""
         return np.flatnonzero([] if self.unpenalised is None else self.unpenalised.all(axis=0))
 
+    @property
+    def units(self) -> Array:
+        """``1 / sqrt(f)`` of each feature, the same for all classes: zero for what has none or rests."""
+        values = np.asarray(self.values, dtype=np.float64)
+        moves = values > 0 if self.resting is None else (values > 0) & ~self.resting
+        return np.asarray(np.where(moves, 1 / np.sqrt(np.where(moves, values, 1.0)), 0.0))
+
     def penalty(self, strength: float, l1_ratio: float) -> Penalty:
         """Ridge and L1 norm, of a strength together that is multiplied by the factors."""
         if isinstance(self.values, float):

@@ -18,6 +18,9 @@ from scipy import optimize, sparse, special
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression
+from smreg.data.matrix import MatrixRows
+from smreg.data.targets import Targets
+from smreg.fit.regression import Problem
 
 TOL = 1e-8
 EPS = np.finfo(np.float64).eps
@@ -162,6 +165,27 @@ def test_wide_features_have_factors(l1_ratio, store, pattern, rng):
     model = SoftmaxRegression(l1_ratio=l1_ratio, penalty_factor=factors, tol=TOL).fit(store(X), y)
 
     Plain(X, y, factors, 1.0, l1_ratio).assert_minimal(model)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_wide_features_with_factors_are_solved_in_their_row_space(share, rng):
+    """Which expands to coefficients of all, and back: those of a fit are in the row space, to rounding."""
+    X, y = make_data(rng, n=40, p=200)
+    factors = rng.choice([0.5, 1.0, 4.0, INF], 200)
+    factors[: int(share * 10)] = 0.0
+    rows = MatrixRows(X, Targets(np.arange(3), y), np.ones(40))
+    problem = Problem(rows, fit_intercept=True, largest_C=1.0, factors=factors)
+    fit, record = problem.solve(1.0, tol=TOL, max_iter=1000)
+    expanded = problem.expand(fit)
+
+    assert problem.is_reduced(1.0)
+    assert fit.coef.shape[1] <= 40 + 5
+    again = problem.restrict(expanded)
+    assert_allclose(again.coef, fit.coef, rtol=0, atol=1e-11 * np.abs(fit.coef).max())
+    assert_allclose(again.intercept, fit.intercept, rtol=0, atol=1e-11 * np.abs(fit.coef).max())
+    assert problem.penalty_of(expanded, 1.0, 0.0) == pytest.approx(problem.penalty(1.0).value(fit.coef))
+    value, _, _ = Plain(X, y, factors)(expanded.coef, expanded.intercept)
+    assert record.objective == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
