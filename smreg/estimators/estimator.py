@@ -180,6 +180,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_wine
     >>> from smreg import SoftmaxRegression
     >>> X, y = load_wine(return_X_y=True)
@@ -189,6 +190,16 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> model.predict_proba(X[:2]).round(3)
     array([[1., 0., 0.],
            [1., 0., 0.]])
+
+    With a feature that is not penalised, and one that is left out:
+
+    >>> wine = load_wine(as_frame=True)
+    >>> free = SoftmaxRegression(C=0.01, penalty_factor={"alcohol": 0.0, "hue": np.inf})
+    >>> free.fit(wine.data, wine.target).coefficients().loc[["alcohol", "ash", "hue"]].round(2)
+                0     1     2
+    alcohol  2.15 -2.02 -0.13
+    ash      0.01 -0.02  0.01
+    hue      0.00  0.00  0.00
 
     Of Dask collections, whose predictions are made when they are asked for:
 

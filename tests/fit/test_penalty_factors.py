@@ -18,6 +18,7 @@ from scipy import optimize, sparse, special
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression
+from smreg.data import Batches
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.fit.regression import Problem
@@ -282,6 +283,19 @@ def test_what_is_held_cannot_separate_without_a_penalty(free, rng):
 
     factors[[0, 2], 0], factors[1, 0] = INF, 1.0
     Plain(X, y, factors, INF).assert_minimal(held.set_params(penalty_factor=factors).fit(X, y))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_batches_have_the_same_model(l1_ratio, pattern, rng):
+    X, y = make_data(rng)
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(y=y)
+    batches = Batches(lambda: [frame[:50], frame[50:]], target="y")
+    given = PATTERNS[pattern]
+    factors = given if np.ndim(given) == 2 else dict(zip("abcde", given, strict=True))
+    model = SoftmaxRegression(l1_ratio=l1_ratio, penalty_factor=factors, tol=TOL).fit(batches)
+
+    Plain(X, y, given, 1.0, l1_ratio).assert_minimal(model)
 
 
 def test_the_bound_of_suboptimality_holds(rng):
