@@ -145,13 +145,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ``1/(C S) sum_kj f_kj [(1 - l1_ratio)/2 W_kj^2 + l1_ratio |W_kj|]``. A factor for a feature is a unit: the
     model is that of the columns divided by ``sqrt(f_j)`` for the ridge penalty, by ``f_j`` for the lasso.
     Factors are taken as they are: equal ones are C divided by them, where glmnet rescales its
-    `penalty.factor` to a sum of p, for p features; for its model give ``f * (p / sum(f))``, in which those
-    that are infinite count as one. Where factors differ between classes the
-    coefficients do not sum to zero: for the ridge penalty ``sum_k f_kj W_kj`` does. Coefficients of a
-    feature without a penalty in any class sum to zero, whatever the penalty of others. At an `l1_ratio` of 1,
-    where factors differ between classes, shifts that leave the norm as it is are free, and the coefficients
-    are those at which the search ends. Coefficients without a penalty are first fitted alone: if they
-    separate the classes, a finite `C` is no help, and the fit says so.
+    `penalty.factor` to a sum of p, for p features. For its model, of ``lambda = 1/(C S)``, give finite
+    factors as ``f * (p / sum(f))``. Where factors differ between classes the coefficients do not sum to
+    zero: for the ridge penalty ``sum_k f_kj W_kj`` does. Coefficients of a feature without a penalty in any
+    class sum to zero, whatever the penalty of others. At an `l1_ratio` of 1, where factors differ between
+    classes, some shifts may leave the norm as it is: the coefficients are those at which the search ends.
+    Coefficients without a penalty are first fitted alone, which `solution_.evaluations` does not count: if
+    they separate the classes, a finite `C` is no help, and the fit says so.
 
     **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
     that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
