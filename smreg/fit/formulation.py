@@ -14,6 +14,7 @@ from smreg.data.cached import cached_property
 from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
+from smreg.fit.reduction import reduction
 from smreg.objective import collinear, information, null_metric
 from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
@@ -21,9 +22,9 @@ from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.factors import Factors
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import LARGEST, Penalty
-from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
+from smreg.objective.rowspace import RowSpace
 from smreg.objective.sampling import RowSampler
-from smreg.objective.singletons import Singletons, has_singletons
+from smreg.objective.singletons import Singletons
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
@@ -74,7 +75,7 @@ class Formulation:
         began = perf_counter()
         self._fit_intercept, self._given_factors = fit_intercept, factors
         self._given = self._normalised(rows)
-        self._space = None if l1 and not self.factors.is_zero else self._reduction(rows, largest_C)
+        self._space = None if l1 and not self.factors.is_zero else self._reduction(largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
         if isinstance(self._space, RowSpace):
             self.factors = self._space.factors
@@ -260,7 +261,7 @@ class Formulation:
         made._given_factors, made._seconds = None, 0.0
         made._all_factors = Factors.of(factors)
         made.factors = made._all_factors
-        made._space = made._reduction(made._given, np.inf)
+        made._space = made._reduction(np.inf)
         made._rows = made._given if made._space is None else made._space.coordinates
         return made
 
@@ -332,26 +333,16 @@ class Formulation:
             return 0
         return int(np.count_nonzero(regression.coef[:, self.factors.free].any(axis=0)))
 
-    def _reduction(self, rows: Rows, largest_C: float) -> RowSpace | Singletons | None:
+    def _reduction(self, largest_C: float) -> RowSpace | Singletons | None:
         """Fewer features that suffice, if there are and X is at hand."""
-        weakest, given, factors = self.penalty(largest_C), self._given.in_memory, self.factors
-        is_uniform = factors.is_uniform and weakest.is_uniform
-        if given is None or not (is_uniform or self._has_units(weakest)):
-            return None
-        penalty = float(weakest.ridge) if is_uniform else self._strength(largest_C)
-        centred, n_used = self._fit_intercept, self.layout.tally.n_used
-        if is_wide(rows, n_used, penalised=penalty > 0):
-            columns = statistics(given)
-            scaled = columns if is_uniform else columns.times(factors.units)
-            if is_resolved(scaled, centred=centred, penalty=penalty):
-                return RowSpace(given, columns, centred=centred, penalty=penalty, factors=factors)
-        return Singletons(given) if is_uniform and has_singletons(given) else None
-
-    def _has_units(self, weakest: Penalty) -> bool:
-        """Whether there is a penalty with factors that are units of features, but for a few without one."""
-        factors, n_used = self.factors, self.layout.tally.n_used
-        is_given = not factors.is_uniform and weakest.is_shared and not weakest.is_zero
-        return is_given and weakest.is_smooth and len(factors.free) < n_used and bool(factors.units.any())
+        return reduction(
+            self._given.in_memory,
+            self.penalty(largest_C),
+            self._strength(largest_C),
+            self.factors,
+            n_used=self.layout.tally.n_used,
+            centred=self._fit_intercept,
+        )
 
     def _null_metric(self, objective: Objective) -> Metric:
         return null_metric.null_metric(objective, self._null_covariance(objective))

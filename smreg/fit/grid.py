@@ -85,7 +85,7 @@ def weakest_of(Cs: Grid, factors: Array | None) -> float:
     """The weakest penalty that a grid may have: with factors some, as no penalty is another problem."""
     if isinstance(Cs, np.ndarray):
         return float(Cs[-1])
-    return math.inf if factors is None else float(np.finfo(np.float64).max)
+    return math.inf if factors is None else LARGEST
 
 
 def grid(
