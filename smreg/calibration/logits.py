@@ -21,6 +21,11 @@ from smreg.estimators.cross_validation import Fold, of_rows
 
 Array = NDArray[np.floating[Any]]
 
+NO_OFFSETS = (
+    "Calibration passes no offset on to the predictions of a classifier: use "
+    'SoftmaxRegressionCV(temperature="cv"), which fits the temperature to logits out of fold with their '
+    "offsets, or fit_temperature(model.decision_function(X, offset=offset), y)."
+)
 ZERO = 1e-3  # probability that stands for zero, unless a classifier gave a smaller one
 
 
@@ -61,6 +66,8 @@ def logits_of(estimator: Any, X: Any) -> Array:
     For two classes a decision function is the logit of the second, against zero for the first.
     """
     refuse_lazy(X, "X")
+    if getattr(estimator, "has_offset_", False):
+        raise ValueError(f"{type(estimator).__name__} was fitted with offsets. {NO_OFFSETS}")
     n_classes = len(estimator.classes_)
     if hasattr(estimator, "decision_function") and (n_classes == 2 or not _votes_of_pairs(estimator)):
         values = _floating(estimator.decision_function(X))

@@ -104,9 +104,10 @@ def calibration_study(
         Whatever they take.
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels, or soft targets if the classifiers take them.
-    cv : int, cross-validation splitter or iterable of (train, test), default=5
-        Folds, stratified where y are labels and by groups where there are some. A splitter divides each
-        training part once more; within (train, test) that are given, parts are divided into five.
+    cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=5
+        Folds, stratified where y are labels and by groups where there are some; or the number of each row's.
+        A splitter divides each training part once more; within others that are given, parts are divided into
+        five.
     methods : sequence of {"none", "temperature", "matrix", "dirichlet"} or dict of calibrators
         What is compared, always with "none": the classifier's own ``predict_proba``, or where it has none the
         softmax of its logits. "matrix" is ``SoftmaxRegressionCV()`` on the logits and "dirichlet" the same

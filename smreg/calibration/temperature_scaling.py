@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from smreg import family
 from smreg._sklearn import HasMethods, InvalidParameterError, fit_context, safe_indexing
 from smreg.calibration.logits import (
+    NO_OFFSETS,
     Logits,
     all_logits,
     check_classes,
@@ -67,9 +68,9 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
     estimator : classifier
         Any classifier with ``decision_function``, ``predict_log_proba`` or ``predict_proba``. There is no
         default.
-    cv : int, cross-validation splitter or iterable of (train, test), default=None
-        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. A sample that is
-        in several test parts counts once, shared out among them.
+    cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
+        each row's. A sample that is in several test parts counts once, shared out among them.
     n_jobs : int or None, default=None
         Processes for the folds, in the sense of joblib. Their number changes no bit of the result, as long as
         the classifier's own arithmetic does not depend on threads.
@@ -192,8 +193,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the classifier's fits and of the temperature's.
         **params : dict
-            ``groups`` for the splitter and all else for the classifier's `fit`; with metadata routing what
-            each asks for.
+            ``groups`` for the splitter and all else, but no offset, for the classifier's `fit`; with metadata
+            routing what each asks for.
 
         Returns
         -------
@@ -220,6 +221,8 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  #
             X, y = indexable(X, y)
             weights = check_sample_weight(sample_weight, len(y))
             split_params, fit_params = self._route(None if sample_weight is None else weights, params)
+            if "offset" in fit_params:
+                raise ValueError(f"fit got the parameter offset. {NO_OFFSETS}")
             if isinstance(estimator, FrozenEstimator):
                 self.estimator_ = estimator.fit(X, y)
                 logits = all_logits(estimator, X)

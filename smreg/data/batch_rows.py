@@ -4,12 +4,13 @@ No reference to a batch outlives what is computed of it: iterators are chained b
 keep none, where the variable of a loop would hold a batch while the next is read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import is_dataclass
 from functools import partial
 from itertools import count
 from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 import numpy as np
@@ -20,8 +21,18 @@ from sklearn.utils.validation import validate_data
 
 from smreg.data.batches import Batches
 from smreg.data.matrix import MatrixRows, joined
-from smreg.data.parts import Read, checked, describe_weighed, encoded, in_part, summary
-from smreg.data.rows import MAX_NUMBERS, Kept, Kernel, Result, Rows, sum_of, thresholds_of_parts
+from smreg.data.parts import PartedRows, Read, answered, checked, describe_weighed, encoded, in_part, summary
+from smreg.data.rows import (
+    MAX_NUMBERS,
+    Draw,
+    Kept,
+    Kernel,
+    Result,
+    Sum,
+    in_order,
+    sum_of,
+    thresholds_of_parts,
+)
 from smreg.data.sample import Sample
 from smreg.data.targets import Targets
 
@@ -51,12 +62,13 @@ def batch_sample(
     known = sum_of(reader.each(lambda _, read: summary(read, thread_map)))
     classes = known.checked_classes()
     class_weights = known.class_weights(class_weight, classes)
-    rows = BatchRows(reader, classes, class_weights, thread_map=thread_map, **known.attributes())
+    attributes = {"thread_map": thread_map, "lengths": known.lengths, **known.attributes()}
+    rows = BatchRows(reader, classes, class_weights, **attributes)
     describe_weighed(rows, class_weights)
     return Sample(rows, classes, known.dtype)
 
 
-class BatchRows(Rows):
+class BatchRows(PartedRows):
     """Rows of which a reader yields batches.
 
     Parameters
@@ -66,22 +78,20 @@ class BatchRows(Rows):
     classes, class_weights : ndarray of shape (n_classes,)
         By which labels are encoded and weighed.
     attributes
-        What is known of all rows, see `smreg.data.rows.Rows`.
+        What is known of all rows, see `smreg.data.parts.PartedRows`.
     """
-
-    can_sample = True
 
     def __init__(
         self, reader: "_Reader", classes: NDArray[Any], class_weights: Array, **attributes: Any
     ) -> None:
-        self._reader, self._classes = reader, (classes, class_weights)
+        self._reader, self._classes, self._finish = reader, (classes, class_weights), _as_it_is
         for name, value in attributes.items():
             setattr(self, name, value)
 
     def each(self, of: Callable[[int, MatrixRows], Result]) -> Iterator[Result]:
         """What a function makes of every batch, by its place, in one pass."""
         return self._reader.each(
-            lambda place, read: of(place, encoded(read, *self._classes, self.thread_map))
+            lambda place, read: of(place, self._finish(place, encoded(read, *self._classes, self.thread_map)))
         )
 
     def map_reduce(self, kernel: Kernel[Result], *arguments: Any, **hints: Any) -> Result:
@@ -110,6 +120,34 @@ class BatchRows(Rows):
             return rows.met(mass.part(place, rows), places[place]) if places[place][-1] else None
 
         return joined([part for part in self.each(of) if part is not None], self.thread_map)
+
+    def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
+        """Several sums and samples, each the same as by itself, in one pass."""
+        sums = [request for request in requests if isinstance(request, Sum)]
+        draws = [request for request in requests if isinstance(request, Draw)]
+        totals, *drawn = sum_of(self.each(lambda place, rows: answered(rows, place, sums, draws)))
+        samples = (joined(drawn.pop(0)) for _ in draws)  # of whose parts nothing is left then
+        return in_order(requests, totals, samples)
+
+    def of_parts(self, function: Callable[[MatrixRows], Result]) -> list[Result]:
+        """What a function makes of every batch, in one pass."""
+        return list(self.each(lambda _, rows: function(rows)))
+
+    def with_parts(
+        self, function: Callable[..., MatrixRows], *items: Sequence[Any], **arguments: Any
+    ) -> Self:
+        """Rows whose batches are what a function makes of these, in every pass."""
+
+        def finish(place: int, rows: MatrixRows) -> MatrixRows:
+            return function(self._finish(place, rows), *(item[place] for item in items), **arguments)
+
+        made = copy(self)
+        made._finish = finish
+        return made
+
+
+def _as_it_is(place: int, rows: MatrixRows) -> MatrixRows:
+    return rows
 
 
 class KeptOfBatches(Kept[Result]):

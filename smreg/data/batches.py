@@ -9,10 +9,11 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Batches:
-    """A sample that does not fit in memory, read in batches: what `SoftmaxRegression.fit` takes for X and y.
+    """A sample that does not fit in memory, read in batches: what `fit` takes for X and y.
 
-    A fit reads all batches some twenty times, one after the other, and holds one of them at a time. Whether
-    a pass yields the rows of the first is checked.
+    `SoftmaxRegression` reads all batches some twenty times, one after the other, and `SoftmaxRegressionCV`
+    with all candidates and folds two to four times as often. One batch is held at a time. Whether a pass
+    yields the rows of the first is checked.
 
     Parameters
     ----------
@@ -45,8 +46,9 @@ class Batches:
     Memory is that of a batch a few times over: as it comes, as numbers, and what is computed of it. A batch
     should have some ten thousand rows, so that what is done once for each does not matter. Samples of rows,
     which stand for all where the metric of the search is made, and what a search keeps of each row, the
-    latter up to 256 MiB at a time, are held too. Methods that need all of X are left out. One
-    thread reads; `n_jobs` is for what is computed of a batch.
+    latter up to 256 MiB at a time, are held too; with `SoftmaxRegressionCV` the samples of all fits side by
+    side, up to 256 MiB at a time, and nothing of each row. Methods that need all of X are left out. One
+    thread reads; `n_jobs` is for what is computed of a batch. There are no offsets.
 
     `predict` and the others take rows in memory: ``for batch in factory(): model.predict(batch[features])``.
 
@@ -62,6 +64,19 @@ class Batches:
     True
     >>> [model.predict(frame[model.feature_names_in_])[0] for frame in frames]
     [np.int64(0), np.int64(1), np.int64(2)]
+
+    Slices of a matrix that is mapped to memory, as by ``numpy.load(path, mmap_mode="r")``, and C chosen by
+    cross-validation, where not even a fold's test part need fit in memory:
+
+    >>> import pandas as pd
+    >>> from smreg import SoftmaxRegressionCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> def slices(size=50):
+    ...     for first in range(0, len(X), size):
+    ...         rows = slice(first, first + size)
+    ...         yield pd.DataFrame(X[rows]).assign(label=y[rows])
+    >>> SoftmaxRegressionCV([0.1, 1.0, 10.0]).fit(Batches(slices, target="label")).C_
+    10.0
     """
 
     factory: Callable[[], Iterable[Any]]

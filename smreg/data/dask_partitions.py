@@ -7,6 +7,7 @@ are used, is not asked for, since it would divide the features of a frame otherw
 
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,8 @@ from sklearn.utils.validation import validate_data
 
 from smreg.data.dask_rows import tasks
 from smreg.data.features import as_numbers
-from smreg.data.lazy import is_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.offsets import check_dimensions
 from smreg.data.targets import as_targets, is_soft
 from smreg.data.weights import check_sample_weight
 
@@ -40,16 +42,7 @@ def check_lazy_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Non
     ValueError
         If X has other features, or not two dimensions, or holds text or complex numbers.
     """
-    if not is_lazy(X):
-        raise TypeError(
-            "X must be a Dask collection where y or sample_weight is one: pass them in memory, by their "
-            "compute(), or X as a Dask DataFrame or array."
-        )
-    if not isinstance(X, da.Array | dd.DataFrame | dd.Series):
-        raise TypeError(f"X must be a Dask DataFrame or array, or in memory, got a Dask {type(X).__name__}.")
-    if X.ndim != 2:
-        raise ValueError(f"X must have two dimensions, got {X.ndim}.")
-    _check_running(X, "X")
+    check_collection(X)
     if isinstance(X, da.Array):
         header = _header(X)
     else:
@@ -61,6 +54,21 @@ def check_lazy_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Non
                 "turn them into numbers, as by astype(float), or leave them out."
             )
     validate_data(estimator, as_numbers(header, "X"), reset=reset, skip_check_array=True)
+
+
+def check_collection(X: Any) -> None:
+    """Raise a TypeError or ValueError if X is no Dask DataFrame or array of two dimensions, or lost."""
+    if not is_lazy(X):
+        raise TypeError(
+            f"X must be a Dask collection where y, sample_weight or offset is one, got {type(X).__name__}: "
+            "pass them in memory, by their compute(), or X as a Dask DataFrame or array. If a step of a "
+            "Pipeline has computed X, as a StandardScaler does, leave that out: no fit needs scaled features."
+        )
+    if not isinstance(X, da.Array | dd.DataFrame | dd.Series):
+        raise TypeError(f"X must be a Dask DataFrame or array, or in memory, got a Dask {type(X).__name__}.")
+    if X.ndim != 2:
+        raise ValueError(f"X must have two dimensions, got {X.ndim}.")
+    _check_running(X, "X")
 
 
 def _header(X: Any) -> Any:
@@ -107,8 +115,11 @@ class Partitions:
     ----------
     X : dask DataFrame or array
         Features, see `check_lazy_features`.
-    y, sample_weight
-        Of Dask, where they have the partitions of X, or in memory. Weights may be a number, or None.
+    y, sample_weight, offset
+        Of Dask, where they have the partitions of X, or in memory. Weights may be a number, or None, and
+        offsets None.
+    lengths : sequence of int, optional
+        How many rows each has, if that is known.
 
     Attributes
     ----------
@@ -122,18 +133,28 @@ class Partitions:
     Raises
     ------
     TypeError, ValueError
-        As of a sample in memory, or if X, y and weights do not belong together.
+        As of a sample in memory, or if X, y, weights and offsets do not belong together.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any) -> None:
-        self.X, self.n_features = X, X.shape[1]
+    def __init__(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        offset: Any = None,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        self.X, self.n_features, self._lengths = X, X.shape[1], lengths
         self.names = list(X.columns) if isinstance(X, dd.DataFrame) else None
+        if offset is not None:
+            check_dimensions(offset)
         y = columnwise(y) if y is None or is_lazy(y) else in_memory(y)
-        items = self.aligned(y, "y"), self.aligned(sample_weight, "sample_weight")
+        others = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        items = [self.aligned(values, name) for name, values in others.items()]
         if not is_lazy(sample_weight):
             n = 1 if sample_weight is None or np.isscalar(sample_weight) else sum(self.lengths)
             check_sample_weight(sample_weight, n)
-        self.items = self._parts(y, sample_weight), *items
+        self.items = self._parts(*others.values()), *items
 
     def __len__(self) -> int:
         """The number of partitions."""
@@ -150,7 +171,9 @@ class Partitions:
 
     @cached_property
     def lengths(self) -> list[int]:
-        """How many rows each has: where X does not say, after a pass."""
+        """How many rows each has: where that is not known and X does not say, after a pass."""
+        if self._lengths is not None:
+            return list(self._lengths)
         if self.names is None and not np.isnan(self.X.chunks[0]).any():
             return list(self.X.chunks[0])
         return list(dask.compute(*tasks("smreg-length", _length, self._parts())))
@@ -204,6 +227,7 @@ class Partitions:
 
     def _divided(self, values: Any, name: str) -> list[Any]:
         """Values in memory, of which each partition gets its own."""
+        refuse_lazy(values, name)
         values = values if hasattr(values, "shape") else np.asarray(values)
         self._check_length(len(values), name)
         rows = getattr(values, "iloc", values)
@@ -211,12 +235,12 @@ class Partitions:
         return [delayed(rows[first:last], traverse=False) for first, last in pairwise(ends)]
 
 
-def together(part: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Features, targets and weights of a partition, that were read together or apart."""
+def together(part: Any, *others: Any) -> tuple[Any, ...]:
+    """Features, targets, weights and offsets of a partition, that were read together or apart."""
     if not isinstance(part, tuple):
-        return part, y, sample_weight
-    X, y_read, weights_read = part
-    return X, y if y_read is None else y_read, sample_weight if weights_read is None else weights_read
+        return part, *others
+    X, *read = part
+    return X, *(apart if jointly is None else jointly for jointly, apart in zip(read, others, strict=True))
 
 
 def _is_frame(values: Any) -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from operator import is_
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 from weakref import WeakSet
 
@@ -41,7 +41,7 @@ from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.parts import Read
+from smreg.data.parts import PartedRows, Read, answered
 from smreg.data.rows import (
     Draw,
     Kept,
@@ -49,6 +49,7 @@ from smreg.data.rows import (
     Result,
     Rows,
     Sum,
+    in_order,
     innermost,
     sum_of,
     thresholds_of_parts,
@@ -111,7 +112,7 @@ class Held:
             future.release()
 
 
-class DaskRows(Rows):
+class DaskRows(PartedRows):
     """Rows in the partitions of Dask collections.
 
     Parameters
@@ -130,8 +131,6 @@ class DaskRows(Rows):
     passes : int
         How often the rows were read.
     """
-
-    can_sample = True
 
     def __init__(
         self, parts: Sequence[Delayed], held: Held, *, lengths: Sequence[int] = (), **attributes: Any
@@ -162,7 +161,7 @@ class DaskRows(Rows):
         totals = np.array(dask.compute(*tasks("smreg-mass", _mass, mass.parts)))
         of_parts = zip(self.parts, mass.parts, thresholds_of_parts(totals, size), strict=True)
         met = zip(*((part, masses, at) for part, masses, at in of_parts if at[-1] > 0), strict=True)
-        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)), size)
+        return self._sample(self.held.persist(tasks("smreg-sample", _met, *met)))
 
     def read(self, requests: Sequence[Sum | Draw]) -> list[Any]:
         """Several sums and samples, each the same as by itself, in one pass."""
@@ -171,17 +170,30 @@ class DaskRows(Rows):
         draws = [request for request in requests if isinstance(request, Draw)]
         sent = delayed((sums, draws), name=f"smreg-parameters-{uuid4().hex}", traverse=False)
         name = _name(requests[0].name if len({request.name for request in requests}) == 1 else "shared")
-        made = tasks(name, _made, self.parts, range(len(self.parts)), sent=sent)
-        total = _tree(tasks("smreg-sums", _item, made, place=0))
+        made = tasks(name, _answered, self.parts, range(len(self.parts)), sent=sent)
+        total = _tree(tasks("smreg-sums", _sums, made))
         drawn = [
-            tasks("smreg-sample", _item, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
+            tasks("smreg-sample", _drawn, _met_in(made, draw), place=1 + k) for k, draw in enumerate(draws)
         ]
         (totals, *samples) = self.held.persist([total, *drawn])
-        of_sums = iter(aligned(totals.compute()))
-        of_draws = (self._sample(parts, draw.size) for parts, draw in zip(samples, draws, strict=True))
-        return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
+        return in_order(requests, aligned(totals.compute()), map(self._sample, samples))
 
-    def _sample(self, parts: Sequence[Delayed], size: int) -> "DaskRows":
+    def of_parts(self, function: Callable[[MatrixRows], Result]) -> list[Result]:
+        """What a function makes of every partition, in one pass."""
+        self.passes += 1
+        return list(dask.compute(*tasks(_name(function.__module__), function, self.parts)))
+
+    def with_parts(
+        self, function: Callable[..., MatrixRows], *items: Sequence[Any], **arguments: Any
+    ) -> Self:
+        """Rows whose partitions are what a function makes of these."""
+        made = copy(self)
+        made.parts = tasks(_name(function.__module__), function, self.parts, *items, **arguments)
+        return made
+
+    def _sample(self, parts: Sequence[Delayed]) -> "DaskRows":
+        """The rows that were drawn, of which some may have been met several times."""
+        size = sum(dask.compute(*tasks("smreg-length", _length, parts)))
         known = {name: getattr(self, name) for name in Rows.__annotations__}
         known |= {"n_samples": size, "tally": None, "statistics": None}
         return DaskRows(parts, self.held, **known)
@@ -319,11 +331,8 @@ def _tree(parts: list[Delayed]) -> Delayed:
     return parts[0]
 
 
-def _made(part: MatrixRows, number: int, sent: tuple[list[Sum], list[Draw]]) -> tuple[Any, ...]:
-    """The sums of a partition, and its rows in each sample that has any."""
-    sums, draws = sent
-    met = (part.drawn(draw, number) if draw.thresholds[number][-1] > 0 else None for draw in draws)
-    return tuple(part.read(sums)), *met
+def _answered(part: MatrixRows, number: int, sent: tuple[list[Sum], list[Draw]]) -> tuple[Any, ...]:
+    return answered(part, number, *sent)
 
 
 def _met_in(parts: list[Delayed], draw: Draw) -> list[Delayed]:
@@ -331,13 +340,22 @@ def _met_in(parts: list[Delayed], draw: Draw) -> list[Delayed]:
     return [part for part, at in zip(parts, draw.thresholds, strict=True) if at[-1] > 0]
 
 
-def _item(made: tuple[Any, ...], place: int) -> Any:
-    return made[place]
+def _sums(made: tuple[Any, ...]) -> Any:
+    return made[0]
+
+
+def _drawn(made: tuple[Any, ...], place: int) -> MatrixRows:
+    rows: MatrixRows = made[place][0]
+    return rows
 
 
 def _sum(parts: Sequence[Any]) -> Any:
     """The same of a few, none of which is changed: a task may be repeated."""
     return sum_of([deepcopy(parts[0]), *parts[1:]])
+
+
+def _length(part: MatrixRows) -> int:
+    return part.n_samples
 
 
 def _mass(kept: Kept[Array]) -> float:

@@ -21,7 +21,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from smreg.data.batches import Batches
 from smreg.data.lazy import refuse_lazy
 
 DTYPES = [np.float64, np.float32]
@@ -51,11 +50,6 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     ValueError
         If anything is missing, masked or not finite, exceeds the range of float64, or is no number.
     """
-    if isinstance(X, Batches):
-        raise TypeError(
-            f"X must be in memory for {type(estimator).__name__} and predictions, got Batches, which only "
-            "SoftmaxRegression.fit reads: pass one batch at a time, as in model.predict(batch)."
-        )
     with naming(X, "X"):
         checked = validate_data(estimator, as_numbers(X, "X"), reset=reset, accept_sparse="csr", dtype=DTYPES)
     return _floating(checked, "X")

@@ -7,12 +7,18 @@ that lie side by side are in different folds, as where that shuffles; what repea
 all folds alike. Nothing is random. Soft targets have a single rank among all rows.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import PredefinedSplit
 
+from smreg.data.lazy import is_lazy
+from smreg.data.matrix import MatrixRows
+from smreg.data.parts import PartedRows
 from smreg.data.rows import Block, Tally, tallied
 from smreg.data.statistics import Moments, moments
 from smreg.data.targets import Targets
@@ -22,7 +28,108 @@ Array = NDArray[np.float64]
 Folds = NDArray[np.int16]
 Counts = NDArray[np.int64]
 
+Store = TypeVar("Store", bound=PartedRows)
+
+DEFAULT = 5  # folds, as in scikit-learn
 MOST_FOLDS = int(np.iinfo(np.int16).max)
+
+
+def numbers_of(cv: Any) -> NDArray[Any] | None:
+    """The number of each row's fold, if that is what `cv` is: an array or sequence of integers; else None."""
+    if hasattr(cv, "split"):
+        return None
+    with suppress(ValueError):  # of parts of different lengths
+        values = np.asarray(cv)
+        if values.ndim == 1 and values.dtype.kind in "iu":
+            return values
+    return None
+
+
+def divided(rows: Store, cv: Any, classes: NDArray[Any]) -> tuple[Store, int]:
+    """Rows that know their folds, and how many these are.
+
+    Parameters
+    ----------
+    rows : PartedRows
+        The rows.
+    cv : int, None, PredefinedSplit or array-like of int
+        How many folds, or the number of each row's.
+    classes : ndarray of shape (K,)
+        Labels, for errors.
+
+    Raises
+    ------
+    ValueError
+        If `cv` is anything else, there are more folds than rows in any class, or fold numbers do not fit.
+    """
+    if cv is None or isinstance(cv, Integral):
+        return _dealt(rows, DEFAULT if cv is None else int(cv), classes)
+    return _given(rows, _numbers(cv))
+
+
+def _dealt(rows: Store, n_folds: int, classes: NDArray[Any]) -> tuple[Store, int]:
+    """In one pass."""
+    counts = np.array(rows.of_parts(_counts))
+    total = counts.sum(axis=0)
+    if n_folds > min(total.max(), MOST_FOLDS):
+        largest = repr(classes.tolist()[total.argmax()]) if len(total) > 1 else "of all rows"
+        raise ValueError(
+            f"cv={n_folds} needs a class of so many samples, but the largest, {largest}, has {total.max()}. "
+            "Use fewer folds."
+        )
+    before = np.cumsum(counts, axis=0) - counts
+    return rows.with_parts(_dealt_part, list(before), n_folds=n_folds), n_folds
+
+
+def _counts(part: MatrixRows) -> Counts:
+    return class_counts(part.targets.values, part.n_classes)
+
+
+def _dealt_part(part: MatrixRows, before: Counts, n_folds: int) -> MatrixRows:
+    return part.divided(dealt(part.targets.values, before, n_folds))
+
+
+def _numbers(cv: Any) -> NDArray[Any]:
+    """Fold numbers that are in memory, if they are some."""
+    values = np.asarray(cv.test_fold) if isinstance(cv, PredefinedSplit) else None
+    if values is None and not is_lazy(cv):
+        values = numbers_of(cv)
+    if values is None:
+        raise ValueError(
+            "cv must be a number of folds, a PredefinedSplit, or the number of each row's fold, as an array "
+            "(or where X is a Dask collection as one, too), where X is a Dask collection or Batches; got "
+            f"{cv!r}. For another splitter number its test parts, with -1 for rows that are in none."
+        )
+    return values
+
+
+def _given(rows: Store, numbers: NDArray[Any]) -> tuple[Store, int]:
+    if len(numbers) != rows.n_samples:
+        raise ValueError(
+            f"cv must have a row for each of the {rows.n_samples} samples of X, got {len(numbers)}."
+        )
+    found = distinct_folds([numbers])
+    ends = np.cumsum([length for length in rows.lengths if length > 0])
+    return rows.with_parts(numbered, np.split(codes_of(numbers, found), ends[:-1])), len(found)
+
+
+def distinct_folds(numbers: list[NDArray[Any]]) -> NDArray[Any]:
+    """The numbers of folds, in their order; those that are negative stand for none."""
+    found = np.unique(np.concatenate([np.unique(some) for some in numbers]))
+    found = found[found >= 0]
+    if not 0 < len(found) <= MOST_FOLDS:
+        raise ValueError(f"cv must have from 1 to {MOST_FOLDS} different numbers of folds, got {len(found)}.")
+    return found
+
+
+def codes_of(numbers: NDArray[Any], found: NDArray[Any]) -> Folds:
+    """The numbers of folds as 0, 1, ... in their order."""
+    return np.where(numbers < 0, -1, np.searchsorted(found, numbers)).astype(np.int16)
+
+
+def numbered(part: MatrixRows, folds: Folds) -> MatrixRows:
+    """Rows with the numbers of their folds."""
+    return part.divided(folds)
 
 
 def class_counts(target: NDArray[Any], n_classes: int) -> Counts:

@@ -61,6 +61,7 @@ class MatrixRows(IndexedRows):
         self._X, self.targets, self.weights = X, targets, weights
         self.index: NDArray[np.intp] | None = None
         self.thread_map, self.rounding, self.offset = thread_map, rounding, offset
+        self.has_offset = offset is not None
         self.folds: NDArray[np.int16] | None = None
         self.stores_zeros = not sparse.issparse(X)
         self.eps = float(np.finfo(X.dtype).eps)
@@ -168,6 +169,7 @@ class MatrixRows(IndexedRows):
             weights=made.weights,
             offset=made.offset,
             n_classes=n_classes,
+            tally=None,
             statistics=statistics,
         )
 
@@ -177,10 +179,12 @@ class MatrixRows(IndexedRows):
         weights: Array,
         targets: Targets | None = None,
         thread_map: Callable[..., Any] = map,
+        offset: Array | None = None,
     ) -> "MatrixRows":
         """Some of the rows, with other weights: of a dense X without a copy."""
         targets = targets or self.targets.take(index)
-        offset, folds = _rows_of(self.offset, index), _rows_of(self.folds, index)
+        offset = _rows_of(self.offset, index) if offset is None else offset
+        folds = _rows_of(self.folds, index)
         if not self.stores_zeros:
             copied = MatrixRows(self._X[index], targets, weights, thread_map, self.rounding, offset)
             return copied.divided(folds)
@@ -194,6 +198,8 @@ class MatrixRows(IndexedRows):
             offset=offset,
             folds=folds,
             thread_map=thread_map,
+            tally=None,
+            statistics=None,
         )
 
     def copied(self, index: NDArray[np.intp], weights: Array) -> "MatrixRows":
@@ -272,17 +278,22 @@ class Used:
         return max(float(X.max()), -float(X.min()))
 
 
-def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any]) -> MatrixRows:
+def joined(parts: Sequence[MatrixRows], thread_map: Callable[..., Any] = map) -> MatrixRows:
     """The rows of all parts, which are to have the same classes, copied."""
     stores = [part._X for part in parts]
     is_sparse = any(map(sparse.issparse, stores))
     X = sparse.vstack(stores, format="csr") if is_sparse else np.concatenate(stores)
     values = np.concatenate([part.targets.values for part in parts])
     weights = np.concatenate([part.weights for part in parts])
-    return MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map)
+    offsets = [part.offset for part in parts if part.offset is not None]  # of all, or of none
+    offset = np.concatenate(offsets) if offsets else None
+    rows = MatrixRows(X, Targets(parts[0].targets.classes, values), weights, thread_map, offset=offset)
+    folds = [part.folds for part in parts if part.folds is not None]
+    return rows.divided(np.concatenate(folds)) if folds else rows
 
 
-def unlabelled(X: Any, n_classes: int) -> MatrixRows:
+def unlabelled(X: Any, n_classes: int, offset: Array | None = None) -> MatrixRows:
     """Rows to be predicted, without targets and weight."""
     n = X.shape[0]
-    return MatrixRows(X, Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64)), np.zeros(n))
+    targets = Targets(np.arange(n_classes), np.zeros(n, dtype=np.int64))
+    return MatrixRows(X, targets, np.zeros(n), offset=offset)

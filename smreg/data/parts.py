@@ -4,10 +4,11 @@ A part is a partition of Dask collections, or a batch. Labels, weights and momen
 up part by part, so that one pass is enough.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from sklearn.utils import check_array
 from smreg.data.features import DTYPES, as_numbers, naming
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Block, Rows, Tally, tallied
+from smreg.data.offsets import of_classes, offset_values, relative
+from smreg.data.rows import Block, Draw, Result, Rows, Sum, Tally, tallied
 from smreg.data.statistics import Moments, moments
 from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
 from smreg.data.weights import ALL_ZERO, check_live, class_weight_vector, merged, non_negative
@@ -48,20 +50,25 @@ class Read:
         Whose classes are those of soft targets.
     weights : ndarray of shape (n_rows,)
         Those of the samples.
+    offset : ndarray of shape (n_rows,) or (n_rows, n_classes), or None
+        In the columns in which they came.
     """
 
     X: Any
     y: Any
     weights: Array
+    offset: Array | None = None
 
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.weights)
 
 
-def checked(X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None) -> Read:
+def checked(
+    X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any] | None, offset: Any = None
+) -> Read:
     """Check a part, which must have so many columns, of these names if there are any."""
-    check_lengths(X, y=y, sample_weight=sample_weight)
+    check_lengths(X, y=y, sample_weight=sample_weight, offset=offset)
     if names is not None and list(X.columns) != names:
         raise ValueError(f"X must have the columns {names}, got {list(X.columns)}.")
     if X.ndim != 2 or X.shape[1] != n_features:
@@ -72,7 +79,8 @@ def checked(X: Any, y: Any, sample_weight: Any, n_features: int, names: list[Any
     with naming(X, "X"):
         X = check_array(as_numbers(X, "X"), accept_sparse="csr", dtype=DTYPES, input_name="X")
     labels = check_soft_targets(y) if soft else as_labels(y)
-    return Read(X, labels, non_negative(sample_weight, len(y)))
+    known = None if offset is None else offset_values(offset, len(y))
+    return Read(X, labels, non_negative(sample_weight, len(y)), known)
 
 
 def check_lengths(X: Any, **others: Any) -> None:
@@ -96,7 +104,7 @@ def _first(index: Any) -> str:
     return str(index[:3].tolist())[:-1] + (", ...]" if len(index) > 3 else "]")
 
 
-def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
+def tally_and_moments(block: Block, n_classes: int) -> tuple[Tally, Moments]:
     """Sums of the weights, and moments of the columns."""
     return tallied(block, n_classes), moments(block)
 
@@ -104,7 +112,7 @@ def described(block: Block, n_classes: int) -> tuple[Tally, Moments]:
 def describe_weighed(rows: Rows, class_weights: Array) -> None:
     """Sum up anew, in a pass, where class weights have changed what the first pass knew."""
     if (class_weights != 1).any():
-        rows.tally, of_columns = rows.map_reduce(described, len(class_weights))
+        rows.tally, of_columns = rows.map_reduce(tally_and_moments, len(class_weights))
         rows.statistics = of_columns.statistics(rows.eps)
 
 
@@ -223,17 +231,53 @@ def summary(read: Read, thread_map: Callable[..., Any] = map) -> Summary:
     targets = read.y if soft else distinct(read.y)
     n_classes, is_sparse = len(targets.classes), sparse.issparse(read.X)
     if len(read) == 0:
-        of_none = described(Block(0, read.X, targets.values, read.weights), n_classes)
+        of_none = tally_and_moments(Block(0, read.X, targets.values, read.weights), n_classes)
         return Summary((0,), None, soft, *of_none, read.X.dtype, 0, 0, False)
-    of_all = MatrixRows(read.X, targets, read.weights, thread_map).map_reduce(described, n_classes)
+    of_all = MatrixRows(read.X, targets, read.weights, thread_map).map_reduce(tally_and_moments, n_classes)
     stored = read.X.data if is_sparse else read.X
     classes, size = targets.classes, (stored.size, stored.nbytes)
     return Summary((len(read),), classes, soft, *of_all, read.X.dtype, *size, is_sparse)
 
 
 def encoded(
-    read: Read, classes: NDArray[Any], class_weights: Array, thread_map: Callable[..., Any] = map
+    read: Read,
+    classes: NDArray[Any],
+    class_weights: Array,
+    thread_map: Callable[..., Any] = map,
+    offset_order: list[int] | None = None,
 ) -> MatrixRows:
-    """Rows with codes of the classes, and class weights merged in."""
+    """Rows with codes of the classes, class weights merged in, and offsets in the order of the classes."""
     targets = read.y if isinstance(read.y, Targets) else Targets(classes, np.searchsorted(classes, read.y))
-    return MatrixRows(read.X, *merged(targets, read.weights, class_weights), thread_map)
+    offset = None if read.offset is None else relative(of_classes(read.offset, offset_order))
+    return MatrixRows(read.X, *merged(targets, read.weights, class_weights), thread_map, offset=offset)
+
+
+class PartedRows(Rows):
+    """Rows in parts, of which each is in memory only while a pass is at it.
+
+    The functions of parts belong to a module, so that they can be sent to another process.
+
+    Attributes
+    ----------
+    lengths : sequence of int
+        Rows of all parts, also of those that have none, which are left out everywhere else.
+    """
+
+    lengths: Sequence[int]
+    can_sample = True
+
+    @abstractmethod
+    def of_parts(self, function: Callable[[MatrixRows], Result]) -> list[Result]:
+        """What a function makes of every part, in one pass."""
+
+    @abstractmethod
+    def with_parts(
+        self, function: Callable[..., MatrixRows], *items: Sequence[Any], **arguments: Any
+    ) -> Self:
+        """Rows whose parts are what a function makes of these, with an item for each, in every pass."""
+
+
+def answered(part: MatrixRows, number: int, sums: Sequence[Sum], draws: Sequence[Draw]) -> tuple[Any, ...]:
+    """The sums of a part, and for each sample a list with its rows there, if it has any."""
+    drawn = ([part.drawn(draw, number)] if draw.thresholds[number][-1] > 0 else [] for draw in draws)
+    return tuple(part.read(sums)), *drawn

@@ -176,6 +176,8 @@ class Rows(ABC):
     most_kept : float
         Numbers that may be kept with the rows where they can be made again: beyond, lines are followed by
         evaluations.
+    has_offset : bool
+        Whether blocks have offsets.
     tally, statistics : Tally, ColumnStatistics, or None
         Sums of the weights, and statistics of the columns, if they are known.
     """
@@ -191,6 +193,7 @@ class Rows(ABC):
     thread_map: Callable[..., Any] = map
     can_sample: bool = False
     most_kept: float = MAX_NUMBERS
+    has_offset: bool = False
     tally: "Tally | None" = None
     statistics: "ColumnStatistics | None" = None
 
@@ -333,6 +336,12 @@ class Draw:
     name = "sample"
 
 
+def in_order(requests: Sequence[Sum | Draw], totals: Iterable[Any], samples: Iterable[Any]) -> list[Any]:
+    """Sums and samples in the order in which they were asked for."""
+    of_sums, of_draws = iter(totals), iter(samples)
+    return [next(of_sums if isinstance(request, Sum) else of_draws) for request in requests]
+
+
 def _each(block: Block, sums: Sequence[Sum]) -> tuple[Any, ...]:
     return tuple(total.kernel(block, *total.arguments) for total in sums)
 
@@ -361,8 +370,9 @@ class IndexedRows(Rows):
         weights: Array,
         targets: Targets | None = None,
         thread_map: Callable[..., Any] = map,
+        offset: Array | None = None,
     ) -> Rows:
-        """Some of the rows, with other weights, and other targets if any are given."""
+        """Some of the rows, with other weights, and other targets and offsets if any are given."""
 
 
 @dataclass(frozen=True)

@@ -178,13 +178,9 @@ class Meeting:
         """Make passes until all participants have ended; the first error ends all."""
         try:
             while seats := self._waiting():
-                served = list(_first_of(seats, self._rows.numbers_per_row))
-                answers = self._rows.rows.read([seat.request for seat in served if seat.request is not None])
-                with self.changed:
-                    for seat, answer in zip(served, answers, strict=True):
-                        seat.request, seat.answer = None, answer
-                    self.n_running += len(served)
-                    self.changed.notify_all()
+                served = list(_together(seats, self._rows.numbers_per_row))
+                requests = [seat.request for seat in served if seat.request is not None]
+                self._answer(served, self._rows.rows.read(requests))  # to which no name refers afterwards
         finally:
             with self.changed:
                 self.is_ended = True
@@ -192,6 +188,14 @@ class Meeting:
                 self.changed.notify_all()
             for thread in self._threads:
                 thread.join()
+
+    def _answer(self, seats: Sequence["_Seat"], answers: Sequence[Any]) -> None:
+        """Let participants go on."""
+        with self.changed:
+            for seat, answer in zip(seats, answers, strict=True):
+                seat.request, seat.answer = None, answer
+            self.n_running += len(seats)
+            self.changed.notify_all()
 
     def _waiting(self) -> list["_Seat"]:
         """Participants that wait for a pass, when no one does anything else."""
@@ -261,7 +265,7 @@ class _Seat:
         return answer
 
 
-def _first_of(seats: Sequence[_Seat], numbers_per_row: float) -> Iterator[_Seat]:
+def _together(seats: Sequence[_Seat], numbers_per_row: float) -> Iterator[_Seat]:
     """The first participants whose requests go together."""
     returned = drawn = 0.0
     for seat in seats:

@@ -162,11 +162,16 @@ def _precision(y: Any, values: NDArray[Any]) -> np.dtype[Any]:
 
 def as_targets(y: Any) -> Any:
     """Labels as a 1-D array, see `as_labels`, or soft targets as an array or DataFrame."""
-    if y is None:
-        raise ValueError("fit requires y to be passed, but the target y is None.")
+    require(y, "fit")
     if is_soft(y):
         return y if hasattr(y, "shape") else np.asarray(y)
     return as_labels(y)
+
+
+def require(y: Any, method: str) -> None:
+    """Raise a ValueError if a method got no targets."""
+    if y is None:
+        raise ValueError(f"{method} requires y to be passed, but the target y is None.")
 
 
 def check_targets(y: Any) -> tuple[Any, Targets]:

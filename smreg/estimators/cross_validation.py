@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
 from smreg.data.factors import check_weighted
+from smreg.data.folds import numbers_of
+from smreg.data.lazy import refuse_lazy
 from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
 from smreg.data.threads import IN_TURN
@@ -94,7 +96,7 @@ def divide(
             f"cv must be a number of folds, a splitter or an iterable of (train, test), got {cv!r}. A "
             "classifier that is not to be fitted again belongs in a sklearn.frozen.FrozenEstimator."
         )
-    splitter = check_cv(cv, y, classifier=True)
+    splitter = check_cv(_splitter(cv, len(weights)), y, classifier=True)
     _check_strata(splitter, targets)
     folds = [
         Fold(*(_indices(np.asarray(part), number, len(weights)) for part in split))
@@ -106,6 +108,17 @@ def divide(
         if not weights[fold.test].sum() > 0:
             raise ValueError(f"The test part of fold {number} has no samples of positive weight to score.")
     return folds
+
+
+def _splitter(cv: Any, n_samples: int) -> Any:
+    """What was given, or that of each row's number of a fold."""
+    refuse_lazy(cv, "cv")
+    numbers = numbers_of(cv)
+    if numbers is None:
+        return cv
+    if len(numbers) != n_samples:
+        raise ValueError(f"cv must have a row for each of the {n_samples} samples of X, got {len(numbers)}.")
+    return PredefinedSplit(np.maximum(numbers, -1))
 
 
 def _check_strata(splitter: Any, targets: Targets) -> None:
@@ -230,6 +243,8 @@ class PathSearch(Candidates):
         Parts of the penalty that are L1.
     pool : Executor
         Threads.
+    offset : ndarray of shape (n_samples, n_classes), or None
+        Known part of the logits.
     """
 
     def __init__(
@@ -242,8 +257,10 @@ class PathSearch(Candidates):
         Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
+        offset: Array | None = None,
     ) -> None:
         self.model, self.X, self.targets, self.weights, self.folds = model, X, targets, weights, folds
+        self.offset = offset
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
@@ -278,11 +295,16 @@ class PathSearch(Candidates):
                             self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
                     task.end(self.scores[i, j], partial(self.attributes, i, j))
 
+    def fold_model(self, i: int, j: int, k: int) -> Any:
+        """The model of fold k for l1_ratio i and C j, which holds the offsets of its test part."""
+        model = super().fold_model(i, j, k)
+        return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
+
     def _problem(self, l1: bool, Cs: Grid) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
         factors = self.model._factors(targets.classes)
         problem = Problem(
-            MatrixRows(self.X, targets, weights, self.map_blocks),
+            MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
             fit_intercept=self.model.fit_intercept,
             largest_C=weakest_of(Cs, factors),
             l1=l1,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -14,6 +15,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,10 +26,11 @@ from smreg.data.batches import Batches
 from smreg.data.factors import check_penalty_factor, check_weighted
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
-from smreg.data.lazy import is_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.matrix import MatrixRows, unlabelled
+from smreg.data.offsets import check_offset, columns_of_classes, fitted_offset, missing_offset
 from smreg.data.sample import Sample
-from smreg.data.targets import Targets, as_targets, encode, is_soft
+from smreg.data.targets import Targets, as_targets, encode, is_soft, require
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
 from smreg.estimators.prediction import stored_logits
@@ -40,15 +43,15 @@ Array = NDArray[Any]
 
 SCORE_OF_SOFT = (
     "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
-    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or scoring=neg_cross_entropy_scorer in "
-    "GridSearchCV."
+    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or SoftmaxRegressionCV, whose score it is; in "
+    "memory also scoring=neg_cross_entropy_scorer in GridSearchCV."
 )
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Softmax regression: multinomial logistic regression that converges in any units.
 
-    With ``eta = W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
+    With ``eta = o + W x + b`` and ``p = softmax(eta)``, coefficients W and intercepts b minimise the mean
     cross-entropy of the targets plus a penalty,
 
     ``F(W, b) = 1/S sum_i s_i [log sum_k exp(eta_ik) - <eta_i, t_i>]``
@@ -56,11 +59,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     where ``s_i`` are the weights and S is their sum: ridge by default, the elastic net with an `l1_ratio`
     between 0 and 1, and the lasso at 1. That is scikit-learn's objective: where both converge, the solution
-    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. The
-    minimum is found by L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal
-    Newton method. The units of the features play no part in either: the search needs no scaling. The
-    penalty does have units, so that with a finite `C` scaling the features changes the solution, as in any
-    ridge regression.
+    is that of ``LogisticRegression`` with equal `C`, `l1_ratio`, `fit_intercept` and `class_weight`. Offsets
+    ``o_i``, which that has none of, are what `fit` was given, or zero; see the notes. The minimum is found by
+    L-BFGS in the metric of the Fisher information, or with an L1 norm by a proximal Newton method. The units
+    of the features play no part in either: the search needs no scaling. The penalty does have units, so that
+    with a finite `C` scaling the features changes the solution, as in any ridge regression.
 
     Parameters
     ----------
@@ -123,6 +126,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     solution_ : Solution
         The record of the solve: objective, gradient norm, estimated and, where there is one, rigorous
         bound on the suboptimality, evaluations, seconds and the reason of its end.
+    has_offset_ : bool
+        Whether it was fitted with offsets: predictions then need those of their samples.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -153,6 +158,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     Coefficients without a penalty are first fitted alone, which `solution_.evaluations` does not count: if
     they separate the classes, a finite `C` is no help, and the fit says so.
 
+    **Offsets** are a part of the logits that is known before the fit, and has no coefficient. Adding the same
+    to all classes of a sample changes nothing. Some of their uses:
+
+    - counts ``y_ik`` of K kinds with the exposures ``e_ik``: given their total, Poisson counts are
+      multinomial, with the offsets ``log e_ik``;
+    - case-control sampling, where a sample of class k is kept with the probability ``q_k``: with the offsets
+      ``log q_k`` for all samples of the fit, and zeros for predictions, these are of the population;
+    - priors that have changed since the fit, from ``pi_k`` to ``pi'_k``: predict with the offsets
+      ``log(pi'_k / pi_k)``, also by a model that was fitted without any;
+    - a model to be corrected: with its logits as offsets, the coefficients are what it is wrong by.
+
+    Offsets are divided by the `temperature` with the rest of the logits. They count as what they are for a
+    class without weight, too, whose intercept is finite. The model that a search begins with, and a default
+    grid of C, has the offsets and intercepts alone.
+
     **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
     that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
     once a pass, some twenty times; on a cluster they stay with the workers where they take less than half of
@@ -163,7 +183,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     the estimator as it was. Nothing is left on the cluster by a fit, however it ends. What needs a row by its
     number, or all of X, is left out: the space of the rows for wide features, and Newton's method there.
     Where partitions are read again in every pass they must be the same each time: give
-    ``random_state`` to `random_split` or `sample`, or persist what is drawn.
+    ``random_state`` to `random_split` or `sample`, or persist what is drawn. Another number of rows is an
+    error that names the partition; other values are not found out.
+
+    scikit-learn's other steps do not know Dask: a `StandardScaler` in a Pipeline computes all of X. Leave it
+    out, since no fit needs it, or for a penalty in such units divide lazily, ``X / X.std()``. `GridSearchCV`
+    and `cross_val_score` take arrays, but no frames, and make all passes for each candidate and fold:
+    `SoftmaxRegressionCV` takes both, and shares passes. Of scorers, `smreg.metrics.neg_cross_entropy_scorer`
+    goes by partitions, also against soft targets; scikit-learn's named ones, for labels, compute these and
+    the predictions, but not X.
 
     See Also
     --------
@@ -201,6 +229,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ash      0.01 -0.02  0.01
     hue      0.00  0.00  0.00
 
+    What a model that knows the first feature alone is wrong by, from all features:
+
+    >>> first = SoftmaxRegression().fit(X[:, :1], y)
+    >>> known = first.decision_function(X[:, :1])
+    >>> corrected = SoftmaxRegression().fit(X, y, offset=known)
+    >>> corrected.score(X, y, offset=known) > first.score(X[:, :1], y)
+    True
+
     Of Dask collections, whose predictions are made when they are asked for:
 
     >>> from dask import dataframe as dd
@@ -215,6 +251,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     coef_: Any
     intercept_: Array
+    _held_offset: Any = None  # of a view of the model: see `_holding`
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
@@ -267,7 +304,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, offset: Any = None) -> Self:
         """Fit the coefficients.
 
         Parameters
@@ -284,6 +321,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 is the same as the sample twice. Of Dask or in memory, as y.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, finite, see the notes; or for two classes of shape (n_samples,), that of
+            ``classes_[1]`` against ``classes_[0]``. A column for each class in the order of ``classes_``; of
+            a DataFrame the columns are matched to the classes by name. Of Dask or in memory, as y; None for
+            `Batches`, which have none.
 
         Returns
         -------
@@ -293,13 +335,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y, the weights or `penalty_factor` are not as above, a label is missing, or y has fewer than
-            two labels, or of three and more fewer than two with weight. The estimator is then as it was
-            before. Of Dask collections the error comes before they are read, or names the partition, from 0;
-            it may also be that partitions do not belong together, or that a client is closed which held them.
+            If X, y, the weights, the offsets or `penalty_factor` are not as above, a label is missing, or y
+            has fewer than two labels, or of three and more fewer than two with weight. The estimator is then
+            as it was before. Of Dask collections the error comes before they are read, or names the
+            partition, from 0; it may also be that partitions do not belong together, or that a client is
+            closed which held them.
         TypeError
-            If a column of X holds dates or time spans, or labels are of several kinds; or if y or the
-            weights are of Dask and X is not, or a Dask array holds objects or text.
+            If a column of X holds dates or time spans, or labels are of several kinds; or if y, the
+            weights or the offsets are of Dask and X is not, or a Dask array holds objects or text.
 
         Warns
         -----
@@ -309,12 +352,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         with unchanged_on_failure(self):
             with (
                 row_threads(self.n_jobs) as map_blocks,
-                self._sample(X, y, sample_weight, map_blocks) as sample,
+                self._sample(X, y, sample_weight, offset, map_blocks) as sample,
             ):
                 factors = self._factors(sample.classes)
                 start = self._warm_start(sample.classes)
-                self.classes_ = sample.classes
-                report = Report(self, X, y, sample_weight, sample.dtype)
+                self.classes_, self.has_offset_ = sample.classes, offset is not None
+                report = Report(self, X, y, sample_weight, sample.dtype, offset)
                 problem = Problem(
                     sample.rows,
                     fit_intercept=self.fit_intercept,
@@ -343,13 +386,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)
         return self
 
-    def decision_function(self, X: Any) -> Any:
-        """Logits ``W x + b``, before any temperature, in nats.
+    def decision_function(self, X: Any, *, offset: Any = None) -> Any:
+        """Logits ``o + W x + b``, before any temperature, in nats.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -361,7 +406,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`.
+            If X has other features than in `fit`, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -372,18 +417,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.decision_function(X[:1]).round(1)
         array([[  7.3,   3.4, -10.7]])
         """
+        offset = self._offset(offset, "decision_function")
         if is_lazy(X):
-            return self._lazily("decision_function", X)
-        logits = self._logits(X)
+            return self._lazily("decision_function", X, offset=offset)
+        logits = self._logits(X, offset=offset)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
         """Most probable class of each sample, the first of several, whatever the temperature.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, Dask DataFrame or array} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -394,7 +442,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`.
+            If X has other features than in `fit`, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -405,12 +453,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict(X[:3])
         array([0, 0, 0])
         """
+        offset = self._offset(offset, "predict")
         if is_lazy(X):
-            return self._lazily("predict", X)
-        logits = self._logits(X)
+            return self._lazily("predict", X, offset=offset)
+        logits = self._logits(X, offset=offset)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
-    def predict_proba(self, X: Any, temperature: float | None = None) -> Any:
+    def predict_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
         """Class probabilities ``softmax(logits / T)``.
 
         Parameters
@@ -419,6 +468,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -429,7 +480,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If `temperature` is not positive and finite.
+            If `temperature` is not positive and finite, or offsets are missing, or not as in `fit`.
 
         References
         ----------
@@ -445,12 +496,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_proba(X[:1], temperature=4.0).round(3)
         array([[0.724, 0.268, 0.008]])
         """
-        T = self._divisor(temperature)
+        T, offset = self._divisor(temperature), self._offset(offset, "predict_proba")
         if is_lazy(X):
-            return self._lazily("predict_proba", X, T)
-        return self._logits(X, lambda logits: family.softmax(logits, T))
+            return self._lazily("predict_proba", X, T, offset=offset)
+        return self._logits(X, lambda logits: family.softmax(logits, T), offset)
 
-    def predict_log_proba(self, X: Any, temperature: float | None = None) -> Any:
+    def predict_log_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
 
         Parameters
@@ -459,6 +510,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             Samples.
         temperature : float or None, default=None
             Divisor T of the logits for this call; None takes the estimator's.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -468,7 +521,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If `temperature` is not positive and finite.
+            If `temperature` is not positive and finite, or offsets are missing, or not as in `fit`.
 
         Examples
         --------
@@ -479,12 +532,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> model.predict_log_proba(X[:1], temperature=0.01)[:, 1:].round()
         array([[ -398., -1803.]])
         """
-        T = self._divisor(temperature)
+        T, offset = self._divisor(temperature), self._offset(offset, "predict_log_proba")
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, T)
-        return self._logits(X, lambda logits: family.log_softmax(logits, T))
+            return self._lazily("predict_log_proba", X, T, offset=offset)
+        return self._logits(X, lambda logits: family.log_softmax(logits, T), offset)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, *, offset: Any = None
+    ) -> float:
         """Accuracy of `predict` against labels.
 
         Parameters
@@ -496,6 +551,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             `smreg.metrics.neg_cross_entropy_scorer`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`.
 
         Returns
         -------
@@ -505,7 +562,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, or y is a soft target.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, or y is missing or
+            a soft target.
 
         Examples
         --------
@@ -516,15 +574,18 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         >>> round(model.score(X, y), 3)
         0.973
         """
-        if any(map(is_lazy, (X, y, sample_weight))):
-            return self._lazy_score(X, y, sample_weight)
+        offset = self._offset(offset, "score")
+        if any(map(is_lazy, (X, y, sample_weight, offset))):
+            return self._lazy_score(X, y, sample_weight, offset)
+        refuse_lazy(X, "X")
+        require(y, "score")
         if is_soft(y):
             raise ValueError(SCORE_OF_SOFT.format(f"shape {np.shape(y)}"))
-        labels = as_labels(y)
-        if labels.dtype != object:
-            return float(super().score(X, labels, sample_weight))
-        predicted = self.predict(X)  # objects, which scikit-learn may take for no labels
+        labels, predicted = as_labels(y), self.predict(X, offset=offset)
         check_consistent_length(predicted, labels)
+        if labels.dtype != object:
+            return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
+        # objects, which scikit-learn may take for no labels
         return float(np.average(predicted == labels, weights=check_sample_weight(sample_weight, len(labels))))
 
     def coefficients(self, reference: Any = None) -> pd.DataFrame:
@@ -680,22 +741,40 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return X, targets, check_sample_weight(sample_weight, X.shape[0])
 
     def _sample(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, map_blocks: Callable[..., Any]
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: Any, map_blocks: Callable[..., Any]
     ) -> Sample:
         """What is fitted, checked."""
-        if any(map(is_lazy, (X, y, sample_weight))):
-            from smreg.data.dask_partitions import check_lazy_features
-            from smreg.data.dask_sample import dask_sample
+        if is_by_passes(X, y, sample_weight, offset):
+            return self._read_sample(X, y, sample_weight, offset, self.class_weight, map_blocks)
+        X, targets, weights = self._validate(X, y, sample_weight)
+        offset = fitted_offset(offset, X.shape[0], targets.classes)
+        return Sample(MatrixRows(X, targets, weights, map_blocks, offset=offset), targets.classes, X.dtype)
 
-            check_lazy_features(self, X, reset=True)
-            return dask_sample(X, y, sample_weight, self.class_weight)
+    def _read_sample(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        class_weight: Mapping[Any, float] | str | None,
+        map_blocks: Callable[..., Any],
+    ) -> Sample:
+        """What is read in passes, checked, with class weights of one's own."""
         if isinstance(X, Batches):
             if y is not None or sample_weight is not None:
                 name = "y" if y is not None else "sample_weight"
                 raise ValueError(f"{name} must be None where X is Batches, which names its column.")
-            return batch_sample(self, X, self.class_weight, map_blocks)
-        X, targets, weights = self._validate(X, y, sample_weight)
-        return Sample(MatrixRows(X, targets, weights, map_blocks), targets.classes, X.dtype)
+            if offset is not None:
+                raise ValueError(
+                    "offset must be None where X is Batches, which have no offsets: pass X, y and offset as "
+                    "Dask collections, which are read partition by partition."
+                )
+            return batch_sample(self, X, class_weight, map_blocks)
+        from smreg.data.dask_partitions import check_lazy_features
+        from smreg.data.dask_sample import dask_sample
+
+        check_lazy_features(self, X, reset=True)
+        return dask_sample(X, y, sample_weight, class_weight, offset)
 
     def _factors(self, classes: NDArray[Any]) -> NDArray[np.float64] | None:
         """Penalty factors, checked against the features."""
@@ -712,10 +791,23 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             return None
         return Regression(*self._coefficients())
 
+    def _offset(self, offset: Any, method: str) -> Any:
+        """The offsets that a method was given, or those of a view of the model; an error without any."""
+        offset = self._held_offset if offset is None else offset
+        if offset is None and getattr(self, "has_offset_", False):
+            raise missing_offset(self, method)
+        return offset
+
+    def _holding(self, offset: Any) -> Self:
+        """A view of the model that predicts certain samples, whose offsets it holds: for any scorer."""
+        view = copy(self)
+        view._held_offset = offset
+        return view
+
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
 
-    def _lazy_score(self, X: Any, y: Any, sample_weight: Any) -> float:
+    def _lazy_score(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
         """The same of Dask collections."""
         from smreg.data.dask_partitions import check_lazy_features, is_soft_target
         from smreg.data.dask_prediction import accuracy
@@ -724,33 +816,40 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         check_lazy_features(self, X, reset=False)
         if is_soft_target(y):
             raise ValueError(SCORE_OF_SOFT.format("two dimensions"))
-        return accuracy(X, y, sample_weight, self.predict)
+        return accuracy(X, y, sample_weight, self.predict, offset)
 
-    def _lazily(self, method: str, X: Any, *arguments: Any) -> Any:
+    def _lazily(self, method: str, X: Any, *arguments: Any, offset: Any = None) -> Any:
         """What a method gives for a Dask collection, when it is asked for."""
         from smreg.data.dask_partitions import check_lazy_features, dtype_of
         from smreg.data.dask_prediction import predicted
 
         check_is_fitted(self)
         check_lazy_features(self, X, reset=False)
+        if offset is not None:
+            columns_of_classes(offset, self.classes_)
         is_label = method == "predict"
         single = is_label or (method == "decision_function" and len(self.classes_) == 2)
         columns = None if single else self.classes_
         like = self.classes_ if is_label else np.empty(0, np.result_type(dtype_of(X), self.coef_.dtype))
-        return predicted(X, partial(_called, self, method, arguments), columns, like)
+        return predicted(X, partial(_called, self, method, arguments), columns, like, offset)
 
-    def _logits(self, X: Any, of: Callable[[Array], Array] = lambda logits: logits) -> Array:
+    def _logits(
+        self, X: Any, of: Callable[[Array], Array] = lambda logits: logits, offset: Any = None
+    ) -> Array:
         """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
 
         For two classes the first logit is zero. Where one exceeds the floating range it is the largest
         number that there is.
         """
         check_is_fitted(self)
-        return self._logits_of_checked(check_features(self, X, reset=False), of)
+        return self._logits_of_checked(check_features(self, X, reset=False), of, offset)
 
-    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array]) -> Array:
+    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array], offset: Any = None) -> Array:
         """The same of validated features."""
-        rows = unlabelled(X, len(self.classes_))
+        offset = self._held_offset if offset is None else offset
+        if offset is not None:
+            offset = check_offset(offset, X.shape[0], self.classes_)
+        rows = unlabelled(X, len(self.classes_), offset)
         result = np.empty((rows.n_samples, rows.n_classes), dtype=np.result_type(X, self.coef_.dtype))
         largest, first = float(np.finfo(result.dtype).max), 0
         for logits in rows.map_blocks(stored_logits, self.coef_, self._intercepts(), rows.n_classes):
@@ -761,8 +860,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         return result
 
 
-def _called(model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any) -> Array:
-    return np.asarray(getattr(model, method)(X, *arguments))
+def is_by_passes(X: Any, *others: Any) -> bool:
+    """Whether a sample is not in memory, but read in passes: Batches, or where any is a Dask collection."""
+    return isinstance(X, Batches) or any(map(is_lazy, (X, *others)))
+
+
+def _called(
+    model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any, offset: Any = None
+) -> Array:
+    return np.asarray(getattr(model, method)(X, *arguments, offset=offset))
 
 
 def _dense(coef: Any) -> Array:

@@ -61,8 +61,8 @@ def measure_of(scoring: Any, *, soft: bool) -> Measure:
     known = ['"neg_log_loss"', *([] if soft else ['"accuracy"', '"neg_brier_score"'])]
     raise ValueError(
         f"scoring must be {', '.join(known)} or smreg.metrics.neg_cross_entropy_scorer where X is a Dask "
-        f"collection and y are {'soft targets' if soft else 'labels'}: means over the samples, that are made "
-        f"partition by partition. Got {scoring!r}."
+        f"collection or Batches and y are {'soft targets' if soft else 'labels'}: means over the samples, "
+        f"that are made part by part. Got {scoring!r}."
     )
 
 

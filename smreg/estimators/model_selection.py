@@ -17,9 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.folds import described_by_fold
-from smreg.data.lazy import is_lazy
-from smreg.data.targets import Targets, as_targets, strata
+from smreg.data.batches import Batches
+from smreg.data.folds import described_by_fold, divided
+from smreg.data.lazy import is_lazy, refuse_lazy
+from smreg.data.offsets import fitted_offset
+from smreg.data.parts import PartedRows
+from smreg.data.rows import Rows
+from smreg.data.targets import Targets, as_targets, require, strata
 from smreg.data.threads import allowed_threads, workers
 from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
@@ -34,7 +38,7 @@ from smreg.estimators.cross_validation import (
     routed,
     training_part,
 )
-from smreg.estimators.estimator import SoftmaxRegression, unchanged_on_failure
+from smreg.estimators.estimator import SoftmaxRegression, is_by_passes, unchanged_on_failure
 from smreg.estimators.fold_scores import measure_of
 from smreg.estimators.path import warn_of_unconverged
 from smreg.estimators.report import PathReport, fitted_attributes
@@ -46,6 +50,7 @@ from smreg.temperature.scaling import fit_to_classifier
 
 Array = NDArray[np.float64]
 
+LONG_STEP = 2.5  # decades between values of C, after which nothing is known of what is beyond
 FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
 ALL_KEPT = 1 - 1e-6  # of a rise, by the next
 
@@ -67,9 +72,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         model has a feature yet.
     l1_ratios : array-like of numbers from 0 to 1, default=(0.0,)
         Parts of the penalty that are L1, to try.
-    cv : int, cross-validation splitter or iterable of (train, test), default=None
-        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. For Dask
-        collections a number, a `PredefinedSplit`, or the number of each row's fold: see Notes.
+    cv : int, cross-validation splitter, iterable of (train, test) or array-like of int, default=None
+        Folds, as everywhere in scikit-learn: None is five, stratified where y are labels. Or the number of
+        each row's fold, as of a `PredefinedSplit`. For Dask collections and Batches these alone, or how many:
+        see Notes.
     scoring : str, callable or None, default="neg_log_loss"
         Any scorer for a single number, higher being better; None is accuracy. The default is the log loss,
         and for soft targets the cross-entropy (`smreg.metrics.neg_cross_entropy_scorer`), which is not
@@ -119,36 +125,41 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         What each rule chooses, as an index into the arrays of `scores_`.
     cv_results_ : dict of ndarrays of shape (n_candidates * n_folds,)
         C, l1_ratio, fold, score, evaluations, seconds and converged of every fit to a fold, folds within
-        candidates: a tidy table as a DataFrame.
+        candidates: a tidy table as a DataFrame. Of fits side by side the seconds overlap.
     path_evaluations_ : ndarray of int of shape (n_l1_ratios, n_Cs)
         Evaluations of the fits to all data, from which the folds began.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_features + fit_intercept)
         Coefficients of every fit to a fold, the intercept last.
-    coef_, intercept_, classes_, converged_, n_iter_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, converged_, n_iter_, has_offset_, n_features_in_, feature_names_in_
         As for `SoftmaxRegression`, at the chosen candidate.
     solution_ : Solution
         Record of the fit to all data at the chosen candidate.
 
     Notes
     -----
-    Dense X is not copied for the folds: they read their rows of it by index. Of sparse X every fold has a
-    copy of its rows. Memory beyond that is mostly `coefs_paths_`.
+    Dense X, a `numpy.memmap` too, is not copied for the folds: they read their rows of it by index. The test
+    part of a fold is, while it is scored. Of sparse X every fold has a copy of its rows. Memory beyond that
+    is mostly `coefs_paths_`. Where not even a test part fits, pass `smreg.data.Batches` over slices of the
+    memmap.
 
-    **Dask collections**, for which passes over the rows are what costs: the fits of all candidates and folds
-    run side by side and share their passes. Ten Cs and five folds take about twice the passes of one fit of
-    `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of the length of X is
-    kept in addition, not even with the workers.
+    **Dask collections and Batches**, for which passes over the rows are what costs: the fits of all
+    candidates and folds run side by side and share their passes. Ten Cs and five folds take about twice the
+    passes of one fit of `SoftmaxRegression`, where the data set the limits of the grid four times. Nothing of
+    the length of X is kept in addition, not even with the workers. Samples of rows, by which metrics are
+    made, take up to 256 MiB in all, and the metrics up to 1 GiB.
 
-    - A number of folds deals the rows of each class out to them, whatever the partitions, as by
+    - A number of folds deals the rows of each class out to them, whatever the partitions or batches, as by
       ``StratifiedKFold(shuffle=True)``, but by a fixed hash of the row's place within its class; of soft
       targets all rows are of one class. Otherwise `cv` is the number of each row's fold, -1 for rows that
-      are in no test part, as in `PredefinedSplit`: a Dask series or array divided like X, or an array in
-      memory. Other splitters need all rows at once, and are refused.
+      are in no test part, as in `PredefinedSplit`: an array in memory, or where X is of Dask a series or
+      array divided like X. Other splitters need all rows at once, and are refused.
     - `scoring` must be a mean over samples: "neg_log_loss", "accuracy", "neg_brier_score" or
       `smreg.metrics.neg_cross_entropy_scorer`. All fits are scored in one pass.
     - There is no ``temperature="cv"``.
-    - `n_jobs` is for what is computed between passes. Callbacks and `verbose` report the candidates when all
-      have been fitted.
+    - `seconds` of a fit are those from its beginning to its end, with the passes that it shares and what it
+      waits for others: they add up to far more than the search takes.
+    - `n_jobs` is for what is computed between passes, and of each batch. Callbacks and `verbose` report the
+      candidates when all have been fitted.
 
     See Also
     --------
@@ -231,17 +242,22 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, offset: Any = None, **params: Any
+    ) -> Self:
         """Choose C and fit the coefficients.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
-            Features in any units.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features), or Batches
+            Features in any units. Or `smreg.data.Batches`, which are all of the sample.
         y : {array-like, Dask collection} of shape (n_samples,) or (n_samples, n_classes)
-            Labels or soft targets.
+            Labels or soft targets. None for `Batches` alone.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, of the fits and of the folds' scores.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, see `SoftmaxRegression.fit`. The models of the folds are scored as views
+            that hold the offsets of the samples, so that any scorer takes them.
         **params : dict
             ``groups`` for the splitter; with metadata routing whatever splitter and scorer ask for.
 
@@ -254,25 +270,26 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ------
         ValueError
             If an argument is not as above, or a score is not defined or not finite. With ``temperature="cv"``
-            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection, if `cv`,
-            `scoring` or `temperature` are none of those in the Notes. The estimator is then as it was before.
+            or ``refit=False`` also if a training part lacks a class. Where X is a Dask collection or Batches,
+            if `cv`, `scoring` or `temperature` are none of those in the Notes, or a pass yields other rows.
+            The estimator is then as it was before.
 
         Warns
         -----
         ConvergenceWarning
             If a fit did not converge.
         UserWarning
-            If the best C is the end of a grid that the data set, and the score still rises there, or floating
-            point cannot hold all of that grid, for the units of the features. If the training part of a fold
-            lacks a class: the fold's model has for it what `SoftmaxRegression` has for a class without
-            weight, see `intercept_` there. Or if weights are given and the scorer takes none: its scores are
-            then without weights.
+            If the best C is the end of a grid that the data set, and the score still rises there, or the step
+            to it is of several decades, within which the best may lie. If floating point cannot hold all of
+            that grid, for the units of the features. If the training part of a fold lacks a class: the fold's
+            model has for it what `SoftmaxRegression` has for a class without weight, see `intercept_` there.
+            Or if weights are given and the scorer takes none: its scores are then without weights.
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            fitted = self._by_passes if any(map(is_lazy, (X, y, sample_weight))) else self._in_memory
+            fitted = self._by_passes if is_by_passes(X, y, sample_weight, offset) else self._in_memory
             with workers(self.n_jobs) as pool:
-                search, report = fitted(X, y, sample_weight, params, Cs, l1_ratios, pool)
+                search, report = fitted(X, y, sample_weight, offset, params, Cs, l1_ratios, pool)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
             warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
@@ -285,23 +302,26 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
+        offset: Any,
         params: Mapping[str, Any],
         Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits along the path, to all samples and to the folds, and their scores."""
+        refuse_lazy(X, "X")
         y = as_targets(y)
         X_checked, targets, weights = self._check(X, y, sample_weight)
+        known = fitted_offset(offset, X_checked.shape[0], targets.classes)
         score_weight = None if sample_weight is None else weights
         split_params, score_params = routed(self, "fit", score_weight, params)
         folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
         self._check_folds(folds, targets, weights)
         scorer = make_scorer(self.scoring, self, y, targets.classes)
         scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=5))
-        self.classes_ = targets.classes
-        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool)
-        report = self._report(search, X, y, sample_weight)
+        self.classes_, self.has_offset_ = targets.classes, offset is not None
+        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool, known)
+        report = self._report(search, X, y, sample_weight, offset)
         search.run(scoring, report)
         return search, report
 
@@ -310,42 +330,51 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         X: Any,
         y: Any,
         sample_weight: Any,
+        offset: Any,
         params: Mapping[str, Any],
         Cs: Grid,
         l1_ratios: Array,
         pool: Executor,
     ) -> tuple[Candidates, PathReport]:
         """Fits for all candidates and folds side by side, and their scores."""
-        from smreg.data.dask_folds import divided
-        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
-        from smreg.data.dask_sample import dask_sample
-
         if self.temperature == "cv":
             raise ValueError(
-                'temperature="cv" needs the logits of all samples in memory, but X is a Dask collection: '
-                "give a number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+                'temperature="cv" needs the logits of all samples in memory, but X is read in passes: give a '
+                "number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
             )
-        check_lazy_features(self, X, reset=True)
-        measure = measure_of(self.scoring, soft=is_soft_target(y))
-        _, score_params = routed(self, "fit", sample_weight, params)
+        measure = measure_of(self.scoring, soft=_is_soft(X, y))
+        weights = X.sample_weight if isinstance(X, Batches) else sample_weight
+        _, score_params = routed(self, "fit", weights, params)
         if unknown := sorted({*params, *score_params} - {"sample_weight"}):
-            raise ValueError(f"fit takes no {unknown} where X is a Dask collection: number the folds by cv=.")
-        with dask_sample(X, y, sample_weight, None) as sample:
-            self.classes_ = sample.classes
-            rows, n_folds = divided(sample.rows, X, self.cv, sample.classes)
+            raise ValueError(
+                f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
+            )
+        with self._read_sample(X, y, sample_weight, offset, None, pool.map) as sample:
+            self.classes_, self.has_offset_ = sample.classes, offset is not None
+            rows, n_folds = _divided(sample.rows, X, self.cv, sample.classes)
             parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
             check_folds(self, parts, sample.classes)
             divided_sample = replace(sample, rows=rows)
             search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
-            report = self._report(search, X, y, sample_weight)
+            report = self._report(search, X, y, sample_weight, offset)
             search.run(measure, report, weighted="sample_weight" in score_params)
         return search, report
 
-    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any) -> PathReport:
-        n_candidates = search.scores[..., 0].size
-        return PathReport(self, X, y, sample_weight, n_candidates=n_candidates, n_folds=search.n_folds)
+    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any, offset: Any) -> PathReport:
+        n_candidates, n_folds = search.scores[..., 0].size, search.n_folds
+        return PathReport(
+            self, X, y, sample_weight, n_candidates=n_candidates, n_folds=n_folds, offset=offset
+        )
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: Any = None,
+        **params: Any,
+    ) -> float:
         """Score by `scoring`, which is the log loss unless something else was asked for.
 
         Parameters
@@ -356,6 +385,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             Labels, or soft targets where the scorer takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits of these samples, as in `fit`, whatever the scorer.
         **params : dict
             With metadata routing whatever the scorer asks for.
 
@@ -367,8 +398,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         Raises
         ------
         ValueError
-            If X has other features than in `fit`, the scorer does not take this y, or its score is not
-            defined for want of some classes in y.
+            If X has other features than in `fit`, offsets are missing, or not as in `fit`, the scorer does
+            not take this y, or its score is not defined for want of some classes in y.
 
         Warns
         -----
@@ -385,14 +416,20 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         0.98
         """
         check_is_fitted(self)
+        offset = self._offset(offset, "score")
         if is_lazy(X):
-            return self._mean_score(X, y, sample_weight, params)
+            return self._mean_score(X, y, sample_weight, offset, params)
+        refuse_lazy(X, "X")
+        require(y, "score")
         y = as_targets(y)
         _, score_params = routed(self, "score", sample_weight, params)
         scorer = make_scorer(self.scoring, self, y, self.classes_)
-        return scorer(self, X, y, accepted(scorer, score_params, stacklevel=3))
+        model = self if offset is None else self._holding(offset)
+        return scorer(model, X, y, accepted(scorer, score_params, stacklevel=3))
 
-    def _mean_score(self, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any]) -> float:
+    def _mean_score(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, params: Mapping[str, Any]
+    ) -> float:
         """The score of Dask collections, partition by partition."""
         from smreg.data.dask_partitions import check_lazy_features, is_soft_target
         from smreg.data.dask_prediction import mean_score
@@ -400,7 +437,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         measure_of(self.scoring, soft=is_soft_target(y))  # raises an error for what is no mean
         check_lazy_features(self, X, reset=False)
         _, score_params = routed(self, "score", sample_weight, params)
-        return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self))
+        return mean_score(X, y, score_params.get("sample_weight"), partial(_scored_part, self), offset)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What the splitter and the scorer ask for, see scikit-learn's guide on metadata routing.
@@ -498,10 +535,30 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         return family.check_temperature(temperature)
 
 
-def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array) -> float:
+def _is_soft(X: Any, y: Any) -> bool:
+    """Whether targets of what is read in passes are soft, as far as is known before."""
+    if isinstance(X, Batches):
+        return isinstance(X.target, list)
+    from smreg.data.dask_partitions import is_soft_target
+
+    return is_soft_target(y)
+
+
+def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[PartedRows, int]:
+    """Rows that know their folds, and how many these are."""
+    assert isinstance(rows, PartedRows)
+    if is_lazy(cv) and is_lazy(X):
+        from smreg.data.dask_folds import divided_by
+
+        return divided_by(rows, X, cv)
+    return divided(rows, cv, classes)
+
+
+def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array, offset: Any) -> float:
     """The score of a partition."""
     y = as_targets(y)
-    return make_scorer(model.scoring, model, y, model.classes_)(model, X, y, {"sample_weight": weights})
+    scorer = make_scorer(model.scoring, model, y, model.classes_)
+    return scorer(model._holding(offset), X, y, {"sample_weight": weights})
 
 
 def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:
@@ -519,19 +576,38 @@ def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -
     towards_it = path[2::-1] if is_first else path[-3:]
     rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
     if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
-        which, other = ("smallest", "smaller") if is_first else ("largest", "larger")
-        limit = (
-            "At a C of zero nothing is left but how frequent the classes are."
-            if is_first
-            else "Where the classes are all but separated, more C always helps a little."
-        )
+        step = np.sort(C[towards_it[-2:]])
+        coarse = np.ptp(np.log10(step)) > LONG_STEP
         warnings.warn(
-            f"The best C, {C[best]:.3g}, is the {which} of the grid, and the mean score still rises there, "
-            f"by {rise:.2g} for a factor of ten. Give {other} values of your own, as in "
-            f"Cs=np.logspace({_decades(C, other)}). {limit}",
+            f"The best C, {C[best]:.3g}, is the {'smallest' if is_first else 'largest'} of the grid, "
+            + (_of_coarse(step) if coarse else _of_rising(C, rise, is_first=is_first)),
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def _of_coarse(step: Array) -> str:
+    """What to do about a long step, from C to C, to the best."""
+    first, last = math.floor(np.log10(step[0])), math.ceil(np.log10(step[1]))
+    return (
+        f"whose steps are of {np.ptp(np.log10(step)):.1f} decades: a better C may lie within the step to it. "
+        f"Give values of your own, as in Cs=np.logspace({first}, {last}, {2 * (last - first) + 1}), or take "
+        'Cs="auto".'
+    )
+
+
+def _of_rising(C: Array, rise: float, *, is_first: bool) -> str:
+    """What to do about a score that still rises at an end of the grid."""
+    other = "smaller" if is_first else "larger"
+    limit = (
+        "At a C of zero nothing is left but how frequent the classes are."
+        if is_first
+        else "Where the classes are all but separated, more C always helps a little."
+    )
+    return (
+        f"and the mean score still rises there, by {rise:.2g} for a factor of ten. Give {other} values of "
+        f"your own, as in Cs=np.logspace({_decades(C, other)}). {limit}"
+    )
 
 
 def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from smreg.data.factors import check_weighted
 from smreg.data.matrix import MatrixRows
+from smreg.data.offsets import fitted_offset
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.fit.continuation import fit_path
@@ -108,6 +109,7 @@ def regularization_path(
     fit_intercept: bool = True,
     class_weight: Mapping[Any, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
+    offset: Any = None,
     tol: float = 1e-4,
     max_iter: int = 5000,
     n_jobs: int | None = None,
@@ -144,6 +146,8 @@ def regularization_path(
         Weights of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
+    offset : array-like of shape (n_samples, n_classes), default=None
+        Known part of the logits, see `SoftmaxRegression.fit`.
     tol : float, default=1e-4
         Largest norm of the gradient in the Fisher metric, for each C.
     max_iter : int, default=5000
@@ -197,9 +201,10 @@ def regularization_path(
     values = check_grid(Cs)
     X, targets, weights = model._validate(X, y, sample_weight)
     factors = model._factors(targets.classes)
+    offset = fitted_offset(offset, X.shape[0], targets.classes)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(
-            MatrixRows(X, targets, weights, map_blocks),
+            MatrixRows(X, targets, weights, map_blocks, offset=offset),
             fit_intercept=fit_intercept,
             largest_C=weakest_of(values, factors),
             l1=l1_ratio > 0,

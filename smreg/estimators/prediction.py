@@ -17,6 +17,8 @@ PART = 2**18
 def stored_logits(block: Block, coef: Any, intercept: Array, n_classes: int) -> Array:
     """Logits of all classes, of shape (n_rows, n_classes): of two the first is zero.
 
+    Offsets are added, where there are any.
+
     Raises a ValueError where a feature is no number, unlike a logit beyond the floating range.
     """
     logits = np.zeros((len(block), n_classes))
@@ -24,6 +26,8 @@ def stored_logits(block: Block, coef: Any, intercept: Array, n_classes: int) -> 
         logits[:, -coef.shape[0] :] = stored_predictors(block.X, coef).T + intercept
     if np.isnan(logits).any():
         block.check_finite()
+    if block.offset is not None:
+        logits += block.offset
     return logits
 
 

@@ -19,11 +19,19 @@ def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
     return {"coef_": coef, "intercept_": intercept}
 
 
+def held(offset: Any) -> dict[str, Any]:
+    """What makes the model that a callback gets a view that holds the offsets of the samples."""
+    return {} if offset is None else {"_held_offset": offset}
+
+
 class Report:
     """Reports the steps of a fit to scikit-learn's callbacks, and prints them with `verbose`."""
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, dtype: Any) -> None:
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, dtype: Any, offset: Any = None
+    ) -> None:
         self.estimator, self.dtype, self.steps = estimator, dtype, 0
+        self.held = held(offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
@@ -42,7 +50,7 @@ class Report:
         step.call_on_fit_task_begin(**self.data)
         return bool(
             step.call_on_fit_task_end(
-                **self.data, reconstruction_attributes=lambda: self.attributes(regression())
+                **self.data, reconstruction_attributes=lambda: self.attributes(regression()) | self.held
             )
         )
 
@@ -51,7 +59,7 @@ class Report:
         if self.estimator.verbose:
             print(solution.explain(self.estimator.tol, self.estimator.max_iter))
         self.context.call_on_fit_task_end(
-            **self.data, reconstruction_attributes=lambda: self.attributes(regression)
+            **self.data, reconstruction_attributes=lambda: self.attributes(regression) | self.held
         )
 
 
@@ -59,8 +67,17 @@ class PathReport:
     """Reports a search along paths: a task for each candidate, and in it a subtask for each fold."""
 
     def __init__(
-        self, estimator: Any, X: Any, y: Any, sample_weight: Any, *, n_candidates: int, n_folds: int
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        n_candidates: int,
+        n_folds: int,
+        offset: Any = None,
     ) -> None:
+        self.held = held(offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.n_folds, self.verbose = n_folds, estimator.verbose
@@ -76,11 +93,17 @@ class PathReport:
         yield task
         if self.verbose:
             print(f"C={C:.3g}, l1_ratio={l1_ratio:g}: {task.summary}")
-        context.call_on_fit_task_end(**self.data, reconstruction_attributes=task.attributes)
+        attributes = task.attributes
+        context.call_on_fit_task_end(
+            **self.data,
+            reconstruction_attributes=None if attributes is None else lambda: attributes() | self.held,
+        )
 
     def finish(self, attributes: dict[str, Any]) -> None:
         """Report the end."""
-        self.context.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: attributes)
+        self.context.call_on_fit_task_end(
+            **self.data, reconstruction_attributes=lambda: attributes | self.held
+        )
 
 
 class Candidate:

@@ -13,6 +13,7 @@ from smreg.data.rows import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.line_search import LEVEL, lowest
+from smreg.optimize.solver import MAX_HALVINGS, ROUNDING
 
 Array = NDArray[np.float64]
 
@@ -120,7 +121,12 @@ class DualRows:
         if not slope < 0:
             return None
         length = 1.0 if line.slope(1.0) <= -LEVEL * slope else lowest(line, slope)
-        return line.state(length) if length else None
+        while length * 2.0**MAX_HALVINGS > 1:
+            reached = line.state(length)
+            if reached.value <= state.value + ROUNDING * max(1.0, abs(state.value)):
+                return reached
+            length /= 2  # its slope is small, but positive
+        return None
 
     def coordinates(self, state: State) -> Array:
         """The point in the coordinates of the objective."""

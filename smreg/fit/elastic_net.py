@@ -52,7 +52,7 @@ from smreg.objective.working import Hessians
 from smreg.optimize.line_search import LEVEL, Line, lowest
 from smreg.optimize.protocol import Point
 from smreg.optimize.quadratic import Model
-from smreg.optimize.solver import ROUNDING, is_better
+from smreg.optimize.solver import MAX_HALVINGS, ROUNDING, is_better
 
 Array = NDArray[np.float64]
 
@@ -297,6 +297,7 @@ class _Search:
         """The point near the minimum along a step; None if F does not fall along it.
 
         The whole step is taken wherever F is about as low there, for its coefficients that are exactly zero.
+        Where the slope is small but positive F may have risen, from a start far above its minimum.
         """
         line = self.net.along(point, step)
         slope = line.with_penalty(float(np.vdot(point.gradient, step.direction)), 0.0)
@@ -308,5 +309,8 @@ class _Search:
         if reached is None or reached.value > highest:
             length = lowest(line, slope)
             reached = line.reached(length) if length else None
+            while reached and not reached.value <= highest and length * 2.0**MAX_HALVINGS > 1:
+                length /= 2
+                reached = line.reached(length)
         self.evaluations += line.line.evaluations
         return reached if reached and math.isfinite(reached.value) else None

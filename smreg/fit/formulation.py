@@ -74,6 +74,7 @@ class Formulation:
     ) -> None:
         began = perf_counter()
         self._fit_intercept, self._given_factors = fit_intercept, factors
+        self._offset = None if rows.in_memory is None else rows.in_memory.offset  # of all classes
         self._given = self._normalised(rows)
         self._space = None if l1 and not self.factors.is_zero else self._reduction(largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
@@ -130,12 +131,12 @@ class Formulation:
         """
         began = perf_counter()
         part = self._anew()
-        part._given = part._rows = part._normalised(
-            _indexed(self._rows).take(rows, weights, targets, thread_map)
-        )
+        part._offset = offset = None if self._offset is None else self._offset[rows]
+        taken = _indexed(self._rows).take(rows, weights, targets, thread_map, offset)
+        part._given = part._rows = part._normalised(taken)
         if self._space is not None:
             part.factors = self.factors
-            given = _indexed(self._given).take(rows, weights, targets, thread_map)
+            given = _indexed(self._given).take(rows, weights, targets, thread_map, offset)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
         return part
@@ -284,8 +285,8 @@ class Formulation:
     def null_gradient(self, base: Regression | None = None) -> tuple[Array, float]:
         """Gradient of a model's mean cross-entropy in the coefficients, and its deviance.
 
-        That is its mean divergence from the targets: without the entropy that soft targets have. The model is
-        the intercept-only one, or has coefficients without a penalty besides.
+        That is its mean divergence from the targets: without the entropy that soft targets have. Offsets are
+        part of the model, which is the intercept-only one, or has coefficients without a penalty besides.
         """
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features)), 0.0
@@ -314,8 +315,8 @@ class Formulation:
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features))
         objective = self._unpenalised()
-        p, at = objective.null.probabilities, objective.coordinates
-        return np.outer(np.sqrt(p * (1 - p))[-len(at.contrasts) :], at.spread)
+        variances, at = objective.null.information.diagonal(), objective.coordinates
+        return np.outer(np.sqrt(variances)[-len(at.contrasts) :], at.spread)
 
     def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
         """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""

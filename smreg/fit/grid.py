@@ -131,8 +131,7 @@ def grid(
         warnings.warn(
             "No C that floating point can hold makes the penalty strong enough, or weak enough, for features "
             f"of such units and such weights: the grid is from {first:.3g} to {last:.3g} and may miss the "
-            "best C. Scale the columns, as by sklearn.preprocessing.StandardScaler, or give values of your "
-            "own as Cs=.",
+            "best C. Measure the features in other units, or give values of your own as Cs=.",
             UserWarning,
             stacklevel=stacklevel,
         )

@@ -321,15 +321,41 @@ def _margin_weights(block: Block, at: Direction, weights: Callable[[Margins], Ar
 def _most_violated(objective: Objective, direction: Array, most: int) -> Array:
     """Coefficients, in the coordinates, of the margins that fall short the most, of so many."""
     at, coding = objective.direction(direction), objective.coordinates.coding
-    parts = objective.rows.map_blocks(_violated, at, objective.standardisation, coding, most)
-    shortfalls, found = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return np.asarray(found[np.argsort(-shortfalls, kind="stable")[:most]])
+    of_all: _Violated = objective.rows.map_reduce(
+        _violated, at, objective.standardisation, coding, most, result=most * direction.size
+    )
+    return of_all.margins
+
+
+@dataclass(frozen=True)
+class _Violated:
+    """The margins that fall short the most, in that order, of equals the first.
+
+    Attributes
+    ----------
+    shortfalls : ndarray of shape (n,)
+        By how much.
+    margins : ndarray of shape (n, D)
+        Their coefficients in the coordinates.
+    most : int
+        How many are kept.
+    """
+
+    shortfalls: Array
+    margins: Array
+    most: int
+
+    def __add__(self, other: "_Violated") -> "_Violated":
+        """Those of both."""
+        shortfalls = np.concatenate([self.shortfalls, other.shortfalls])
+        kept = np.argsort(-shortfalls, kind="stable")[: self.most]
+        return _Violated(shortfalls[kept], np.concatenate([self.margins, other.margins])[kept], self.most)
 
 
 def _violated(
     block: Block, at: Direction, standardisation: Standardisation, coding: Array, most: int
-) -> tuple[Array, Array]:
-    """The most of a block, by how much they fall short, and their coefficients."""
+) -> _Violated:
+    """Those of a block."""
     m = margins(block, at)
     shortfall = m.shortfall
     classes, columns = np.nonzero(shortfall > TOLERANCE)
@@ -339,4 +365,5 @@ def _violated(
     contrast = sign[:, np.newaxis] * (coding[m.label[columns]] - coding[classes])
     z = standardisation.of(block.take(columns))
     products = contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]
-    return shortfall[classes, columns], products.reshape(len(chosen), contrast.shape[1] * len(z))
+    margins_of_chosen = products.reshape(len(chosen), contrast.shape[1] * len(z))
+    return _Violated(shortfall[classes, columns], margins_of_chosen, most)

@@ -48,7 +48,7 @@ from smreg.data.rows import BLOCK
 from smreg.fit.dual import DualRows, State, Step, inner
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize.conjugate_gradients import conjugate_gradients
-from smreg.optimize.metric import JITTER, TINY, inverse_factor
+from smreg.optimize.metric import TINY, inverse_factor, laplacian_inverse
 from smreg.optimize.protocol import Minimum, Point
 from smreg.optimize.solver import is_better
 
@@ -150,7 +150,7 @@ class _Model:
         determinant = mu * inner(self.p, self.inverse)
         self.correction = rows.diagonal * rows.weights * self.p * self.inverse / determinant
         self.factor = inverse_factor(self.of_dense()) if rows.dense.size else np.empty((0, 0))
-        self.of_constants = _generalised_inverse(self.p.T @ self.weighted)
+        self.of_constants = laplacian_inverse(self.p.T @ self.weighted)
 
     def information(self, w: Array) -> Array:
         """``S w``."""
@@ -263,12 +263,3 @@ class _Model:
         linear = np.vdot(rows.residuals(state), e) + rows.penalty * np.vdot(state.dual, step.predictors)
         squared = np.vdot(e, self.information(e)) + self.mu * np.vdot(step.dual, step.predictors)
         return float(-linear - squared / 2)
-
-
-def _generalised_inverse(products: Array) -> Array:
-    """That of ``sum_i S_i`` from ``sum_i s_i p_i p_i'``, whose rows add up to its diagonal."""
-    between = products * (1.0 - np.eye(len(products)))
-    root = np.sqrt(np.maximum(between.sum(axis=1), TINY))
-    unit = root / np.linalg.norm(root)
-    scaled = (1.0 + JITTER) * np.eye(len(root)) - between / np.outer(root, root) + np.outer(unit, unit)
-    return np.asarray(np.linalg.inv(scaled) / np.outer(root, root))

@@ -103,7 +103,7 @@ def exploring(rows: SharedRows, n_threads: int) -> Explore:
         def solve(C: float) -> Fit:
             return copy(problem).solve(C, start=start, **options)
 
-        while some := list(_first_of(Cs, least)):
+        while some := list(_some_decades(Cs, least)):
             meeting = _meeting(rows, n_threads)
             fits = [meeting.submit(solve, C) for C in some]
             meeting.run()
@@ -114,7 +114,7 @@ def exploring(rows: SharedRows, n_threads: int) -> Explore:
     return explore
 
 
-def _first_of(Cs: Iterator[float], least: float) -> Iterator[float]:
+def _some_decades(Cs: Iterator[float], least: float) -> Iterator[float]:
     """So many decades, and all below some C."""
     for number, C in enumerate(Cs, 1):
         yield C

@@ -120,4 +120,6 @@ def _largest_logit(problem: Problem, regression: Regression) -> float:
 
 def _largest_terms(block: Block, coef: Array, constant: Array) -> float:
     terms = block.sizes(coef) + constant[:, np.newaxis]
+    if block.offset is not None:
+        terms = terms + np.abs(block.offset).max(axis=1)
     return float(terms[:, block.weights > 0].max(initial=0.0))

@@ -79,6 +79,7 @@ def check_predictions(
     One column of probabilities is that of the second of two classes.
     """
     refuse_lazy(probabilities, "probabilities")
+    refuse_lazy(y, "y")
     # whether all numbers are finite is checked with their range, in the same pass
     p = check_array(
         probabilities,

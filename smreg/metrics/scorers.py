@@ -1,6 +1,7 @@
 """Scorers: measures of a fitted classifier's probabilities, for model selection. Higher is better."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED
 
 from smreg.data.labels import as_labels
-from smreg.data.lazy import refuse_lazy
+from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.targets import check_soft_targets, is_soft
 from smreg.data.weights import check_sample_weight
 from smreg.metrics.calibration import calibration_error
@@ -18,11 +19,16 @@ from smreg.metrics.smooth import smooth_calibration_error
 
 
 class _Scorer(BaseEstimator):  # type: ignore[misc]
-    """The interface of scikit-learn's scorers, around a method `_score`."""
+    """The interface of scikit-learn's scorers, around a method `_score`.
+
+    That is given what is `known` of the samples, for the classifier's predictions.
+    """
 
     __metadata_request__score: ClassVar[dict[str, str]] = {"estimator": UNUSED}
 
-    def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None
+    ) -> float:
         """Score a fitted classifier.
 
         Parameters
@@ -35,6 +41,9 @@ class _Scorer(BaseEstimator):  # type: ignore[misc]
             Labels, or soft targets with a column for each class.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
+        offset : array-like of shape (n_samples, n_classes), default=None
+            Known part of the logits, for a classifier whose predictions take it, as `SoftmaxRegression`. With
+            metadata routing it is asked for by ``set_score_request(offset=True)`` of a copy.
 
         Returns
         -------
@@ -46,13 +55,17 @@ class _Scorer(BaseEstimator):  # type: ignore[misc]
         ValueError
             If y has classes that the classifier does not know, or a label is missing.
         """
-        return self._score(estimator, X, y, sample_weight)
+        return self._score(estimator, X, y, sample_weight, {} if offset is None else {"offset": offset})
 
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None, offset: Any = None
+    ) -> float:
         """Score a fitted classifier, as `score`."""
-        return self._score(estimator, X, y, sample_weight)
+        return self._score(estimator, X, y, sample_weight, {} if offset is None else {"offset": offset})
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
         raise NotImplementedError
 
     def _accept_sample_weight(self) -> bool:
@@ -66,7 +79,8 @@ class _NegativeCrossEntropy(_Scorer):
     It is minus the cross-entropy ``mean_i sum_k t_ik (-log p_ik)`` of the target, which is a label
     or, unlike in scikit-learn's ``"neg_log_loss"``, a soft target for each sample. The probabilities
     come from ``predict_log_proba``, or where a classifier has none from the logarithm of ``predict_proba``,
-    and nothing is clipped.
+    and nothing is clipped. A Dask X is read once, partition by partition, with y and weights as in the `fit`
+    of `SoftmaxRegression`, whatever the classifier.
 
     Use it as ``scoring=neg_cross_entropy_scorer``, or for scikit-learn's ScoringMonitor as
     ``scoring={"cross_entropy": neg_cross_entropy_scorer}``. With metadata routing take a copy:
@@ -85,13 +99,19 @@ class _NegativeCrossEntropy(_Scorer):
 
     __name__ = "neg_cross_entropy"  # by which learning curves label their axis
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
-        refuse_lazy(X, "X")
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
+        if any(map(is_lazy, (X, y, sample_weight, *known.values()))):
+            from smreg.data.dask_prediction import mean_score
+
+            return mean_score(X, y, sample_weight, partial(self, estimator), **known)
+        refuse_lazy(y, "y")
         if hasattr(estimator, "predict_log_proba"):
-            log_p = estimator.predict_log_proba(X)
+            log_p = estimator.predict_log_proba(X, **known)
         else:
             with np.errstate(divide="ignore"):
-                log_p = np.log(estimator.predict_proba(X))
+                log_p = np.log(estimator.predict_proba(X, **known))
         check_consistent_length(log_p, y)
         weights = check_sample_weight(sample_weight, len(log_p))
         per_sample = (_soft if is_soft(y) else labelled)(y, log_p, np.asarray(estimator.classes_))
@@ -128,8 +148,17 @@ class _NegativeMeasure(_Scorer):
         """By which learning curves label their axis."""
         return f"neg_{self.measure.__name__}"
 
-    def _score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None) -> float:
-        p, classes = estimator.predict_proba(X), estimator.classes_
+    def _score(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None, known: Mapping[str, Any]
+    ) -> float:
+        if is_lazy(X):
+            raise TypeError(
+                f"X must be in memory here, got a Dask {type(X).__name__}: {self.__name__} is no mean over "
+                f"samples. Call {self.measure.__name__}(y.compute(), estimator.predict_proba(X).compute(), "
+                "classes=estimator.classes_), which holds labels and probabilities, but no features; "
+                "neg_cross_entropy_scorer takes Dask collections."
+            )
+        p, classes = estimator.predict_proba(X, **known), estimator.classes_
         return -self.measure(y, p, classes=classes, sample_weight=sample_weight, **(self.options or {}))
 
 

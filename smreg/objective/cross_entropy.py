@@ -2,7 +2,7 @@ r"""Penalised cross-entropy of softmax regression: the data term, and the object
 
 With weights ``s_i`` that sum to one the objective is
 
-    ``F(W, b) = L + R,   L(W, b) = sum_i s_i [A(eta_i) - <eta_i, t_i>],   eta_i = W x_i + b``,
+    ``F(W, b) = L + R,   L(W, b) = sum_i s_i [A(eta_i) - <eta_i, t_i>],   eta_i = o_i + W x_i + b``,
 
 whose gradient is, by ``grad A = p`` (see `smreg.family`),
 
@@ -12,12 +12,13 @@ The penalty R is that of `smreg.objective.penalty`: for ``C`` and the sum ``S`` 
 is ``gamma/2 ||W||^2`` with ``gamma = 1 / (C S)``. The solver sees W and b in the coordinates of
 `smreg.objective.coordinates`.
 
-**Points and directions.** Logits at a point may have a part that no coefficient changes; their changes along
-a direction have none.
+**Points and directions.** Logits at a point may have a part that no coefficient changes, the offsets ``o_i``;
+their changes along a direction have none.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +60,10 @@ class CrossEntropy:
         """Value, and gradients in coefficients and intercepts, in one pass over the rows."""
         return self.rows.map_reduce(_value_and_gradients, point, len(point.coef))
 
-    def null_model(self, fit_intercept: bool) -> NullModel:
-        """The model without features."""
-        return null_model(self.priors, fit_intercept)
+    @cached_property
+    def null_model(self) -> Callable[[bool], NullModel]:
+        """The model without features, with intercepts or without: fitted once, where there are offsets."""
+        return cache(partial(null_model, self.rows, self.priors))
 
     @cached_property
     def n_used(self) -> int:
@@ -173,7 +175,6 @@ class Objective:
     ) -> None:
         self.loss, self.penalty, self.coordinates, self.nulls = loss, penalty, coordinates, nulls
         self.rows, self.shape = loss.rows, coordinates.shape
-        self.null = loss.null_model(coordinates.fit_intercept)
         self.curvature = np.asarray(penalty.within(coordinates).ridge)
         self.evaluations = 0
 
@@ -190,6 +191,11 @@ class Objective:
     def curved(self, phi: Array) -> Array:
         """The product with the Hessian of the penalty."""
         return np.asarray(self.curvature * phi.reshape(self.shape)).ravel()
+
+    @cached_property
+    def null(self) -> NullModel:
+        """The model without features."""
+        return self.loss.null_model(self.coordinates.fit_intercept)
 
     def point(self, phi: Array) -> Point:
         """The coefficients, and the intercepts that belong to rows as they are read."""

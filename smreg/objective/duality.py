@@ -8,7 +8,7 @@ Take one ``q_i`` for every row such that the intercepts drop out, ``sum_i s_i (q
 ``G = 1/S sum_i s_i (q_i - t_i) x_i'`` and the convex conjugate ``R*`` of the penalty R
 
     ``F(W, b) = D(q) + 1/S sum_i s_i KL(q_i, p_i) + [R(W) + R*(-G) + <W, G>]``,
-    ``D(q) = -1/S sum_i s_i A*(q_i) - R*(-G)``.
+    ``D(q) = 1/S sum_i s_i [<q_i - t_i, o_i> - A*(q_i)] - R*(-G)``.
 
 Neither the divergences nor the bracket, by Fenchel's inequality, are ever negative. As ``D(q)`` does not
 depend on the coefficients it bounds the minimum of F from below, and what is left, the *duality gap*, bounds

@@ -5,7 +5,8 @@ All rows have the probabilities ``pi`` of that model, so that the Hessian is
     ``H = Q' (diag(pi) - pi pi') Q kron Cov(z) + gamma / scale^2``,
 
 one matrix of the size of the features, and one of the size of the classes: after one pass over X a factor for
-each eigenvalue of the latter.
+each eigenvalue of the latter. Where rows have offsets, and so probabilities of their own, the mean over the
+rows stands in its place.
 """
 
 from dataclasses import dataclass

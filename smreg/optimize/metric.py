@@ -155,3 +155,16 @@ def _inverse_of_triangle(L: Array) -> Array:
 def inverse_root(diagonal: Array) -> Array:
     """The same for diagonal matrices: entries that are not positive count as one."""
     return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+
+
+def laplacian_inverse(products: Array) -> Array:
+    """A generalised inverse of the Laplacian of a graph, of the covariance of classes among others.
+
+    Of `products` the entries off the diagonal are the weights of its edges: not negative. The diagonal is of
+    no account, as it is that of which rows sum to zero.
+    """
+    between = products * (1.0 - np.eye(len(products)))
+    root = np.sqrt(np.maximum(between.sum(axis=1), TINY))
+    unit = root / np.linalg.norm(root)
+    scaled = (1.0 + JITTER) * np.eye(len(root)) - between / np.outer(root, root) + np.outer(unit, unit)
+    return np.asarray(np.linalg.inv(scaled) / np.outer(root, root))

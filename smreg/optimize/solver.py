@@ -4,10 +4,8 @@ The function ``F`` is smooth and convex, of a flat vector, and nothing else is k
 the search fast is the *preconditioner*: a positive definite matrix ``M`` near the Hessian ``H``, known by a
 factor of its inverse ``M^-1 = A' A`` as the maps ``whiten(g) = A g`` and ``unwhiten(v) = A' v``.
 
-**L-BFGS** is SciPy's. It runs on the increment ``v`` in ``x + unwhiten(norm * v)``: with M equal to the
-Hessian the level sets are spheres, and the first trial, of length one, is Newton's step. An increment loses
-nothing to a badly conditioned map back to the parameters. Every cold search begins with it, in the
-preconditioner of the start.
+**L-BFGS** in that metric, see `smreg.optimize.lbfgs`, begins every cold search, in the preconditioner of the
+start.
 
 **Refresh.** As ``x`` moves the Hessian changes. The caller gives kinds of preconditioners, from the
 cheapest to the most exact, each with its cost in evaluations of F. Another one is made where the
@@ -31,8 +29,7 @@ Before the search is called converged the decrement is therefore computed at tha
 Hessian, or by conjugate gradients on products with it, which M preconditions, corrected by what L-BFGS has
 learnt. They also give Newton's step, which is taken if the decrement is not small enough. After a step from
 a point whose Hessian is at hand a line may know by how much norms in it differ from those at its end: where
-the norm is small enough even so, the Hessian is not made anew, and that norm is reported. SciPy's own
-``ftol`` and ``gtol``, which depend on the units, are zero.
+the norm is small enough even so, the Hessian is not made anew, and that norm is reported.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
 ``2**-52``: below a decrement of about ``2**-26`` every comparison is noise. Where it stalls, for that or
@@ -56,24 +53,20 @@ constant        evaluations of eleven fits (nine tables at C = 1, two nearly sep
 
 References
 ----------
-D. C. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
-Programming 45 (1989). https://doi.org/10.1007/BF01589116
 J. Nocedal and S. Wright, Numerical Optimization, 2nd edition, Springer (2006), chapters 3, 5 and 7.
 https://doi.org/10.1007/978-0-387-40065-5
 """
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from smreg.optimize.conjugate_gradients import conjugate_gradients
+from smreg.optimize.lbfgs import lbfgs
 from smreg.optimize.line_search import lowest
 from smreg.optimize.protocol import Function, Minimum, Point, Preconditioner, Refresh
 
@@ -93,10 +86,6 @@ MAX_HALVINGS = 60  # of a step to whose end the slope is small, but F has risen
 NEGLIGIBLE = 2.0**-4  # part of its square that conjugate gradients may miss near the Hessian; else its square
 MARGIN = 2.0  # by which the ratio of the decrement to the norm may change over such a step
 MAX_CONJUGATE = 20  # most steps far from the end: where they do not suffice, F is worth more
-
-MEMORY = 10  # pairs that L-BFGS keeps
-OPTIONS: Any = {"ftol": 0, "gtol": 0, "maxls": 50, "maxcor": MEMORY}
-OPTIONS |= dict.fromkeys(["maxfun", "maxiter"], 2**31 - 1)  # SciPy's limit of 15000 must not bind
 
 
 def minimize(
@@ -168,10 +157,6 @@ def _finite(norm: float, value: float) -> float:
     return norm if math.isfinite(norm + value) else math.inf
 
 
-class _TooLongError(Exception):
-    """The first step in a preconditioner leads too far."""
-
-
 class _Search:
     """One minimisation: the present preconditioner, and what has been done.
 
@@ -187,6 +172,10 @@ class _Search:
         Whether no step has been taken in it.
     is_trusted : bool
         Whether the last ones have lowered the function as the quadratic model promised.
+    slow : int
+        Number of the last steps, each in a Hessian with jitter, that have left most of the norm.
+    lowest : float
+        The norm before them.
     has_taken_newton : bool
         Whether the last step was Newton's, by conjugate gradients.
     is_complete : bool
@@ -214,7 +203,8 @@ class _Search:
         self.inverse: Callable[[Array], Array] | None = None
         self.ratio, self.is_fresh, self.is_trusted = 1.0, True, True
         self.is_exact = self.is_complete = self.has_taken_newton = self.interrupted = False
-        self.iterations = self.refreshes = 0
+        self.iterations = self.refreshes = self.slow = 0
+        self.lowest = math.inf
         self.evaluations = 1  # that of the start
         self.level, self.made_at = -1, [0] * len(refreshes)
 
@@ -302,11 +292,11 @@ class _Search:
         """The point with its decrement, Newton's step if known, and whether the decrement is.
 
         It is computed where the norm at hand, times the last known ratio of the two, lets the search seem to
-        have converged.
+        have converged, and where steps in Hessians with jitter are slow.
         """
         if self.is_at_hessian or point.bound <= self.tol:
             return point, None, True
-        if not self.is_exact and not point.norm * self.ratio <= self.tol:
+        if not (self.is_exact or self.slow >= 2 * REFRESH_AFTER or point.norm * self.ratio <= self.tol):
             return point, None, False
         if point.norm <= ROUNDING:
             return point, None, True
@@ -359,11 +349,22 @@ class _Search:
             self.is_exact = self.is_exact or reached is point
         self.has_taken_newton, fall = step is not None, point.value - reached.value
         self.is_trusted = fall >= TRUSTED * promised
-        self.is_complete = self.is_complete or (self.level >= 0 and fall <= LOST * promised)
+        is_lost = self.level >= 0 and fall <= LOST * promised and promised > _highest(point) - point.value
+        self.is_complete = self.is_complete or is_lost
         goes_on = not self.is_over and not self.is_exact and reached.norm * self.ratio > self.tol
         if goes_on and self.refresh(reached, WORTH if stepped and self.level >= 0 else REFRESH_AFTER):
-            return self.measured(reached)
+            reached = self.measured(reached)
+            self.count_slow(reached, is_newton=stepped and self.is_trusted)
         return reached
+
+    def count_slow(self, point: Point, *, is_newton: bool) -> None:
+        """Count steps of Newton's in Hessians with jitter since the norm has last been lowered."""
+        if not is_newton or self.is_at_hessian or not self.takes_newton(point.value):
+            self.slow, self.lowest = 0, math.inf
+        elif point.norm <= PROGRESS * self.lowest:
+            self.slow, self.lowest = 0, point.norm
+        else:
+            self.slow += 1
 
     def takes_newton(self, value: float) -> bool:
         """Whether a preconditioner, made anew after each step, is worth more than L-BFGS in it."""
@@ -397,52 +398,20 @@ class _Search:
 
     def lbfgs(self, start: Point) -> Point:
         """Run L-BFGS from `start` until the next preconditioner is due: the last accepted point."""
-        latest = accepted = start
-        whitened = self.preconditioner.whiten(start.gradient)
-        size = lowest_norm = start.norm
-        is_finished, before = False, self.evaluations
+        before = self.evaluations
 
-        def scaled(v: Array) -> tuple[float, Array]:
-            nonlocal latest
-            if not v.any():
-                return start.value, size * whitened
-            self.evaluations += 1
-            x = start.x + self.preconditioner.unwhiten(size * v)
-            value, gradient = self.function(x)
-            with np.errstate(over="ignore", invalid="ignore"):
-                inside = self.preconditioner.whiten(gradient)
-            if self.is_fresh and not -float(inside @ whitened) <= TRUSTED * size**2:
-                raise _TooLongError
-            self.is_fresh = False
-            latest = Point(x, value, gradient, _finite(math.sqrt(inside @ inside), value))
-            if latest.norm == math.inf:  # high enough for the line search to cut the step
-                return start.value + 10.0 * max(1.0, abs(start.value)), np.zeros_like(v)
-            return value, size * inside
+        def is_enough(point: Point, evaluations: int) -> bool:
+            self.evaluations = before + evaluations
+            self.accept(replace(point, norm=point.norm * self.ratio))
+            done = point.norm * self.ratio <= self.tol
+            return done or self.is_over or self.is_due(point, start.norm, evaluations)
 
-        def step(intermediate_result: optimize.OptimizeResult) -> None:
-            nonlocal accepted, lowest_norm, is_finished
-            if latest.value >= accepted.value and latest.norm >= lowest_norm:
-                raise StopIteration  # stalled: neither value nor norm falls any more
-            accepted, lowest_norm = latest, min(lowest_norm, latest.norm)
-            self.accept(replace(accepted, norm=accepted.norm * self.ratio))
-            done = accepted.norm * self.ratio <= self.tol
-            if done or self.is_over or self.is_due(accepted, start.norm, self.evaluations - before):
-                is_finished = True
-                raise StopIteration
-
-        with suppress(_TooLongError):
-            result = optimize.minimize(
-                scaled,
-                np.zeros_like(whitened),
-                jac=True,
-                method="L-BFGS-B",
-                callback=step,
-                options=OPTIONS,
-            )
-            self.is_exact = not is_finished
-            pairs: Any = result.hess_inv  # in steps of `size`
-            self.inverse = optimize.LbfgsInvHessProduct(size * pairs.sk, pairs.yk / size).matvec
-        return accepted
+        most = TRUSTED if self.is_fresh else math.inf
+        run = lbfgs(self.function, self.preconditioner, start, is_enough, most=most)
+        self.evaluations = before + run.evaluations
+        if run.inverse is not None:
+            self.inverse, self.is_exact, self.is_fresh = run.inverse, not run.is_enough, False
+        return run.point
 
     def ended(self, point: Point, reason: str) -> Minimum:
         """The record, with the norm in the metric of the Hessian."""

@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.utils import check_consistent_length
 
 from smreg.data.features import check_logits
+from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import Targets, targets_of_columns
 from smreg.data.threads import row_threads
 from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
@@ -322,6 +323,7 @@ def _check(
 ) -> tuple[NDArray[Any], Targets, Array]:
     """Logits with a column for each class, targets and weights."""
     eta = _check_logits(logits)
+    refuse_lazy(y, "y")
     check_consistent_length(eta, y)
     targets = targets_of_columns(y, classes, eta.shape[1], of="logits")
     return eta, targets, check_sample_weight(sample_weight, len(eta))

@@ -6,15 +6,29 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dask import array as da
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
+from sklearn.dummy import DummyClassifier
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, family
+from smreg import (
+    SoftmaxRegression,
+    SoftmaxRegressionCV,
+    TemperatureScaling,
+    calibration_study,
+    family,
+    fit_temperature,
+    regularization_path,
+)
 from smreg.data import Batches, batch_rows
 from smreg.data.batch_rows import BatchRows
 from smreg.data.rows import innermost
+from smreg.metrics import (
+    calibration_error,
+    neg_calibration_error_scorer,
+    neg_cross_entropy_scorer,
+    smooth_calibration_error,
+)
 
 TOL = 1e-9
 CLASSES = np.array(["bike", "bus", "car"])
@@ -350,14 +364,52 @@ def test_predictions_take_one_batch_at_a_time(method, rng):
     batches = Batches(lambda: frames, "mode", "weight")
     model = SoftmaxRegression().fit(batches)
 
-    with pytest.raises(TypeError, match=r"pass one batch at a time, as in model\.predict\(batch\)"):
+    with pytest.raises(
+        TypeError, match=r"^X must be in memory.*got Batches.*model\.predict\(batch\[features"
+    ):
         getattr(model, method)(batches)
     assert [len(getattr(model, method)(parts_of(frame)[0])) for frame in frames] == list(map(len, frames))
 
 
-def test_a_search_says_that_it_takes_rows_in_memory(rng):
-    model = SoftmaxRegressionCV()
-    with pytest.raises(TypeError, match="X must be in memory for SoftmaxRegressionCV"):
-        model.fit(Batches(lambda: [make_frame(rng)], "mode"), [0, 1])
-    with pytest.raises(NotFittedError):
-        check_is_fitted(model)
+BATCHES = Batches(lambda: [make_frame(np.random.default_rng(0))], "mode")
+X, Y, _ = parts_of(make_frame(np.random.default_rng(0)))
+MODEL = SoftmaxRegression().fit(X, Y)
+SEARCH = SoftmaxRegressionCV([1.0]).fit(X, Y)
+P = MODEL.predict_proba(X)
+LOGITS = MODEL.decision_function(X)
+NOT_TAKEN = {
+    "fit y": lambda: SoftmaxRegression().fit(X, BATCHES),
+    "fit sample_weight": lambda: SoftmaxRegression().fit(X, Y, BATCHES),
+    "fit of Dask y": lambda: SoftmaxRegression().fit(da.from_array(X.to_numpy()), BATCHES),
+    "fit of Dask sample_weight": lambda: SoftmaxRegression().fit(da.from_array(X.to_numpy()), Y, BATCHES),
+    "score X": lambda: MODEL.score(BATCHES),
+    "score with None X": lambda: MODEL.score(BATCHES, None),
+    "score with labels X": lambda: MODEL.score(BATCHES, Y),
+    "score y": lambda: MODEL.score(X, BATCHES),
+    "score of a search X": lambda: SEARCH.score(BATCHES),
+    "score of a search with labels X": lambda: SEARCH.score(BATCHES, Y),
+    "regularization_path X": lambda: regularization_path(BATCHES, None),
+    "regularization_path y": lambda: regularization_path(X, BATCHES),
+    "TemperatureScaling.fit X": lambda: TemperatureScaling(MODEL).fit(BATCHES, None),
+    "TemperatureScaling.fit y": lambda: TemperatureScaling(MODEL).fit(X, BATCHES),
+    "TemperatureScaling.predict X": lambda: TemperatureScaling(MODEL).fit(X, Y).predict(BATCHES),
+    "calibration_study X": lambda: calibration_study({"a": DummyClassifier()}, BATCHES, None),
+    "calibration_study y": lambda: calibration_study({"a": DummyClassifier()}, X, BATCHES),
+    "fit_temperature logits": lambda: fit_temperature(BATCHES, Y),
+    "fit_temperature y": lambda: fit_temperature(LOGITS, BATCHES),
+    "calibration_error probabilities": lambda: calibration_error(Y, BATCHES),
+    "calibration_error y": lambda: calibration_error(BATCHES, P),
+    "smooth_calibration_error y": lambda: smooth_calibration_error(BATCHES, P),
+    "neg_cross_entropy_scorer X": lambda: neg_cross_entropy_scorer(MODEL, BATCHES, Y),
+    "neg_cross_entropy_scorer y": lambda: neg_cross_entropy_scorer(MODEL, X, BATCHES),
+    "neg_calibration_error_scorer X": lambda: neg_calibration_error_scorer(MODEL, BATCHES, Y),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_what_takes_no_batches_names_the_argument_and_what_works(name):
+    argument = name.split()[-1]
+    with pytest.raises(
+        TypeError, match=rf"^{argument} must be in memory.*got Batches.*SoftmaxRegression\.fit"
+    ):
+        NOT_TAKEN[name]()

@@ -9,8 +9,10 @@ import sys
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 from dask import array as da
+from dask import dataframe as dd
 from distributed import Client, LocalCluster, Scheduler, wait
 from distributed.scheduler import NoWorkerError
 from numpy.testing import assert_array_equal
@@ -115,6 +117,36 @@ def test_the_same_partitions_give_the_same_bits(client, options):
         here = model(**options).fit(LAZY_X, LAZY_Y)
 
     for other in alone, here:
+        assert_array_equal(other.coef_, two.coef_)
+        assert_array_equal(other.intercept_, two.intercept_)
+        assert other.solution_.objective == two.solution_.objective
+
+
+FRAME = pd.DataFrame(X, columns=list("abcd"))
+FRAMES = {
+    "of one type": FRAME,
+    "of many": FRAME.assign(
+        a=FRAME["a"].astype("float32"),
+        b=FRAME["b"].round().astype("Int16"),
+        d=FRAME["d"].astype("double[pyarrow]"),
+        e=FRAME["d"] > 0,
+    ),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+def test_the_same_partitions_of_a_frame_give_the_same_bits(client, frame):
+    """Which arrive at two workers, at one, and in this process as other blocks of memory."""
+    labels = np.array(["x", "y", "z"])[Y]
+    lazy = dd.from_pandas(frame.assign(y=labels, weight=1 + Y / 8), npartitions=5)
+    data = lazy[list(frame.columns)], lazy["y"], lazy["weight"]
+    two = model(**OPTIONS[0]).fit(*data)
+    with dask.config.set(scheduler="threads"):
+        here = model(**OPTIONS[0]).fit(*data)
+    with LocalCluster(n_workers=1, threads_per_worker=1, **QUIET) as cluster, Client(cluster):
+        one = model(**OPTIONS[0]).fit(*data)
+
+    for other in one, here:
         assert_array_equal(other.coef_, two.coef_)
         assert_array_equal(other.intercept_, two.intercept_)
         assert other.solution_.objective == two.solution_.objective

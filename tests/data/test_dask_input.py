@@ -19,6 +19,8 @@ from numpy.testing import assert_array_equal
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from smreg import (
     SoftmaxRegression,
@@ -28,7 +30,7 @@ from smreg import (
     regularization_path,
 )
 from smreg.data import dask_partitions, dask_sample, parts
-from smreg.metrics import calibration_error, neg_cross_entropy_scorer, smooth_calibration_error
+from smreg.metrics import calibration_error, neg_calibration_error_scorer, smooth_calibration_error
 from smreg.objective.cross_entropy import probabilities_of
 from smreg.objective.logits import Point
 from smreg.plots import ReliabilityDisplay, TemperatureDisplay
@@ -254,8 +256,6 @@ ONLY_IN_MEMORY = {
     "calibration_error probabilities": lambda: calibration_error(Y, PROBABILITIES),
     "calibration_error y": lambda: calibration_error(LAZY_Y, PROBABILITIES.compute()),
     "smooth_calibration_error probabilities": lambda: smooth_calibration_error(Y, PROBABILITIES),
-    "neg_cross_entropy_scorer X": lambda: neg_cross_entropy_scorer(MODEL, LAZY_X, Y),
-    "neg_cross_entropy_scorer y": lambda: neg_cross_entropy_scorer(MODEL, X, LAZY_Y),
     "ReliabilityDisplay probabilities": lambda: ReliabilityDisplay.from_predictions(Y, PROBABILITIES),
     "TemperatureDisplay logits": lambda: TemperatureDisplay.from_predictions(LOGITS, Y),
 }
@@ -268,6 +268,25 @@ def test_what_takes_no_dask_collection_says_how_to_convert_it(name):
         TypeError, match=rf"\b{argument} must be in memory.*Dask Array.*{argument}\.compute\(\)"
     ):
         ONLY_IN_MEMORY[name]()
+
+
+def test_a_calibration_error_is_no_mean_over_samples():
+    """What the error names instead gives the score."""
+    with pytest.raises(
+        TypeError, match=r"X must be in memory.*neg_calibration_error is no mean.*compute\(\)"
+    ):
+        neg_calibration_error_scorer(MODEL, LAZY_X, LAZY_Y)
+
+    error = calibration_error(LAZY_Y.compute(), MODEL.predict_proba(LAZY_X).compute(), classes=MODEL.classes_)
+    assert neg_calibration_error_scorer(MODEL, X, Y) == -error
+
+
+def test_steps_of_a_pipeline_that_compute_x_are_named():
+    """As a StandardScaler does, which is not needed."""
+    with pytest.raises(
+        TypeError, match=r"X must be a Dask collection.*got ndarray.*StandardScaler.*leave that out"
+    ):
+        make_pipeline(FunctionTransformer(np.asarray), SoftmaxRegression()).fit(LAZY_X, LAZY_Y)
 
 
 # -- tasks
@@ -283,6 +302,7 @@ NAMES = [
     "information",
     "sample",
     "mass",
+    "length",
 ]
 
 
@@ -304,7 +324,7 @@ def test_tasks_are_named_after_what_they_do():
 
 def test_partitions_report_their_size():
     """By which Dask decides what to hold in memory, and what on disk."""
-    read = dask_sample._read(0, X, Y, None, P, None)
+    read = dask_sample._read(0, X, Y, None, None, P, None)
     part = parts.encoded(read, np.arange(3), np.ones(3))
     kept = part.keep(probabilities_of, Point(np.zeros((3, P)), np.zeros(3)))
 

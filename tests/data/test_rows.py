@@ -2,6 +2,7 @@
 
 import ast
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import sparse
 
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Rows, met_from, tally
+from smreg.data.statistics import statistics
 from smreg.data.targets import Targets
 from smreg.objective.layout import Layout
 
@@ -116,6 +118,24 @@ def test_some_rows_are_those_with_these_numbers(rng):
         assert_array_equal(targets, rows.targets.values[first[then]])
         assert_array_equal(offset, rows.offset[first[then]])
         assert_array_equal(weights, np.full(9, 2.0))
+
+
+def test_what_is_known_of_all_rows_is_not_said_of_others(rng):
+    """Some of them, or the same with other weights: their sums and means are others."""
+    for store in STORAGES.values():
+        _, rows = make_rows(rng, store)
+        rows.tally, rows.statistics = tally(rows), statistics(rows)
+        some = rows.take(np.arange(20), np.ones(20))
+        edited = rows.edited(twice, 3)
+
+        assert tally(some).n_used == tally(some).total == 20
+        mean = gathered(some)[0].mean(axis=0)
+        assert_allclose(statistics(some).mean, mean, rtol=0, atol=20 * 4 * EPS)  # of 20 numbers below 4
+        assert tally(edited).largest == 2 * tally(rows).largest
+
+
+def twice(block):
+    return replace(block, weights=2 * block.weights)
 
 
 def test_a_layout_leaves_out_a_class_without_weight(rng):

@@ -1,14 +1,19 @@
 """Participants that share passes: each gets what it gets alone, in no more passes than the longest takes."""
 
 import threading
+import weakref
 from functools import partial
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
+from smreg import SoftmaxRegression
+from smreg.data import Batches
+from smreg.data.batch_rows import BatchRows, batch_sample
 from smreg.data.dask_sample import dask_sample
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import Rows, sum_of
@@ -54,17 +59,37 @@ class Plain(Counted, Rows):
         return sum_of(self._rows.map_blocks(counted, *arguments, size=100))
 
 
+def ends_of(n):
+    """Of four parts of different lengths."""
+    return (np.linspace(0, 1, 5)[1:] ** 1.5 * n).astype(int).tolist()
+
+
+def in_batches(X, targets, weights):
+    """Four batches of different lengths."""
+    frame = pd.DataFrame(X).add_prefix("x").assign(y=targets.values, weight=weights)
+    ends = ends_of(len(weights))
+    batches = [frame.iloc[first:last] for first, last in zip([0, *ends[:-1]], ends, strict=True)]
+    passes = []
+
+    def factory():
+        passes.append(None)
+        return batches
+
+    rows = batch_sample(SoftmaxRegression(), Batches(factory, "y", "weight"), None, map).rows
+    rows.all_passes = passes
+    return rows
+
+
 def in_dask(X, targets, weights):
     """Four partitions of different lengths."""
-    ends = np.linspace(0, 1, 5)[1:-1] ** 1.5 * len(weights)
-    lengths = tuple(np.diff([0, *ends.astype(int), len(weights)]).tolist())
+    lengths = tuple(np.diff([0, *ends_of(len(weights))]).tolist())
     X, y, weights = (
         da.from_array(values, chunks=(lengths, *values.shape[1:])) for values in (X, targets.values, weights)
     )
     return dask_sample(X, y, weights, None).rows
 
 
-STORES = {"memory": InMemory, "plain": Plain, "dask": in_dask}
+STORES = {"memory": InMemory, "plain": Plain, "dask": in_dask, "batches": in_batches}
 store = pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 
 
@@ -77,6 +102,8 @@ def make_rows(store, rng, n=3000, p=12, n_classes=3):
 
 
 def rounds(rows):
+    if isinstance(rows, BatchRows):
+        return len(rows.all_passes)
     return rows.rounds if isinstance(rows, Counted) else rows.passes
 
 
@@ -186,7 +213,7 @@ def test_what_is_kept_is_what_the_store_keeps(store, hints, rng):
         assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("store", [InMemory, in_dask])
+@pytest.mark.parametrize("store", [InMemory, in_dask, in_batches])
 def test_a_sample_has_the_rows_that_the_store_draws(store, rng):
     rows = make_rows(store, rng)
 
@@ -206,8 +233,30 @@ def test_a_sample_has_the_rows_that_the_store_draws(store, rng):
 
     assert passes == 2
     for ours, size in zip(drawn, sizes, strict=True):
+        assert ours[0] == len(ours[2]) <= size
         for made, expected in zip(ours, sampled(rows, size), strict=True):
             assert_array_equal(made, expected)
+
+
+@pytest.mark.parametrize("store", [InMemory, in_batches])
+def test_a_sample_is_gone_when_its_participant_is_done_with_it(store, rng, monkeypatch):
+    """The next pass finds none, so that those of one pass are all that take memory."""
+    rows, samples, left = make_rows(store, rng), [], []
+    shared, read = SharedRows(rows), type(rows).read
+
+    def spied(rows, requests):
+        left.append(sum(sample() is not None for sample in samples))
+        return read(rows, requests)
+
+    def job():
+        samples.append(weakref.ref(shared.sampled(shared.keep(weights), 200)))
+        return shared.map_reduce(columns, 1)
+
+    monkeypatch.setattr(type(rows), "read", spied)
+    together(shared, [job] * 3)
+
+    assert len(samples) == 3
+    assert left == [0, 0, 0]
 
 
 @store

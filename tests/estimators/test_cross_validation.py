@@ -5,7 +5,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from dask import array as da
 from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
 from problems import separated_into_three
 from recorder import Recorder
 from scipy import sparse
@@ -16,11 +18,18 @@ from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer, rand_score
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    PredefinedSplit,
+    StratifiedKFold,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling
+from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling, calibration_study
 from smreg.estimators import model_selection as module
 from smreg.metrics import neg_cross_entropy_scorer
 from smreg.objective import rowspace
@@ -42,6 +51,50 @@ def weights(rng):
 @pytest.fixture
 def groups(rng):
     return rng.integers(0, 12, len(Y))
+
+
+# -- folds
+
+
+@pytest.mark.parametrize("kind", [np.asarray, list, pd.Series])
+def test_numbers_of_folds_are_a_predefined_split(rng, kind):
+    """All that are negative are of rows in no test part; with metadata routing, too."""
+    numbers = rng.integers(-2, 4, len(Y))
+    expected = search(cv=PredefinedSplit(np.maximum(numbers, -1))).fit(X, Y)
+    made = search(cv=kind(numbers)).fit(X, Y)
+    with config_context(enable_metadata_routing=True):
+        routed = clone(made).fit(X, Y)
+
+    for other in made, routed:
+        assert_array_equal(other.coefs_paths_, expected.coefs_paths_)
+        assert_array_equal(other.cv_results_["score"], expected.cv_results_["score"])
+
+
+def test_numbers_of_folds_are_taken_by_all_that_divides_samples(rng):
+    numbers = rng.integers(0, 3, len(Y))
+    scaled = [TemperatureScaling(SoftmaxRegression(), cv=cv) for cv in (numbers, PredefinedSplit(numbers))]
+    studies = [
+        calibration_study({"a": SoftmaxRegression()}, X, Y, cv=cv)
+        for cv in (numbers, PredefinedSplit(numbers))
+    ]
+
+    assert len({model.fit(X, Y).temperature_ for model in scaled}) == 1
+    assert_frame_equal(studies[0].table, studies[1].table)
+
+
+@pytest.mark.parametrize(
+    ("cv", "error", "match"),
+    [
+        (np.arange(7), ValueError, "cv must have a row for each of the 150 samples of X, got 7"),
+        (np.full(150, -1), ValueError, "cv must have at least one fold, got none"),
+        (da.arange(150), TypeError, r"cv must be in memory here, got a Dask Array: pass cv\.compute\(\)"),
+    ],
+    ids=["too few", "none", "of Dask"],
+)
+def test_numbers_of_folds_must_fit_the_samples(cv, error, match):
+    model = search(cv=cv)
+    with pytest.raises(error, match=match):
+        model.fit(X, Y)
 
 
 # -- metadata
@@ -197,7 +250,9 @@ def weightless(estimator, X, y):
 
 
 @pytest.mark.parametrize(
-    "scoring", [weightless, "adjusted_rand_score", make_scorer(rand_score), partial(weightless)], ids=repr
+    "scoring",
+    [weightless, "adjusted_rand_score", make_scorer(rand_score), partial(weightless)],
+    ids=["function", "name", "scorer", "partial"],
 )
 def test_a_scorer_that_takes_no_weights_gets_none_with_a_warning(weights, scoring):
     """The fits are weighted, as those of a scorer with weights are."""

@@ -16,9 +16,12 @@ from recorder import Recorder
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from smreg import SoftmaxRegression
+from smreg import SoftmaxRegression, SoftmaxRegressionCV
 from smreg.data import dask_rows, dask_sample
+from smreg.metrics import neg_cross_entropy_scorer
 
 N, P = 150, 4
 NAMES = list("pqrs")
@@ -261,6 +264,38 @@ def test_how_rows_are_divided_does_not_matter(ends, labels):
     assert_array_equal(model.predict(frame[NAMES]).compute(), other.predict(X[order]))
 
 
+class Shrinking:
+    """Reads partitions of 40 rows, of which one has a row less from its second time on."""
+
+    def __init__(self, shrinks):
+        self.shrinks, self.reads = shrinks, 0
+
+    def __call__(self, number):
+        """A partition."""
+        self.reads += number == 2
+        is_less = self.shrinks and number == 2 and self.reads > 1
+        return FRAME.assign(y=Y)[40 * number : 40 * (number + 1) - is_less]
+
+    def data(self):
+        """Features and labels, which are read in every pass."""
+        parts = [dask.delayed(self, pure=False)(number) for number in range(3)]
+        frame = dd.from_delayed(parts, meta=FRAME.assign(y=Y)[:0])
+        return frame[NAMES], frame["y"]
+
+
+@pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([1.0])], ids=["fit", "search"])
+def test_a_partition_that_has_other_rows_in_a_later_pass_is_named(model):
+    same, shrinking = Shrinking(shrinks=False), Shrinking(shrinks=True)
+    fit = clone(model).fit(*same.data())
+    coef = fit.coef_
+    with pytest.raises(ValueError, match=r"In partition 2: X must have the 40 rows.* first pass.*, got 39"):
+        fit.fit(*shrinking.data())
+
+    assert same.reads > 2
+    assert shrinking.reads == 2
+    assert fit.coef_ is coef
+
+
 def test_a_partition_may_be_without_weight():
     weights = np.where(np.arange(N) < 80, 0.0, WEIGHTS)
 
@@ -341,6 +376,64 @@ def test_accuracy_is_a_number(weights):
     assert_allclose(model.score(rows(X), rows(labels), lazy_weights), score, rtol=N * EPS)
     assert_allclose(model.score(rows(X), labels, weights), score, rtol=N * EPS)
     assert isinstance(model.score(rows(X), rows(labels)), float)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, np.where(np.arange(N) < 60, 0.0, 1.0)])
+@pytest.mark.parametrize("labels", [Y, LABELS, SOFT], ids=["numbers", "text", "soft"])
+def test_the_cross_entropy_scorer_goes_by_partitions(labels, weights):
+    """For any classifier; a mean of N numbers of one sign is rounded by no more than N times EPS."""
+    model = SoftmaxRegression().fit(X, labels)
+    for estimator in model, make_pipeline(StandardScaler(), clone(model)).fit(X, labels):
+        score = neg_cross_entropy_scorer(estimator, X, labels, weights)
+        lazy_weights = None if weights is None else rows(weights)
+
+        for made in (
+            neg_cross_entropy_scorer(estimator, rows(X), rows(labels), lazy_weights),
+            neg_cross_entropy_scorer(estimator, da.from_array(X, chunks=(40, 3)), labels, weights),
+        ):
+            assert_allclose(made, score, rtol=N * EPS)
+            assert isinstance(made, float)
+
+
+def test_the_cross_entropy_scorer_takes_frames():
+    model = SoftmaxRegression().fit(FRAME, LABELS)
+    made = neg_cross_entropy_scorer(model, framed(FRAME), framed(pd.Series(LABELS)))
+
+    assert_allclose(made, neg_cross_entropy_scorer(model, FRAME, LABELS), rtol=N * EPS)
+
+
+def test_the_cross_entropy_scorer_names_what_is_wrong():
+    model = SoftmaxRegression().fit(X, Y)
+    with pytest.raises(
+        TypeError, match="X must be a Dask collection where y, sample_weight or offset is one"
+    ):
+        neg_cross_entropy_scorer(model, X, rows(Y))
+    with pytest.raises(ValueError, match=r"In partition 3: y has the classes \[7\]"):
+        neg_cross_entropy_scorer(model, rows(X), rows(np.where(np.arange(N) == N - 1, 7, Y)))
+    with pytest.raises(ValueError, match="score requires y to be passed"):
+        neg_cross_entropy_scorer(model, rows(X), None)
+
+
+def test_accuracy_against_soft_targets_is_refused_with_what_works():
+    """The scorer that it names takes the same collections."""
+    model = SoftmaxRegression().fit(X, SOFT)
+    with pytest.raises(
+        ValueError, match=r"score needs labels.*neg_cross_entropy_scorer.*SoftmaxRegressionCV"
+    ):
+        model.score(rows(X), rows(SOFT))
+
+    made = neg_cross_entropy_scorer(model, rows(X), rows(SOFT))
+    search = SoftmaxRegressionCV([model.C]).fit(rows(X), rows(SOFT))
+    assert_allclose(made, search.score(rows(X), rows(SOFT)), rtol=1e-3)  # within tol of the same optimum
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "Dask"])
+@pytest.mark.parametrize("given", [[], [None]], ids=["not given", "None"])
+@pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([1.0])], ids=["fit", "search"])
+def test_a_score_requires_y(model, given, lazy):
+    fit = clone(model).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^score requires y to be passed, but the target y is None"):
+        fit.score(rows(X) if lazy else X, *given)
 
 
 def test_nan_is_found_where_predictions_are_made():

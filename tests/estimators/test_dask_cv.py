@@ -15,8 +15,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, family
-from smreg.data.dask_folds import divided
 from smreg.data.dask_sample import dask_sample
+from smreg.data.folds import divided
 from smreg.metrics import neg_cross_entropy_scorer
 
 TOL = 1e-8
@@ -137,6 +137,52 @@ def test_whatever_the_data_are(kind, rng):
     assert list(getattr(model, "feature_names_in_", [])) == list(getattr(expected, "feature_names_in_", []))
 
 
+@pytest.mark.parametrize("kind", ["array", "frame", "two classes", "soft", "elastic net", "weights"])
+def test_offsets_are_those_of_the_rows_in_fits_and_scores(kind, rng):
+    X, y, weights = make_sample(rng, soft=kind == "soft")
+    y = np.where(y == "c", "b", y) if kind == "two classes" else y
+    folds = make_folds(len(y), rng)
+    offset = rng.normal(size=(len(y), 2 if kind == "two classes" else 3))
+    made, known, labels = lazy(X), lazy(offset), lazy(y)
+    options = {"Cs": GRID, "tol": TOL}
+    if kind == "frame":
+        made = dd.from_pandas(pd.DataFrame(X), npartitions=4)
+        labels = dd.from_pandas(pd.Series(y), npartitions=4)
+        known = dd.from_pandas(pd.DataFrame(offset[:, ::-1], columns=list("cba")), npartitions=4)
+    if kind == "two classes":
+        offset = offset[:, 1] - offset[:, 0]
+    if kind == "elastic net":
+        options["l1_ratios"] = [0.5]
+    if kind == "weights":
+        options["class_weight"] = "balanced"
+    some = (lazy(weights), weights) if kind == "weights" else (None, None)
+
+    model = SoftmaxRegressionCV(cv=folds, **options).fit(made, labels, some[0], known)
+    expected = SoftmaxRegressionCV(cv=PredefinedSplit(folds), **options).fit(X, y, some[1], offset)
+    of_fits = np.ones(len(y)) if some[1] is None else weights
+    assert_same_search(model, expected, X, of_fits, folds)
+    assert model.has_offset_
+    if kind != "soft":
+        there = model.score(made, labels, some[0], offset=known)
+        assert_allclose(there, model.score(X, y, some[1], offset=offset), rtol=1e-13)
+    with pytest.raises(ValueError, match="score needs those"):
+        model.score(made, labels)
+
+
+@pytest.mark.filterwarnings("ignore:The best C")
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_the_grid_begins_at_the_null_model_with_offsets(l1_ratio, rng):
+    """As in memory."""
+    X, y, _ = make_sample(rng)
+    folds, offset = make_folds(len(y), rng), rng.normal(size=(len(y), 3))
+
+    model = SoftmaxRegressionCV(5, cv=folds, l1_ratios=[l1_ratio])
+    model.fit(lazy(X), lazy(y), offset=lazy(offset))
+    expected = SoftmaxRegressionCV(5, cv=PredefinedSplit(folds), l1_ratios=[l1_ratio])
+    expected.fit(X, y, offset=offset)
+    assert_allclose(model.Cs_, expected.Cs_, rtol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:The best C")
 @pytest.mark.parametrize("size", [5, "auto"])
 def test_the_grid_is_that_in_memory(size, rng):
@@ -189,7 +235,7 @@ def test_a_score_of_collections_is_that_in_memory(scoring, rng):
 
 def numbers_of(X, y, cv):
     """Folds of all rows."""
-    rows, _ = divided(dask_sample(X, y, None, None).rows, X, cv, np.unique(y))
+    rows, _ = divided(dask_sample(X, y, None, None).rows, cv, np.unique(y))
     return np.concatenate(list(rows.map_blocks(fold_numbers)))
 
 

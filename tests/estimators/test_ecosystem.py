@@ -440,7 +440,8 @@ def test_a_clone_keeps_parameters_and_drops_what_was_learnt(wine):
 
     assert vars(clone(model)) == model.get_params()
     assert {name for name in vars(model) if name not in model.get_params()} == {
-        "classes_", "coef_", "converged_", "intercept_", "n_features_in_", "n_iter_", "solution_"
+        "classes_", "coef_", "converged_", "has_offset_", "intercept_",
+        "n_features_in_", "n_iter_", "solution_",
     }  # fmt: skip
 
 

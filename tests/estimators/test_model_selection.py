@@ -991,6 +991,32 @@ def test_a_score_that_still_rises_at_the_end_of_the_grid_is_warned_of():
         ends_at([-0.2, -1.2, -1.3, -1.4])
 
 
+def test_after_a_step_of_many_decades_nothing_is_said_of_what_is_beyond():
+    C, rising = np.logspace(-6, 3, 4), np.array([-9.0, -9.0, -7.0, -0.2])
+    for best, means, match in [
+        (3, rising, r"1e\+03, is the largest .* 3\.0 decades.* Cs=np\.logspace\(0, 3, 7\)"),
+        (0, rising[::-1], r"1e-06, is the smallest .* 3\.0 decades.* Cs=np\.logspace\(-6, -3, 7\)"),
+    ]:
+        scores = {"C": C, "l1_ratio": np.zeros(4), "mean": means, "standard_error": np.zeros(4)}
+        with pytest.warns(UserWarning, match=match) as warned:
+            warn_of_an_end(scores, best, stacklevel=1)
+        assert "rises" not in str(warned[0].message)
+
+
+def test_the_grid_that_is_advised_after_a_coarse_one_has_a_better_score_inside(rng):
+    """Features in mixed units have grids of some twenty decades. Of the finer one nothing is warned."""
+    Z = rng.normal(size=(400, 4))
+    y = (Z @ rng.normal(size=(4, 3)) + rng.gumbel(size=(400, 3))).argmax(axis=1)
+    X = Z * [1e6, 1e3, 1, 1e-3]
+    with pytest.warns(UserWarning, match="steps are of .* decades") as warned:
+        coarse = SoftmaxRegressionCV(4, cv=3).fit(X, y)
+    limits = re.search(r"np\.logspace\((.*?), (.*?), (.*?)\)", str(warned[0].message)).groups()
+    finer = SoftmaxRegressionCV(np.logspace(*map(int, limits)), cv=3).fit(X, y)
+
+    assert best(finer) > best(coarse)
+    assert finer.C_ < coarse.C_
+
+
 def test_the_wider_grid_that_is_advised_ends_where_floating_point_does():
     C = np.array([1e-306, 1e-304, 1e304, 1e306])
     for means, limits in [([-0.5, -0.4, -0.3, -0.2], r"-306, 307"), ([-0.2, -1.2, -1.3, -1.4], r"-307, 306")]:

@@ -556,7 +556,7 @@ def test_the_scorer_of_the_package_requests_nothing_by_itself():
         clone(neg_cross_entropy_scorer).set_score_request(sample_weight=True)
         request = neg_cross_entropy_scorer.get_metadata_routing()
 
-    assert request.score.requests == {"sample_weight": None}
+    assert request.score.requests == {"offset": None, "sample_weight": None}
 
 
 @pytest.mark.parametrize("C", [1e-4, 1.0])

@@ -41,8 +41,8 @@ PATTERNS = {
 class Plain:
     """The objective as its formula says it."""
 
-    def __init__(self, X, y, factors, C=1.0, l1_ratio=0.0, weights=None):
-        self.X, self.targets = X, np.eye(y.max() + 1)[y] if y.ndim == 1 else y
+    def __init__(self, X, y, factors, C=1.0, l1_ratio=0.0, weights=None, offset=0.0):
+        self.offset, self.X, self.targets = offset, X, np.eye(y.max() + 1)[y] if y.ndim == 1 else y
         n_classes = self.targets.shape[1]
         shape = 1 if n_classes == 2 else n_classes, X.shape[1]
         self.factors, weights = (
@@ -57,7 +57,7 @@ class Plain:
     def __call__(self, W, b):
         """Value, the slopes in W without those of the L1 term, and the slopes in b."""
         eta = self.X @ W.T + b
-        eta = np.column_stack([np.zeros(len(eta)), eta]) if len(W) == 1 else eta
+        eta = (np.column_stack([np.zeros(len(eta)), eta]) if len(W) == 1 else eta) + self.offset
         residuals = (special.softmax(eta, axis=1) - self.targets) * self.share[:, np.newaxis]
         losses = special.logsumexp(eta, axis=1) - (self.targets * eta).sum(axis=1)
         penalty = np.sum(self.ridge * W**2) / 2 + np.sum(self.l1 * np.abs(W))
@@ -154,6 +154,21 @@ def test_soft_targets_weights_and_class_weights_count(l1_ratio, pattern, rng):
     total = weighted.sum(axis=1)
     plain = Plain(X, weighted / total[:, np.newaxis], PATTERNS[pattern], 1.0, l1_ratio, weights * total)
     plain.assert_minimal(model)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("p", [5, 200])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_offsets_go_with_factors(l1_ratio, p, pattern, rng):
+    """In the fit of what has no penalty, too, and in the row space."""
+    X, y = make_data(rng, p=p)
+    offset = 2 * rng.normal(size=(len(y), 3))
+    factors = np.ones((3, p)) * 0.5
+    factors[:, :5] = PATTERNS[pattern]
+    factors = factors if pattern.endswith("class") else factors[0]
+    model = SoftmaxRegression(l1_ratio=l1_ratio, penalty_factor=factors, tol=TOL).fit(X, y, offset=offset)
+
+    Plain(X, y, factors, 1.0, l1_ratio, offset=offset).assert_minimal(model)
 
 
 @pytest.mark.parametrize("pattern", ["positive", "some zero", "some held"])

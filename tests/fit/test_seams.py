@@ -7,7 +7,6 @@ has converged where the slope g has ``||g||_{H^-1} <= tol`` in the metric of the
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pytest
@@ -21,10 +20,8 @@ from smreg.data.targets import Targets
 from smreg.fit import rownewton
 from smreg.fit.regression import Problem
 from smreg.fit.verification import objective_of
-from smreg.objective.cross_entropy import CrossEntropy
-from smreg.objective.null_model import NullModel
 from smreg.objective.penalty import Penalty
-from smreg.objective.singletons import MANY, has_singletons
+from smreg.objective.singletons import MANY, Singletons, has_singletons
 
 TOL = 1e-8
 OPTIONS = {"tol": TOL, "max_iter": 1000}
@@ -49,34 +46,6 @@ def with_factors(factors):
             return Penalty(factors * uniform.ridge, factors * uniform.l1)
 
     return Factored
-
-
-class KnownLogits(CrossEntropy):
-    """The cross-entropy of logits with a part (n, K) that is known."""
-
-    def null_model(self, fit_intercept):
-        """Not in closed form: the mean probabilities are the priors."""
-        known, weights, target = self.rows.offset, self.rows.weights, self.rows.targets.values
-
-        def residual(intercept):
-            p = weights @ special.softmax(known + np.append(0.0, intercept), axis=1)
-            return (p - self.priors)[1:]
-
-        intercept = np.zeros(len(self.priors))
-        if fit_intercept:
-            intercept[1:] = optimize.root(residual, intercept[1:], tol=1e-12).x
-        log_p = special.log_softmax(known + intercept, axis=1)
-        value = -weights @ log_p[np.arange(len(log_p)), target]
-        return NullModel(intercept, weights @ np.exp(log_p), float(value))
-
-
-class WithKnownLogits(Problem):
-    """A problem whose logits have a known part, which changes the model without features."""
-
-    @cached_property
-    def loss(self):
-        """The data term."""
-        return KnownLogits(super().loss.rows, self.priors)
 
 
 @dataclass(frozen=True)
@@ -224,7 +193,7 @@ def test_known_logits_are_added_to_those_of_the_coefficients(store, p, n_classes
     X, y = make_data(rng, p=p, n_classes=n_classes)
     known = rng.normal(size=(len(y), n_classes))
     for l1_ratio in (0.0, 0.5):
-        made = make_problem(store(X), y, WithKnownLogits, known, l1=l1_ratio > 0)
+        made = make_problem(store(X), y, known=known, l1=l1_ratio > 0)
         regression, record = made.solve(1.0, l1_ratio=l1_ratio, **OPTIONS)
         plain = Plain(X, y, made.penalty(1.0, l1_ratio), known)
         regression = made.expand(regression)
@@ -234,11 +203,24 @@ def test_known_logits_are_added_to_those_of_the_coefficients(store, p, n_classes
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
+def test_known_logits_are_added_where_features_of_a_single_sample_are_merged(n_classes, rng):
+    X, y = make_data(rng, n=100, n_classes=n_classes)
+    once = np.zeros((100, MANY))
+    once[rng.integers(0, 100, MANY), np.arange(MANY)] = rng.uniform(1, 2, MANY)
+    X, known = np.hstack([X, once]), rng.normal(size=(100, n_classes))
+    made = make_problem(sparse.csr_array(X), y, known=known)
+
+    assert isinstance(made._space, Singletons)
+    regression, record = made.solve(1.0, **OPTIONS)
+    Plain(X, y, made.penalty(1.0), known).assert_minimal((made.expand(regression), record))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
 def test_known_logits_are_added_in_the_row_space_of_sparse_features(n_classes, rng):
     """Which is searched where none is made: here, where an L1 penalty may be asked for, too."""
     X, y = make_data(rng, p=100, n_classes=n_classes)
     known = rng.normal(size=(len(y), n_classes))
-    made = make_problem(sparse.csr_array(X), y, WithKnownLogits, known, l1=True)
+    made = make_problem(sparse.csr_array(X), y, known=known, l1=True)
 
     assert rownewton.applies(made.objective(made.penalty(1.0)))
     Plain(X, y, made.penalty(1.0), known).assert_minimal(made.solve(1.0, **OPTIONS))
@@ -248,7 +230,7 @@ def test_a_direction_has_no_known_logits(rng):
     """Logits change along it by what its coefficients say, to rounding."""
     X, y = make_data(rng)
     known = 3 * rng.normal(size=(len(y), 3))
-    made = make_problem(X, y, WithKnownLogits, known)
+    made = make_problem(X, y, known=known)
     objective = made.objective(made.penalty(1.0))
     phi, d = rng.normal(size=(2, objective.start().size))
 
@@ -262,7 +244,7 @@ def test_known_logits_agree_with_scipy(n_classes, rng):
     """Which ends at a gradient of 1e-9, over a curvature of at least the ridge of 1/80."""
     X, y = make_data(rng, n_classes=n_classes)
     known = 3 * rng.normal(size=(len(y), n_classes))
-    made = make_problem(X, y, WithKnownLogits, known)
+    made = make_problem(X, y, known=known)
 
     regression, _ = made.solve(1.0, **OPTIONS)
     expected = Plain(X, y, made.penalty(1.0), known).by_scipy(len(regression.coef))
@@ -274,9 +256,9 @@ def test_without_a_penalty_known_logits_change_the_maximum_but_not_whether_there
     X, y = make_data(rng)
     known = rng.normal(size=(len(y), 3))
     options = {"fit_intercept": fit_intercept, "largest_C": np.inf}
-    made = make_problem(X, y, WithKnownLogits, known, **options)
+    made = make_problem(X, y, known=known, **options)
 
     fit = made.solve(np.inf, **OPTIONS)
     Plain(X, y, Penalty(), known).assert_minimal(fit, fit_intercept=fit_intercept)
-    separated = make_problem(X, (X[:, 0] > 0).astype(int), WithKnownLogits, known[:, :2], **options)
+    separated = make_problem(X, (X[:, 0] > 0).astype(int), known=known[:, :2], **options)
     assert separated.solve(np.inf, **OPTIONS)[1].reason == "separation"

@@ -5,6 +5,7 @@ vertex of its box has margins that are ratios of determinants of a few such numb
 of 1e-7 if they are not zero.
 """
 
+import copy
 import re
 import warnings
 
@@ -12,15 +13,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from objectives import Sample, objective_of
 from problems import STORAGES, labels
 from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
+from smreg.data.rows import Rows, sum_of
 from smreg.fit import recession
 from smreg.fit.separation import Budget, Watch
 from smreg.fit.solution import Solution
+from smreg.objective.cross_entropy import CrossEntropy, Objective
 from smreg.objective.null_metric import null_metric
 from smreg.optimize import solver
 from smreg.optimize.protocol import Point
@@ -315,3 +319,37 @@ def test_paths_and_searches_warn_of_columns_that_separate(rng):
 
     assert path.converged.tolist() == [True, False]
     assert np.isfinite(search.cv_results_["score"]).all()
+
+
+class Parts(Rows):
+    """Ten rows at a time, with what sums over the first ones of them hold."""
+
+    def __init__(self, rows):
+        self._rows, self.sums = rows, []
+        for name in Rows.__annotations__:
+            setattr(self, name, getattr(rows, name))
+
+    def map_reduce(self, kernel, *arguments, **hints):
+        """The sum of all parts."""
+        parts = list(self._rows.map_blocks(kernel, *arguments, size=10))
+        self.sums = [sum_of(copy.deepcopy(parts[: n + 1])) for n in range(len(parts))]
+        return self.sums[-1]
+
+
+@pytest.mark.parametrize("most", [1, 7, 150, 10**6])
+def test_margins_that_fall_short_most_are_picked_part_by_part(rng, most):
+    """Of equals the first; no more than are asked for are held at any time."""
+    X, y = rng.integers(-1, 2, size=(200, 3)).astype(float), np.arange(200) % 3
+    whole = objective_of(X, Sample(y, np.full(200, 1 / 200), np.bincount(y) / 200))
+    loss = CrossEntropy(Parts(whole.rows), whole.loss.priors)
+    objective = Objective(loss, whole.penalty, whole.coordinates)
+    direction = rng.normal(size=whole.shape).ravel()
+
+    made = recession._most_violated(objective, direction, most)
+    shortfalls = [part.shortfalls for part in loss.rows.sums]
+    expected = recession._most_violated(objective, direction, 10**6)
+    assert len(expected) > 100
+    assert len(np.unique(loss.rows.sums[-1].shortfalls)) < len(expected)  # of some there are several
+    assert_array_equal(made, expected[:most])
+    assert max(map(len, shortfalls)) <= most
+    assert (np.diff(shortfalls[-1]) <= 0).all()

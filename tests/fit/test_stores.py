@@ -26,13 +26,14 @@ def sent(*what):
 class Generated(Rows):
     """Blocks of a few rows that a generator makes anew in every pass, of another size each."""
 
-    def __init__(self, X, targets, weights):
+    def __init__(self, X, targets, weights, offset=None):
         self.n_samples, self.n_features = X.shape
         self.numbers_per_row = float(self.n_features)
         self.n_classes = len(targets.classes)
         self.shift = np.zeros(self.n_features)
         self.stores_zeros = not sparse.issparse(X)
-        self._sample = X, targets.values, weights
+        self.has_offset = offset is not None
+        self._sample = X, targets.values, weights, *([offset] if self.has_offset else [])
 
     def _blocks(self):
         first = number = 0
@@ -73,9 +74,9 @@ def logits(X, regression):
     return np.column_stack([np.zeros(len(X)), eta]) if len(regression.coef) == 1 else eta
 
 
-def distance(X, weights, ours, theirs):
+def distance(X, weights, ours, theirs, offset=0.0):
     """Of two solutions in the Fisher metric."""
-    p, off = family.softmax(logits(X, ours)), logits(X, ours) - logits(X, theirs)
+    p, off = family.softmax(offset + logits(X, ours)), logits(X, ours) - logits(X, theirs)
     variance = (p * off**2).sum(axis=1) - (p * off).sum(axis=1) ** 2
     return np.sqrt(max(weights @ variance / weights.sum(), 0.0))
 
@@ -90,18 +91,21 @@ def rounding(X, regression):
 @pytest.mark.parametrize(("C", "l1_ratio"), [(1.0, 0.0), (np.inf, 0.0), (1.0, 1.0), (1.0, 0.5)])
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft"])
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("size", [None, 1.0], ids=["", "offset"])
 def test_a_store_without_abilities_fits_like_a_matrix(
-    n_classes, soft, C, l1_ratio, fit_intercept, store, rng
+    size, n_classes, soft, C, l1_ratio, fit_intercept, store, rng
 ):
     """Each is within `tol` of the optimum in the Fisher metric, and rounds its logits."""
     X, targets, weights = make_sample(n_classes, soft=soft, rng=rng, far=1e6 if store is np.asarray else 1.0)
     options = {"fit_intercept": fit_intercept, "largest_C": C, "l1": l1_ratio > 0}
-    stores = (kind(store(X), targets, weights) for kind in (Generated, MatrixRows))
+    offset = None if size is None else size * rng.normal(size=(len(X), n_classes))
+    stores = (kind(store(X), targets, weights, offset=offset) for kind in (Generated, MatrixRows))
     fits = [Problem(rows, **options).solve(C, l1_ratio=l1_ratio, tol=TOL, max_iter=100) for rows in stores]
 
     (ours, solution), (theirs, of_matrix) = fits
     assert solution.reason == of_matrix.reason == "converged"
-    assert distance(X, weights, ours, theirs) <= 2 * TOL + rounding(X, theirs)
+    apart = distance(X, weights, ours, theirs, 0.0 if offset is None else offset)
+    assert apart <= 2 * TOL + rounding(X, theirs)
 
 
 @pytest.mark.parametrize("without", [0, 2, 3])

@@ -62,6 +62,7 @@ class Case:
     dtype: Any = np.float64
     storage: str = "C"
     units: np.ndarray = field(default_factory=lambda: np.ones(1))
+    offset: np.ndarray | None = None
 
     def __repr__(self):
         """What matters, and all of it where that is little."""
@@ -102,6 +103,11 @@ class Case:
         return np.eye(self.y.max() + 1)[self.y] if self.y.ndim == 1 else self.y
 
     @property
+    def known(self):
+        """The offsets, of all classes."""
+        return np.zeros(self.targets.shape) if self.offset is None else self.offset
+
+    @property
     def shares(self):
         """Weights that sum to one."""
         weights = np.ones(len(self.X)) if self.weights is None else self.weights
@@ -128,7 +134,7 @@ class Case:
         model = SoftmaxRegression(**{"tol": self.tol} | self.options | options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(self.design, self.y, self.weights)
+            return model.fit(self.design, self.y, self.weights, self.offset)
 
 
 class Answer(NamedTuple):
@@ -164,7 +170,7 @@ def objective_at(case, answer):
     With intercepts a class without weight has no part in it: its probability is zero.
     """
     live = case.live
-    eta, targets = answer.logits(case.X)[:, live], case.targets[:, live]
+    eta, targets = (answer.logits(case.X) + case.known)[:, live], case.targets[:, live]
     eta = eta - eta.max(axis=1, keepdims=True)
     loss = np.log(np.exp(eta).sum(axis=1)) - (targets * eta).sum(axis=1)
     used = case.shares > 0
@@ -199,9 +205,10 @@ def _sizes(case, answer):
     X, live = case.X[case.shares > 0], case.live
     W, b = (np.abs(part) for part in needed(case, answer))
     factor = 2 if len(answer.coef) == 2 else 1
+    known = np.abs(case.known[case.shares > 0]).max()  # which is rounded as sums are, not as coefficients
     sums = (np.abs(X) @ W[live].T + b[live]).max()
     norms = (np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(W[live], axis=1)) + b[live]).max()
-    return factor * float(sums), factor * float(norms)
+    return factor * float(sums), factor * float(norms) + known
 
 
 def needed(case, answer):
@@ -226,7 +233,7 @@ def needed(case, answer):
 
 def distance(case, one, other):
     """Of two answers in the Fisher metric at the first, with that of the ridge penalty."""
-    eta = one.logits(case.X)
+    eta = one.logits(case.X) + case.known
     p = np.exp(eta - eta.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     d = other.logits(case.X) - eta
@@ -292,7 +299,7 @@ def objectives_compared(case, here, written, there):
 
 def distance_as_written(case, one, written, far):
     """`distance` of an answer from that to the case as it is written."""
-    eta = far.logits(written.case.X)[written.rows][:, written.classes]
+    eta = (far.logits(written.case.X) + written.case.known)[written.rows][:, written.classes]
     if written.columns is None:
         return distance(case, one, _Logits(eta, one.coef))
     coef = far.coef[written.classes][:, written.columns]
