@@ -224,8 +224,9 @@ class MatrixRows(IndexedRows):
         return self._with(folds=folds)
 
     def columns(self, features: NDArray[np.intp]) -> "MatrixRows":
-        """Some of the features, for a copy of X."""
-        return self.replaced(self._X[:, features])
+        """Some of the features as given, for a copy of them."""
+        X = self._X[:, features] if self.index is None else self._X[np.ix_(self.index, features)]
+        return self.replaced(X, None if self.rounding is None else self.rounding[features])
 
     def replaced(self, X: Any, rounding: Array | None = None) -> "MatrixRows":
         """Other features of the same rows."""

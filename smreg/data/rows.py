@@ -273,6 +273,10 @@ class Rows(ABC):
         """These rows without a shift."""
         return self
 
+    def columns(self, features: NDArray[np.intp]) -> "Rows":
+        """Some of the features, as given."""
+        return _Columns(self.unshifted, features)
+
     def edited(
         self, edit: Callable[[Block], Block], n_classes: int, statistics: "ColumnStatistics | None" = None
     ) -> "Rows":
@@ -440,6 +444,29 @@ class _Edited(Rows):
         return _Edited(sample, self._edit, tally=None, statistics=None, **known)
 
 
+class _Columns(_Edited):
+    """Some of the features of another store."""
+
+    def __init__(self, rows: Rows, features: NDArray[np.intp]) -> None:
+        super().__init__(
+            rows,
+            partial(_of_columns, features=features),
+            n_features=len(features),
+            shift=rows.shift[features],
+            numbers_per_row=rows.numbers_per_row * len(features) / rows.n_features,
+            rounding=None if rows.rounding is None else rows.rounding[features],
+            statistics=None if rows.statistics is None else rows.statistics.of_columns(features),
+        )
+        self._features = features
+
+    @property
+    def unshifted(self) -> Rows:
+        return self
+
+    def sampled(self, mass: Kept[Array], size: int) -> Rows:
+        return _Columns(self._rows.sampled(mass, size), self._features)
+
+
 def _of_edited(
     block: Block, edit: Callable[[Block], Block], kernel: Kernel[Result], *arguments: Any
 ) -> Result:
@@ -452,6 +479,10 @@ def innermost(kernel: Kernel[Any], arguments: Sequence[Any]) -> Kernel[Any]:
         place = 0 if kernel is _listed else 1
         kernel, arguments = arguments[place], arguments[place + 1 :]
     return kernel
+
+
+def _of_columns(block: Block, features: NDArray[np.intp]) -> Block:
+    return replace(block, X=block.X[:, features])
 
 
 def _less(block: Block, shift: Array) -> Block:

@@ -29,6 +29,20 @@ class ColumnStatistics:
     spread: Array
     rounding: Array
 
+    def of_columns(self, features: NDArray[np.intp]) -> "ColumnStatistics":
+        """Those of some columns."""
+        return ColumnStatistics(self.mean[features], self.spread[features], self.rounding[features])
+
+    def times(self, units: Array) -> "ColumnStatistics":
+        """Those of the columns times a unit of each."""
+        return ColumnStatistics(self.mean * units, self.spread * units, self.rounding * units)
+
+    def emptied(self, columns: Bools) -> "ColumnStatistics":
+        """The same with some columns as if they were zero."""
+        return ColumnStatistics(
+            *(np.where(columns, 0.0, known) for known in (self.mean, self.spread, self.rounding))
+        )
+
     @property
     def shift(self) -> Array:
         """The mean of columns that lie far from zero, for their spread; zero for others."""

@@ -13,6 +13,7 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, Strat
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
+from smreg.data.factors import check_weighted
 from smreg.data.folds import numbers_of
 from smreg.data.lazy import refuse_lazy
 from smreg.data.matrix import MatrixRows
@@ -263,7 +264,7 @@ class PathSearch(Candidates):
         alone = len(folds) == 1
         self.fit_pool = IN_TURN if alone else pool
         self.map_blocks: Callable[..., Any] = pool.map if alone else map
-        self._problems = {l1: self._problem(l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        self._problems = {l1: self._problem(l1, Cs) for l1 in np.unique(l1_ratios > 0).tolist()}
         if not isinstance(Cs, np.ndarray):
             paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
             Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6)  # of whoever calls fit
@@ -299,14 +300,18 @@ class PathSearch(Candidates):
         model = super().fold_model(i, j, k)
         return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
 
-    def _problem(self, l1: bool, largest_C: float) -> Problem:
+    def _problem(self, l1: bool, Cs: Grid) -> Problem:
         targets, weights = self.model._weigh(self.targets, self.weights)
-        return Problem(
+        factors = self.model._factors(targets.classes)
+        problem = Problem(
             MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
             fit_intercept=self.model.fit_intercept,
-            largest_C=largest_C,
+            largest_C=weakest_of(Cs, factors),
             l1=l1,
+            factors=factors,
         )
+        check_weighted(factors, targets.classes, problem.layout.live)
+        return problem
 
     def _fold_problems(self, problem: Problem) -> list[Problem]:
         """The problem of each fold's training part."""

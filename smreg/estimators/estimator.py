@@ -23,6 +23,7 @@ from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.batch_rows import batch_sample
 from smreg.data.batches import Batches
+from smreg.data.factors import check_penalty_factor, check_weighted
 from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import is_lazy, refuse_lazy
@@ -74,6 +75,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         probability. At 1, with an even number of classes from four on, some such shifts do not even change
         the L1 norm, and the minimum is not unique: the one is taken that leaves most coefficients of the
         feature zero, then that of least Euclidean norm, then the smaller one.
+    penalty_factor : array-like, dict, Series or None, default=None
+        By what the penalty of each coefficient is multiplied: a number >= 0 for each feature, as an
+        array of shape (n_features,) or by its name, the rest being 1; or one for each row of ``coef_`` and
+        feature, of shape (n_classes, n_features). 0 leaves a coefficient unpenalised, ``inf`` keeps it at
+        zero at any `C`. None is 1 for all. See Notes.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -103,9 +109,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ----------
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients in nats per unit of the feature. For three classes and more they sum to zero over
-        the classes, but for an `l1_ratio` that is not 0; for two the single row belongs to
-        ``classes_[1]``. float32 where X is float32, unless that cannot hold them. A sparse array after
-        `sparsify`.
+        the classes, but for an `l1_ratio` that is not 0, or a `penalty_factor` that differs between classes;
+        for two the single row belongs to ``classes_[1]``. float32 where X is float32, unless that cannot
+        hold them. A sparse array after `sparsify`.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
         Intercepts in nats, for three classes and more summing to zero; zeros without `fit_intercept`. A
         class without weight gets an intercept 300 nats below the mean of the others: its probability is
@@ -139,6 +145,18 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     norm there is no smaller problem. Where the Hessian among the coefficients that are not zero takes more
     than 64 MiB, the fit keeps the probabilities of all samples instead, and for a sparse X a copy of the
     columns concerned.
+
+    **Penalty factors.** With f for `penalty_factor` the penalty is
+    ``1/(C S) sum_kj f_kj [(1 - l1_ratio)/2 W_kj^2 + l1_ratio |W_kj|]``. A factor for a feature is a unit: the
+    model is that of the columns divided by ``sqrt(f_j)`` for the ridge penalty, by ``f_j`` for the lasso.
+    Factors are taken as they are: equal ones are C divided by them, where glmnet rescales its
+    `penalty.factor` to a sum of p, for p features. For its model, of ``lambda = 1/(C S)``, give finite
+    factors as ``f * (p / sum(f))``. Where factors differ between classes the coefficients do not sum to
+    zero: for the ridge penalty ``sum_k f_kj W_kj`` does. Coefficients of a feature without a penalty in any
+    class sum to zero, whatever the penalty of others. At an `l1_ratio` of 1, where factors differ between
+    classes, some shifts may leave the norm as it is: the coefficients are those at which the search ends.
+    Coefficients without a penalty are first fitted alone, which `solution_.evaluations` does not count: if
+    they separate the classes, a finite `C` is no help, and the fit says so.
 
     **Offsets** are a part of the logits that is known before the fit, and has no coefficient. Adding the same
     to all classes of a sample changes nothing. Some of their uses:
@@ -190,6 +208,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_wine
     >>> from smreg import SoftmaxRegression
     >>> X, y = load_wine(return_X_y=True)
@@ -199,6 +218,16 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> model.predict_proba(X[:2]).round(3)
     array([[1., 0., 0.],
            [1., 0., 0.]])
+
+    With a feature that is not penalised, and one that is left out:
+
+    >>> wine = load_wine(as_frame=True)
+    >>> free = SoftmaxRegression(C=0.01, penalty_factor={"alcohol": 0.0, "hue": np.inf})
+    >>> free.fit(wine.data, wine.target).coefficients().loc[["alcohol", "ash", "hue"]].round(2)
+                0     1     2
+    alcohol  2.15 -2.02 -0.13
+    ash      0.01 -0.02  0.01
+    hue      0.00  0.00  0.00
 
     What a model that knows the first feature alone is wrong by, from all features:
 
@@ -227,6 +256,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "penalty_factor": ["array-like", dict, None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -246,6 +276,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         C: float = 1.0,
         *,
         l1_ratio: float = 0.0,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         temperature: float = 1.0,
@@ -257,6 +288,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
+        self.penalty_factor = penalty_factor
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.temperature: Any = temperature
@@ -303,10 +335,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Raises
         ------
         ValueError
-            If X, y, the weights or the offsets are not as above, a label is missing, or y has fewer than two
-            labels, or of three and more fewer than two with weight. The estimator is then as it was before.
-            Of Dask collections the error comes before they are read, or names the partition, from 0; it may
-            also be that partitions do not belong together, or that a client is closed which held them.
+            If X, y, the weights, the offsets or `penalty_factor` are not as above, a label is missing, or y
+            has fewer than two labels, or of three and more fewer than two with weight. The estimator is then
+            as it was before. Of Dask collections the error comes before they are read, or names the
+            partition, from 0; it may also be that partitions do not belong together, or that a client is
+            closed which held them.
         TypeError
             If a column of X holds dates or time spans, or labels are of several kinds; or if y, the
             weights or the offsets are of Dask and X is not, or a Dask array holds objects or text.
@@ -314,13 +347,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         Warns
         -----
         ConvergenceWarning
-            If the fit did not converge, or, without a penalty, if the classes are separated, or may be.
+            If the fit did not converge, or if coefficients without a penalty separate the classes, or may.
         """
         with unchanged_on_failure(self):
             with (
                 row_threads(self.n_jobs) as map_blocks,
                 self._sample(X, y, sample_weight, offset, map_blocks) as sample,
             ):
+                factors = self._factors(sample.classes)
                 start = self._warm_start(sample.classes)
                 self.classes_, self.has_offset_ = sample.classes, offset is not None
                 report = Report(self, X, y, sample_weight, sample.dtype, offset)
@@ -328,8 +362,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     sample.rows,
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
-                    l1=self.l1_ratio > 0,
+                    l1=bool(self.l1_ratio > 0 and np.isfinite(self.C)),
+                    factors=factors,
                 )
+                check_weighted(factors, sample.classes, problem.layout.live)
                 options: dict[str, Any] = {
                     "l1_ratio": self.l1_ratio,
                     "tol": self.tol,
@@ -739,6 +775,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
         check_lazy_features(self, X, reset=True)
         return dask_sample(X, y, sample_weight, class_weight, offset)
+
+    def _factors(self, classes: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Penalty factors, checked against the features."""
+        names = getattr(self, "feature_names_in_", None)
+        return check_penalty_factor(self.penalty_factor, self.n_features_in_, names, classes)
 
     def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""

@@ -92,6 +92,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         that is set after `fit` counts in `predict_proba` from then on, as for `SoftmaxRegression`.
     refit : bool, default=True
         Whether the coefficients are those of all data; else the mean of the folds' coefficients.
+    penalty_factor : array-like, dict, Series or None, default=None
+        By what the penalty of each coefficient is multiplied, as for `SoftmaxRegression`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes; "balanced" balances the training part of each fold.
     fit_intercept : bool, default=True
@@ -194,7 +196,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         "refit": ["boolean"],
         **{
             name: SoftmaxRegression._parameter_constraints[name]
-            for name in ("class_weight", "fit_intercept", "tol", "max_iter", "n_jobs", "verbose")
+            for name in (
+                "penalty_factor",
+                "class_weight",
+                "fit_intercept",
+                "tol",
+                "max_iter",
+                "n_jobs",
+                "verbose",
+            )
         },
     }
 
@@ -208,6 +218,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         rule: str = "best",
         temperature: float | str = 1.0,
         refit: bool = True,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
         fit_intercept: bool = True,
         tol: float = 1e-4,
@@ -222,6 +233,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.rule = rule
         self.temperature: Any = temperature
         self.refit = refit
+        self.penalty_factor = penalty_factor
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from smreg.data.factors import check_weighted
 from smreg.data.matrix import MatrixRows
 from smreg.data.offsets import fitted_offset
 from smreg.data.threads import row_threads
@@ -104,6 +105,7 @@ def regularization_path(
     *,
     Cs: int | str | ArrayLike = "auto",
     l1_ratio: float = 0.0,
+    penalty_factor: ArrayLike | Mapping[str, float] | None = None,
     fit_intercept: bool = True,
     class_weight: Mapping[Any, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
@@ -134,6 +136,10 @@ def regularization_path(
         C find it first, which `evaluations` does not count. Neither depends on how the model is written.
     l1_ratio : float, default=0.0
         Part of the penalty that is L1, from 0 to 1.
+    penalty_factor : array-like, dict, Series or None, default=None
+        By what the penalty of each coefficient is multiplied, as for `SoftmaxRegression`. The path then
+        begins at the fit of the coefficients that have no penalty: G is the gradient there, divided by the
+        root of the factors, or with an L1 penalty by the factors.
     fit_intercept : bool, default=True
         Whether to fit intercepts; they are not penalised.
     class_weight : dict, "balanced" or None, default=None
@@ -184,6 +190,7 @@ def regularization_path(
     """
     model = SoftmaxRegression(
         l1_ratio=l1_ratio,
+        penalty_factor=penalty_factor,
         fit_intercept=fit_intercept,
         class_weight=class_weight,
         tol=tol,
@@ -193,14 +200,17 @@ def regularization_path(
     model._validate_params()
     values = check_grid(Cs)
     X, targets, weights = model._validate(X, y, sample_weight)
+    factors = model._factors(targets.classes)
     offset = fitted_offset(offset, X.shape[0], targets.classes)
     with row_threads(n_jobs) as map_blocks:
         problem = Problem(
             MatrixRows(X, targets, weights, map_blocks, offset=offset),
             fit_intercept=fit_intercept,
-            largest_C=weakest_of(values),
+            largest_C=weakest_of(values, factors),
             l1=l1_ratio > 0,
+            factors=factors,
         )
+        check_weighted(factors, targets.classes, problem.layout.live)
         if not isinstance(values, np.ndarray):
             values = grid([(problem, l1_ratio)], values, max_iter, has_folds=False, stacklevel=3)
         options: dict[str, Any] = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.factors import check_weighted
 from smreg.data.folds import Part, Training, described
 from smreg.data.rows import Block, sum_of
 from smreg.data.sample import Sample
@@ -54,7 +55,7 @@ class SharedSearch(Candidates):
     ) -> None:
         self.model, self.classes, self.n_threads = model, sample.classes, n_threads
         self.rows, n_folds = SharedRows(sample.rows), len(parts) - 1
-        problems = {l1: self._problems(parts, l1, weakest_of(Cs)) for l1 in np.unique(l1_ratios > 0).tolist()}
+        problems = {l1: self._problems(parts, l1, Cs) for l1 in np.unique(l1_ratios > 0).tolist()}
         self._paths = [Path(l1, *problems[l1 > 0]) for l1 in l1_ratios.tolist()]
         if not isinstance(Cs, np.ndarray):
             explore = exploring(self.rows, n_threads)
@@ -104,18 +105,26 @@ class SharedSearch(Candidates):
                     pass
             task.end(self.scores[i, j], partial(self.attributes, i, j))
 
-    def _problems(self, parts: Sequence[Part], l1: bool, largest_C: float) -> tuple[Problem, list[Problem]]:
+    def _problems(self, parts: Sequence[Part], l1: bool, Cs: Grid) -> tuple[Problem, list[Problem]]:
         """That of all samples, and of the folds' training parts, in one pass if there are class weights."""
         edits = [Training(fold, self._weights(part)) for fold, part in _trainings(parts)]
         known = [part for _, part in _trainings(parts)]
-        n_classes = len(self.classes)
+        n_classes, factors = len(self.classes), self.model._factors(self.classes)
         if any((edit.class_weights != 1).any() for edit in edits):
             known = list(self.rows.map_reduce(_described_each, edits, n_classes))
         problems = []
         for edit, part in zip(edits, known, strict=True):
             rows = self.rows.edited(edit, n_classes, part.moments.statistics(self.rows.eps))
             rows.tally = part.tally
-            problems.append(Problem(rows, fit_intercept=self.model.fit_intercept, largest_C=largest_C, l1=l1))
+            problem = Problem(
+                rows,
+                fit_intercept=self.model.fit_intercept,
+                largest_C=weakest_of(Cs, factors),
+                l1=l1,
+                factors=factors,
+            )
+            problems.append(problem)
+        check_weighted(factors, self.classes, problems[0].layout.live)
         return problems[0], problems[1:]
 
     def _weights(self, part: Part) -> Array:

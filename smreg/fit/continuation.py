@@ -156,7 +156,7 @@ def fit_path(
     def fit_full(C: float, before: Future[Step] | None) -> Step:
         history = before.result().history if before else History(problem.spread)
         shared, start = None, history.extrapolate(C)
-        if folds and l1_ratio == 0 and not problem.penalty(C).is_zero:
+        if folds and (penalty := problem.penalty(C, l1_ratio)).is_smooth and not penalty.is_zero:
             fit, shared = problem.solve_for_parts(C, start=start, tol=tol, max_iter=max_iter)
         else:
             fit = problem.solve(C, start=start, **options)

@@ -82,6 +82,9 @@ class ElasticNet:
         self.shape, self.penalty = loss.shape, penalty.within(loss.coordinates)
         self.ridge = np.broadcast_to(self.penalty.ridge, self.shape)
         self.l1 = np.broadcast_to(self.penalty.l1, self.shape)
+        self.free, self.held = self.l1 == 0, np.zeros(self.shape, dtype=bool)
+        self.free[:, loss.coordinates.resting] = False
+        self.held[:, : loss.rows.n_features] = np.isinf(penalty.l1)
         self.has_shifts = penalty.is_shared and not np.any(penalty.ridge) and loss.coordinates.is_symmetric
 
     def at(self, theta: Array) -> Point:
@@ -274,7 +277,7 @@ class _Search:
         """The minimum of the model, to a part of the step's length."""
         net, theta = self.net, point.x
         slope = point.gradient + net.ridge * theta
-        members = (theta != 0) | (net.l1 == 0) | (np.abs(slope) > net.l1)
+        members = (theta != 0) | net.free | (np.abs(slope) > net.l1)
         columns = np.nonzero(members)[1]
         if not len(columns):
             return Step(theta, np.zeros(net.shape), 0.0)

@@ -1,6 +1,5 @@
 """What is fitted: a sample, its features or fewer that suffice, penalties, coordinates of coefficients."""
 
-import math
 from collections.abc import Callable
 from copy import copy
 from functools import cache
@@ -15,15 +14,17 @@ from smreg.data.cached import cached_property
 from smreg.data.rows import Block, IndexedRows, Rows, tally
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.targets import Targets
+from smreg.fit.reduction import reduction
 from smreg.objective import collinear, information, null_metric
 from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.cross_entropy import CrossEntropy, Objective
+from smreg.objective.factors import Factors
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import LARGEST, Penalty
-from smreg.objective.rowspace import RowSpace, is_resolved, is_wide
+from smreg.objective.rowspace import RowSpace
 from smreg.objective.sampling import RowSampler
-from smreg.objective.singletons import Singletons, has_singletons
+from smreg.objective.singletons import Singletons
 from smreg.optimize.metric import Metric
 
 Array = NDArray[np.float64]
@@ -47,6 +48,8 @@ class Formulation:
     l1 : bool
         Whether an L1 penalty will be asked for. Features are then not replaced by fewer, whose
         coefficients have another L1 norm.
+    factors : ndarray of shape (n_features,) or (n_classes, n_features), or None
+        Of the penalty, infinite for what is held at zero. None is one for all.
 
     Attributes
     ----------
@@ -54,7 +57,11 @@ class Formulation:
         Weighted mean of the targets among the classes that take part.
     layout : Layout
         Which these classes are.
+    factors : Factors
+        Those of the features that the problem is solved for.
     """
+
+    factors: Factors
 
     def __init__(
         self,
@@ -63,20 +70,27 @@ class Formulation:
         fit_intercept: bool,
         largest_C: float,
         l1: bool = False,
+        factors: Array | None = None,
     ) -> None:
         began = perf_counter()
-        self._fit_intercept = fit_intercept
+        self._fit_intercept, self._given_factors = fit_intercept, factors
         self._offset = None if rows.in_memory is None else rows.in_memory.offset  # of all classes
         self._given = self._normalised(rows)
-        self._space = None if l1 else self._reduction(rows, largest_C)
+        self._space = None if l1 and not self.factors.is_zero else self._reduction(largest_C)
         self._rows = self._given if self._space is None else self._space.coordinates
+        if isinstance(self._space, RowSpace):
+            self.factors = self._space.factors
         self._null: null_metric.NullCovariance | None = None
         self._seconds = perf_counter() - began
 
     def _normalised(self, rows: Rows) -> Rows:
         """The same with weights that sum to one."""
         self.layout = Layout.of(tally(rows), self._fit_intercept)
-        self.priors = self.layout.priors
+        self.priors, factors = self.layout.priors, self._given_factors
+        if factors is not None and factors.ndim == 2:
+            factors = factors[self.layout.live]
+        self._all_factors = Factors.of(factors)
+        self.factors = self._all_factors
         return rows.edited(self.layout, len(self.priors), rows.statistics)
 
     @property
@@ -86,15 +100,22 @@ class Formulation:
             return float(self.layout.tally.total * self.layout.tally.largest)
 
     def penalty(self, C: float, l1_ratio: float = 0.0) -> Penalty:
-        """Ridge and L1 norm, of a strength of ``1 / (C S)`` together."""
+        """Ridge and L1 norm, of a strength of ``1 / (C S)`` together, times the factors."""
+        return self.factors.penalty(self._strength(C), l1_ratio)
+
+    def _strength(self, C: float) -> float:
+        """``1 / (C S)``."""
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            strength = float(
+            return float(
                 min(np.divide(1.0, C * self.layout.tally.largest * self.layout.tally.total), LARGEST)
             )
-        l1 = strength * l1_ratio
-        if l1 == 0 < min(strength, l1_ratio):  # an L1 norm that underflows is still one
-            l1 = math.ulp(0.0)
-        return Penalty(strength * (1 - l1_ratio), l1)
+
+    def penalty_of(self, regression: Regression, C: float, l1_ratio: float) -> float:
+        """What coefficients of all classes and features as they came cost."""
+        coef, _ = self.layout.restrict(regression)
+        if self.factors is self._all_factors:
+            return self.penalty(C, l1_ratio).value(coef)
+        return self._all_factors.penalty(self._strength(C), l1_ratio).value(coef)
 
     def strength_at(self, penalty: Array | float) -> Array:
         """The C of each penalty: zero or inf where floating point has none."""
@@ -114,6 +135,7 @@ class Formulation:
         taken = _indexed(self._rows).take(rows, weights, targets, thread_map, offset)
         part._given = part._rows = part._normalised(taken)
         if self._space is not None:
+            part.factors = self.factors
             given = _indexed(self._given).take(rows, weights, targets, thread_map, offset)
             part._given = given.edited(part.layout, len(part.priors))
         part._seconds = perf_counter() - began
@@ -135,8 +157,10 @@ class Formulation:
         """Whether the answer is that of another problem, of fewer features, in terms of all of them."""
         if self.layout.is_certain:
             return False
-        if self._space is not None or not self.penalty(C).is_zero:
-            return self._space is not None
+        if self._space is not None:
+            return True
+        if not self.penalty(C).is_zero:
+            return self._free_nulls is not None and len(self._free_nulls.pivots) > 0
         null = self._nulls
         return null is None or len(null.pivots) > 0
 
@@ -148,14 +172,14 @@ class Formulation:
     def unreduced(self) -> Self:
         """The same with the features as they came, and none of them left out."""
         made = self._anew()
-        made._rows, made._space = self._given, None
-        made._nulls = NullSpace.empty(made._rows.n_features)
+        made._rows, made._space, made.factors = self._given, None, self._all_factors
+        made._nulls, made._free_nulls = NullSpace.empty(made._rows.n_features), None
         return made
 
     def _anew(self) -> Self:
         """A copy without what was made of the features and weights."""
         made = copy(self)
-        for name in ("_columns", "_nulls", "_hessians", "loss"):
+        for name in ("_columns", "_nulls", "_free_nulls", "_hessians", "loss", "unpenalised", "base"):
             vars(made).pop(name, None)
         made._null = None
         return made
@@ -163,7 +187,8 @@ class Formulation:
     @cached_property
     def _columns(self) -> ColumnStatistics:
         """Mean and spread of the features."""
-        return statistics(self._rows)
+        columns = statistics(self._rows)
+        return columns if self.factors.resting is None else columns.emptied(self.factors.resting)
 
     @property
     def spread(self) -> Array:
@@ -183,12 +208,12 @@ class Formulation:
 
     def objective(self, penalty: Penalty, coordinates: Coordinates | None = None) -> Objective:
         """The penalised cross-entropy, in given coordinates or, for a smooth penalty, those of the solver."""
+        null = self._nulls if penalty.is_zero else self._free_nulls
         if coordinates is None:
-            null = self._nulls if penalty.is_zero else None
             coordinates = self._coordinates(
                 penalty, symmetric=not penalty.is_shared, determined=None if null is None else null.determined
             )
-        return Objective(self.loss, penalty, coordinates)
+        return Objective(self.loss, penalty, coordinates, None if coordinates.determined is None else null)
 
     def _coordinates(
         self,
@@ -211,48 +236,79 @@ class Formulation:
             determined=determined,
         )
 
-    def _unpenalised(self, *, symmetric: bool = False) -> Objective:
+    def _unpenalised(self, *, symmetric: bool = False, null: NullSpace | None = None) -> Objective:
         """The cross-entropy of all features: in units of the spread, in which no square underflows."""
-        return self.objective(Penalty(), self._coordinates(Penalty(), symmetric=symmetric))
+        determined = None if null is None else null.determined
+        coordinates = self._coordinates(Penalty(), symmetric=symmetric, determined=determined)
+        return Objective(self.loss, Penalty(), coordinates, null)
 
     @cached_property
     def _nulls(self) -> NullSpace | None:
         """The combinations of features that are null."""
         return collinear.null_space(self._unpenalised(), self._columns.rounding)
 
-    def _nulls_of(self, objective: Objective) -> NullSpace | None:
-        """The same where they are left out."""
-        return None if objective.coordinates.determined is None else self._nulls
+    @cached_property
+    def unpenalised(self) -> Self | None:
+        """The problem of what has no penalty, though other coefficients have one, alone."""
+        if (members := self.factors.unpenalised) is None or self.layout.is_certain:
+            return None
+        features = np.flatnonzero(members.any(axis=0))
+        return self._of_features(features, np.where(members[:, features], 0.0, np.inf))
+
+    def _of_features(self, features: NDArray[np.intp], factors: Array) -> Self:
+        """The same with some of the features alone, and other factors."""
+        made = self._anew()
+        made._given = self._rows.columns(features)
+        made._given_factors, made._seconds = None, 0.0
+        made._all_factors = Factors.of(factors)
+        made.factors = made._all_factors
+        made._space = made._reduction(np.inf)
+        made._rows = made._given if made._space is None else made._space.coordinates
+        return made
+
+    @cached_property
+    def _free_nulls(self) -> NullSpace | None:
+        """The combinations that are null of features without a penalty, where others have one."""
+        free, alone = self.factors.free, self.unpenalised
+        if alone is None or not len(free) or alone._space is not None:
+            return None
+        if alone._rows.n_features > len(free):
+            alone = self._of_features(free, np.zeros(len(free)))
+        null = alone._nulls
+        return None if null is None else null.among(free, self._rows.n_features)
 
     def _varies(self) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
         mean = np.zeros_like(self._columns.mean) if self._fit_intercept else self._columns.mean
         return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)
 
-    def null_gradient(self) -> tuple[Array, float]:
-        """Gradient of the intercept-only model's mean cross-entropy in the coefficients, and its deviance.
+    def null_gradient(self, base: Regression | None = None) -> tuple[Array, float]:
+        """Gradient of a model's mean cross-entropy in the coefficients, and its deviance.
 
         That is its mean divergence from the targets: without the entropy that soft targets have. Offsets are
-        part of the model.
+        part of the model, which is the intercept-only one, or has coefficients without a penalty besides.
         """
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features)), 0.0
         objective = self.objective(self.penalty(1.0))
-        value, gradient = objective(objective.start())
+        value, gradient = objective(objective.start() if base is None else self._phi(objective, base))
         by_contrast = gradient.reshape(objective.shape)[:, : self._rows.n_features]
         at = objective.coordinates
         return at.contrasts @ (by_contrast * at.scale), value - self._rows.map_reduce(_entropy)
 
-    def root_null_curvatures(self) -> Array:
-        """Roots of the curvatures of the coefficients, each given all others, at that model.
+    def root_null_curvatures(self) -> tuple[Array, Array]:
+        """Roots of the curvatures of the coefficients, each given all others, at the intercept-only model.
 
-        Where the others determine it, of its own.
+        Where the others determine it, of its own. Those without a penalty are left out; the second is the
+        largest factor of each.
         """
         if self.layout.is_certain:
-            return np.empty(0)
+            return np.empty(0), np.empty(0)
         objective = self._unpenalised()
         roots = null_metric.root_null_curvatures(objective, self._null_covariance(objective))
-        return roots[objective.coordinates.spread > self._columns.rounding]
+        factors = np.broadcast_to(self.factors.largest, roots.shape)
+        known = (objective.coordinates.spread > self._columns.rounding) & (factors > 0)
+        return roots[known], factors[known]
 
     def root_null_information(self) -> Array:
         """Root of the information's diagonal at that model, of shape (rows, n_features)."""
@@ -268,21 +324,26 @@ class Formulation:
             return 0.0
         if not (penalty := self.penalty(C, l1_ratio)).is_smooth:
             free = (len(self.priors) - 1) * self._fit_intercept
-            return float(np.count_nonzero(regression.coef) + free)
+            return float(np.count_nonzero(regression.coef) + free - self._n_shifts(regression))
         objective = self.objective(penalty)
         return information.degrees_of_freedom(objective, self._phi(objective, regression))
 
-    def _reduction(self, rows: Rows, largest_C: float) -> RowSpace | Singletons | None:
+    def _n_shifts(self, regression: Regression) -> int:
+        """Features to whose coefficients anything can be added at no cost, with a row for each class."""
+        if self.layout.n_classes == 2:
+            return 0
+        return int(np.count_nonzero(regression.coef[:, self.factors.free].any(axis=0)))
+
+    def _reduction(self, largest_C: float) -> RowSpace | Singletons | None:
         """Fewer features that suffice, if there are and X is at hand."""
-        weakest, given = self.penalty(largest_C), self._given.in_memory
-        if given is None or not weakest.is_uniform:
-            return None
-        penalty, centred = float(weakest.ridge), self._fit_intercept
-        if is_wide(rows, self.layout.tally.n_used, penalised=penalty > 0):
-            columns = statistics(given)
-            if is_resolved(columns, centred=centred, penalty=penalty):
-                return RowSpace(given, columns, centred=centred, penalty=penalty)
-        return Singletons(given) if has_singletons(given) else None
+        return reduction(
+            self._given.in_memory,
+            self.penalty(largest_C),
+            self._strength(largest_C),
+            self.factors,
+            n_used=self.layout.tally.n_used,
+            centred=self._fit_intercept,
+        )
 
     def _null_metric(self, objective: Objective) -> Metric:
         return null_metric.null_metric(objective, self._null_covariance(objective))
@@ -296,21 +357,25 @@ class Formulation:
         """Makes the sampler of rows, if it is called for."""
         return cache(lambda: null_metric.row_sampler(objective, self._null_covariance(objective)))
 
-    def _regression(self, objective: Objective, phi: Array) -> Regression:
-        """The coefficients of all classes, without a penalty of all with these probabilities the least."""
+    def _regression(self, objective: Objective, phi: Array, penalty: Penalty | None = None) -> Regression:
+        """The coefficients of all classes, without a penalty of all with these probabilities the least.
+
+        The penalty is that of the objective unless another is given.
+        """
         coef, intercept = objective.coefficients(phi)
-        null = self._nulls_of(objective)
-        if null is not None:
-            least = null.least_norm(coef)
+        if objective.nulls is not None:
+            least = objective.nulls.least_norm(coef)
             coef, intercept = least, intercept + (coef - least) @ objective.coordinates.mean
+        unpenalised = (penalty or objective.penalty).unpenalised
+        if objective.coordinates.is_symmetric and unpenalised.any():
+            coef -= np.where(unpenalised, coef.mean(axis=0), 0.0)
         return self.layout.expand(coef, intercept)
 
     def _phi(self, objective: Objective, regression: Regression) -> Array:
         """The reverse."""
         coef, intercept = self.layout.restrict(regression)
-        null = self._nulls_of(objective)
-        if null is not None:
-            eliminated = null.eliminated(coef)
+        if objective.nulls is not None:
+            eliminated = objective.nulls.eliminated(coef)
             coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.coordinates.mean
         return objective.coordinates.of(coef, intercept)
 

@@ -81,9 +81,11 @@ def _numbers(values: Any, required: str) -> Array:
     return numbers
 
 
-def weakest_of(Cs: Grid) -> float:
-    """The weakest penalty that a grid may have."""
-    return float(Cs[-1]) if isinstance(Cs, np.ndarray) else math.inf
+def weakest_of(Cs: Grid, factors: Array | None) -> float:
+    """The weakest penalty that a grid may have: with factors some, as no penalty is another problem."""
+    if isinstance(Cs, np.ndarray):
+        return float(Cs[-1])
+    return math.inf if factors is None else LARGEST
 
 
 def grid(
@@ -148,18 +150,22 @@ def _representable(problem: Problem) -> tuple[float, float]:
 def strongest(problem: Problem, l1_ratio: float) -> float:
     """The C below which the model is the priors: zero or inf where floating point has none.
 
-    With the gradient G of the mean cross-entropy in the coefficients at the intercept-only model,
-    ``||W|| <= C S ||G||``, and the cross-entropy falls by at most ``<-G, W> <= C S ||G||^2``: for the ridge
-    penalty that is to be a hundredth of the null deviance. With an L1 penalty all coefficients are zero
-    exactly up to ``C = l1_ratio / (S max |G|)``.
+    With the gradient G of the mean cross-entropy in the coefficients at the model of the intercepts, and of
+    the coefficients that have no penalty, ``||W|| <= C S ||G||``, and the cross-entropy falls by at most
+    ``<-G, W> <= C S ||G||^2``: for the ridge penalty that is to be a hundredth of the null deviance. With an
+    L1 penalty all coefficients are zero exactly up to ``C = l1_ratio / (S max |G|)``. Penalty factors f are
+    units: G stands for ``G / sqrt(f)``, with an L1 penalty for ``G / f``.
 
     Where the features explain next to nothing, G is noise, and a fold has another one: it must not be too
     small to set a limit. With the information's diagonal h at that model, the fit has at most
     ``C S sum h`` degrees of freedom, for the ridge penalty no more than `NOTHING`; and with an L1
     penalty |G| counts as no less than the root of as large a part of the largest h.
     """
-    gradient, null_deviance = problem.null_gradient()
+    base, factors = problem.base, problem.factors
+    gradient, null_deviance = problem.null_gradient(None if base is None else base[0])
     root_h = problem.root_null_information()
+    power = 1.0 if l1_ratio > 0 else 0.5
+    gradient, root_h = factors.over(gradient, power), factors.over(root_h, power)
     if not root_h.any():
         return 1.0
     unit = power_of_two(root_h.max())  # in which squares neither over- nor underflow
@@ -218,7 +224,8 @@ def weakest(
     }
     fits = explore(problem, in_decades(first, most), least_end, options)
     for C, (regression, solution) in zip(in_decades(first, most), fits, strict=False):
-        losses.append(solution.objective - problem.penalty(C, l1_ratio).value(regression.coef))
+        coef, _ = problem.layout.restrict(regression)
+        losses.append(solution.objective - problem.penalty(C, l1_ratio).value(coef))
         if losses[-1] <= NEGLIGIBLE_FALL or (len(losses) > 1 and solution.reason == "max_iter"):
             break
         if len(losses) > 1 and least_end <= C and losses[-2] - losses[-1] <= NEGLIGIBLE_FALL:
@@ -243,12 +250,14 @@ def _shrinkage_limit(problem: Problem, l1_ratio: float, most: float) -> tuple[fl
     Features that would need more than the `most` that C may be do not count; the second is whether there are
     none.
     """
-    root_h = problem.root_null_curvatures()
+    root_h, factors = problem.root_null_curvatures()
     penalties = np.full_like(root_h, np.inf)
     if l1_ratio < 1:
         with np.errstate(over="ignore"):
             penalties = root_h**2 / (1 - l1_ratio)
     if l1_ratio > 0:
         penalties = np.minimum(penalties, root_h * (np.sqrt(2 * NEGLIGIBLE_FALL) / l1_ratio))
+    with np.errstate(over="ignore"):
+        penalties = penalties / factors
     Cs = problem.strength_at(penalties)
     return float(Cs[most >= Cs].max(initial=0.0)), bool((most >= Cs).all())

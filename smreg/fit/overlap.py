@@ -30,7 +30,6 @@ from smreg.fit.recession import ROUNDING, TIGHT, labels, largest_margin, margins
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, softmax
 from smreg.optimize.conjugate_gradients import conjugate_gradients, first
-from smreg.optimize.metric import Metric
 from smreg.optimize.protocol import Preconditioner
 
 Array = NDArray[np.float64]
@@ -40,7 +39,7 @@ Bools = NDArray[np.bool_]
 def has_overlap(
     objective: Objective,
     phi: Array,
-    null: Metric,
+    null: Preconditioner,
     preconditioner: Preconditioner | None,
     smoothing: float,
     most: int,
@@ -116,7 +115,7 @@ def _change(block: Block, direction: Direction, smoothed: Kept[Array]) -> float:
     return float(parts.max(where=block.weights > 0, initial=0.0))
 
 
-def is_direction_near(objective: Objective, phi: Array, null: Metric, most: int) -> bool:
+def is_direction_near(objective: Objective, phi: Array, null: Preconditioner, most: int) -> bool:
     """Whether what a point far out has in common with no tight margin is a direction of recession.
 
     `most` is that of passes over the rows in each projection.
@@ -124,7 +123,9 @@ def is_direction_near(objective: Objective, phi: Array, null: Metric, most: int)
     return any(_is_direction(objective, phi, null, threshold, most) for threshold in reversed(TIGHT))
 
 
-def _is_direction(objective: Objective, phi: Array, null: Metric, threshold: float, most: int) -> bool:
+def _is_direction(
+    objective: Objective, phi: Array, null: Preconditioner, threshold: float, most: int
+) -> bool:
     rows = objective.rows
     held = rows.keep(_tight, objective.point(phi), threshold)
 

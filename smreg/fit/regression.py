@@ -11,6 +11,7 @@ from smreg.data.cached import cached_property
 from smreg.fit import elastic_net, rownewton
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.formulation import Formulation
+from smreg.fit.restricted import is_separated_among
 from smreg.fit.separation import Watch
 from smreg.fit.solution import Solution
 from smreg.objective import collinear, refreshes
@@ -30,7 +31,11 @@ Array = NDArray[np.float64]
 # tiny or do not.
 FINEST = 2.0**-24
 
+# Of the fit of what has no penalty, where others have one: from there a path begins.
+BASE_TOL, BASE_ITERATIONS = 1e-6, 1000
+
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
+Fit = tuple[Regression, Solution]
 
 
 class Problem(Formulation):
@@ -74,11 +79,13 @@ class Problem(Formulation):
         """
         if self.layout.is_certain:
             return self._certain()
-        penalty = self.penalty(C, l1_ratio)
+        penalty, base = self.penalty(C, l1_ratio), self._base(C)
+        start = _from_base(base) if start is None else start
         if not penalty.is_smooth:
-            return self._solve_sparse(penalty, tol, max_iter, start, on_iteration)
-        regression, solution, _ = self._solve_smooth(penalty, tol, max_iter, start, shared, on_iteration)
-        return regression, solution
+            fit = self._solve_sparse(penalty, tol, max_iter, start, on_iteration)
+        else:
+            fit = self._solve_smooth(penalty, tol, max_iter, start, shared, on_iteration)[:2]
+        return _judged(*fit, base)
 
     def solve_for_parts(
         self, C: float, *, tol: float, max_iter: int, start: Regression | None = None
@@ -90,9 +97,34 @@ class Problem(Formulation):
         """
         if self.layout.is_certain:
             return self._certain(), None
-        penalty = self.penalty(C)
+        penalty, base = self.penalty(C), self._base(C)
+        start = _from_base(base) if start is None else start
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
-        return (regression, solution), shared or self._shared(penalty, regression, solution.objective)
+        shared = shared or self._shared(penalty, regression, solution.objective)
+        return _judged(regression, solution, base), shared
+
+    @cached_property
+    def base(self) -> Fit | None:
+        """The fit of the coefficients without a penalty, where others have one, which are zero.
+
+        With it a path begins. There is no minimum at any C where these coefficients alone separate the
+        classes.
+        """
+        if self.unpenalised is None:
+            return None
+        fit = self.unpenalised.solve(np.inf, tol=BASE_TOL, max_iter=BASE_ITERATIONS)
+        return self._with_others(self.unpenalised.expand(fit[0])), fit[1]
+
+    def _with_others(self, regression: Regression) -> Regression:
+        """The coefficients of some of the features, with zeros for the others."""
+        coef = np.zeros((len(regression.coef), self._rows.n_features))
+        assert self.factors.unpenalised is not None
+        coef[:, self.factors.unpenalised.any(axis=0)] = regression.coef
+        return Regression(coef, regression.intercept)
+
+    def _base(self, C: float) -> Fit | None:
+        """The same where there is a penalty."""
+        return None if self.penalty(C).is_zero else self.base
 
     def _certain(self) -> tuple[Regression, Solution]:
         """The model of a single class, which no feature makes more probable."""
@@ -186,20 +218,30 @@ class Problem(Formulation):
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
-                lambda: self._regression(net.loss, theta), value, norm
+                lambda: self._regression(net.loss, theta, penalty), value, norm
             )
 
         point, more = self._sparse_start(net, start)
         minimum = elastic_net.minimize(net, point, tol=tol, max_iter=max_iter, on_iteration=report)
         counts = minimum.evaluations + more, minimum.iterations, minimum.refreshes
         value, norm, gap = minimum.value, minimum.norm, minimum.gap
-        solution = self._solution(value, norm, gap, counts, minimum.reason, began)
-        return self._regression(net.loss, minimum.theta), solution
+        reason = self._reason(net, penalty, minimum)
+        solution = self._solution(value, norm, gap, counts, reason, began)
+        return self._regression(net.loss, minimum.theta, penalty), solution
+
+    def _reason(self, net: ElasticNet, penalty: Penalty, minimum: elastic_net.Minimum) -> str:
+        """Why a search ended: where nothing has a penalty but what is held at zero, by separation, too."""
+        if not penalty.only_holds or minimum.reason == "callback":
+            return minimum.reason
+        found = is_separated_among(self._hessians, net.free, minimum.theta)
+        if found or (found is None and minimum.reason == "converged"):
+            return "separation" if found else "undecided"
+        return minimum.reason
 
     @cached_property
     def _hessians(self) -> Hessians:
         """Those of the loss, in symmetric coding."""
-        return Hessians(self._unpenalised(symmetric=True))
+        return Hessians(self._unpenalised(symmetric=True, null=self._free_nulls))
 
     def _sparse_start(self, net: ElasticNet, start: Regression | None) -> tuple[Point, int]:
         """The intercept-only model, or coefficients that are given, and the evaluations they cost beyond one.
@@ -207,7 +249,8 @@ class Problem(Formulation):
         A start worse than none, as after a change of units, is not taken.
         """
         if start is not None:
-            given = net.at(net.canonical(self._phi(net.loss, start).reshape(net.shape)))
+            theta = np.where(net.held, 0.0, self._phi(net.loss, start).reshape(net.shape))
+            given = net.at(net.canonical(theta))
             if given.value <= net.loss.null.value:
                 return given, 0
         return net.at(net.loss.start().reshape(net.shape)), int(start is not None)
@@ -318,12 +361,28 @@ def _is_apart(part: Coordinates, full: Coordinates) -> bool:
 
 
 def _bound(objective: Objective, gradient: Array) -> float:
-    """``||dF/dW||^2 / (2 a)`` with the least ridge a, which makes the objective strongly convex in W."""
-    by_contrast = gradient.reshape(objective.shape)
-    p = objective.rows.n_features
-    strength = float(np.min(objective.penalty.ridge))
-    if strength == 0 or (np.abs(by_contrast[:, p:]) > JITTER).any():  # of whose square nothing is left
+    """``sum_kj (dF/dW_kj)^2 / (2 a_kj)`` with the ridges a, in which the objective is strongly convex."""
+    by_contrast, p = gradient.reshape(objective.shape), objective.rows.n_features
+    strength = float(np.max(objective.penalty.ridge))
+    if strength == 0:
         return float("inf")
-    with np.errstate(over="ignore"):
+    parts = np.broadcast_to(objective.penalty.ridge / strength, (len(by_contrast), p))
+    free = np.column_stack([parts == 0, np.ones((len(parts), by_contrast.shape[1] - p), dtype=bool)])
+    if (np.abs(by_contrast[free]) > JITTER).any():  # of whose square nothing is left
+        return float("inf")
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         squares = (by_contrast[:, :p] * objective.coordinates.scale) ** 2
-        return float(np.sum(squares) / (2 * strength))
+        return float(np.sum(np.where(parts > 0, squares / parts, 0.0)) / (2 * strength))
+
+
+def _from_base(base: Fit | None) -> Regression | None:
+    """Where a search may begin: not where coefficients have gone towards infinity."""
+    return base[0] if base is not None and base[1].converged else None
+
+
+def _judged(regression: Regression, solution: Solution, base: Fit | None) -> Fit:
+    """A fit, by what is known of the coefficients that have no penalty."""
+    reason = "" if base is None else base[1].reason
+    if reason == "separation" or (reason == "undecided" and solution.converged):
+        return regression, replace(solution, converged=False, reason=reason)
+    return regression, solution

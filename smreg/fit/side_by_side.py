@@ -69,11 +69,27 @@ def fit_side_by_side(
     list of lists of tuples
         For each path and C the full fit and the fold fits, verified.
     """
+    _fit_bases(rows, paths, n_threads)
     fits = _Fits(_meeting(rows, n_threads), {"tol": tol, "max_iter": max_iter}, dtype)
     steps = [[fits.meeting.submit(fits.full, path, C) for C in Cs.tolist()] for path in paths]
     fits.meeting.run()
     made = [[step.result() for step in of_path] for of_path in steps]
     return [[(full, [fold.result() for fold in folds]) for full, folds in of_path] for of_path in made]
+
+
+def _fit_bases(rows: SharedRows, paths: Sequence[Path], n_threads: int) -> None:
+    """Fit what has no penalty, where other coefficients have one: for all C the same."""
+    problems = {id(problem): problem for path in paths for problem in (path.problem, *path.folds)}
+    some = [problem for problem in problems.values() if problem.unpenalised is not None]
+    if some:
+        meeting = _meeting(rows, n_threads)
+        for problem in some:
+            meeting.submit(_fit_base, problem)
+        meeting.run()
+
+
+def _fit_base(problem: Problem) -> None:
+    _ = problem.base
 
 
 def exploring(rows: SharedRows, n_threads: int) -> Explore:
@@ -122,7 +138,8 @@ class _Fits:
     def full(self, path: Path, C: float) -> tuple[Fit, list[Future[Fit]]]:
         """The full fit, which lets the fold fits begin."""
         problem, shared = copy(path.problem), None
-        if path.l1_ratio == 0 and path.folds and not problem.penalty(C).is_zero:
+        penalty = problem.penalty(C, path.l1_ratio)
+        if path.folds and penalty.is_smooth and not penalty.is_zero:
             fit, shared = problem.solve_for_parts(C, **self.options)
         else:
             fit = problem.solve(C, l1_ratio=path.l1_ratio, **self.options)

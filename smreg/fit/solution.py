@@ -19,7 +19,8 @@ class Solution:
         ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
     suboptimality_bound : float
         An upper bound on that excess, in nats, by strong convexity; inf where none is known: without
-        a penalty, or with an intercept whose gradient is not zero to rounding. With an L1 penalty it is
+        a penalty, or with an intercept, or another coefficient that has none, whose gradient is not zero to
+        rounding. With an L1 penalty it is
         the duality gap, which is finite, but far from tight where the penalty is below the rounding of the
         gradient.
     distance : float
@@ -32,9 +33,9 @@ class Solution:
     converged : bool
         Whether a finite optimum was reached within `tol`.
     reason : {"converged", "max_iter", "rounding", "callback", "separation", "undecided"}
-        What ended the search: see `explain`. Without a penalty it is "separation" where the classes are
-        known to be separated, so that there is no optimum, and "undecided" where `tol` was reached, but they
-        may be.
+        What ended the search: see `explain`. It is "separation" where the classes are known to be separated
+        by coefficients without a penalty, so that there is no optimum, and "undecided" where `tol` was
+        reached, but they may be.
     """
 
     objective: float
@@ -69,7 +70,8 @@ class Solution:
                 "The classes are separated (complete or quasi-complete separation): without a "
                 "penalty the likelihood grows forever along some direction, and no finite "
                 "coefficients maximise it. The coefficients are the finite ones at which the search "
-                f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
+                f"stopped ({where}). Set C to a finite value, and no penalty factor to zero, or remove what "
+                "separates the classes."
             )
         if self.reason == "undecided":
             return (
@@ -77,7 +79,8 @@ class Solution:
                 "search came to its end, but some probabilities still go to zero or one, as they do where "
                 "the likelihood grows forever along some direction and no finite coefficients maximise it. "
                 f"The coefficients are the finite ones at which the search stopped ({where}). Set C to a "
-                "finite value, or remove what separates the classes; at a maximum a smaller tol decides."
+                "finite value, and no penalty factor to zero, or remove what separates the classes; at a "
+                "maximum a smaller tol decides."
             )
         return {
             "converged": f"The fit converged: {where}.",

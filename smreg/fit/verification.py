@@ -102,7 +102,7 @@ def objective_of(problem: Problem, regression: Regression, C: float, l1_ratio: f
     """The objective that coefficients give, in one pass over the features as given."""
     with np.errstate(over="ignore", invalid="ignore"):
         loss = problem.given.map_reduce(mean_loss, _point(problem, regression))
-    return problem.penalty(C, l1_ratio).value(regression.coef) + loss
+    return problem.penalty_of(regression, C, l1_ratio) + loss
 
 
 def _point(problem: Problem, regression: Regression) -> Point:

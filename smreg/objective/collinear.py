@@ -55,6 +55,12 @@ class NullSpace:
         """That of columns of which none is determined by others."""
         return cls(np.empty((n_features, 0)), np.empty(0, dtype=np.intp), np.ones(n_features))
 
+    def among(self, features: NDArray[np.intp], n_features: int) -> "NullSpace":
+        """The same where these are some of the features."""
+        echelon, scale = np.zeros((n_features, len(self.pivots))), np.ones(n_features)
+        echelon[features], scale[features] = self.echelon, self.scale
+        return NullSpace(echelon, features[self.pivots], scale)
+
     @property
     def determined(self) -> NDArray[np.bool_]:
         """Whether each column is one of those that the others determine."""
@@ -126,6 +132,7 @@ def onto_rows(objective: Objective, phi: Array) -> Array:
     coef = minimal[:, :p] / at.scale
     rows = of_all.dense()[of_all.weights > 0] - (at.mean - of_all.shift)
     logits = rows @ coef.T
+    rows[:, at.resting] = 0.0
     least = linalg.lstsq(rows, logits, cond=max(n, p) * np.finfo(float).eps)[0].T
     least[:, at.resting] = 0.0
     if np.abs(rows @ least.T - logits).max() > ERROR * max(1.0, np.abs(logits).max()):

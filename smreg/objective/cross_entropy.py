@@ -19,7 +19,7 @@ their changes along a direction have none.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from smreg.objective.logits import Direction, Point, below_largest, exponentials
 from smreg.objective.null_model import NullModel, null_model
 from smreg.objective.penalty import Penalty
 from smreg.optimize.line_search import EvaluatedLine, Line
+
+if TYPE_CHECKING:
+    from smreg.objective.collinear import NullSpace
 
 Array = NDArray[np.float64]
 
@@ -152,6 +155,8 @@ class Objective:
         Smooth, and the same for all classes unless the coordinates have a row for each.
     coordinates : Coordinates
         Those of the solver.
+    nulls : NullSpace or None
+        Combinations of features, one feature of each of which the coordinates leave out.
 
     Attributes
     ----------
@@ -161,8 +166,14 @@ class Objective:
         How often it was computed.
     """
 
-    def __init__(self, loss: CrossEntropy, penalty: Penalty, coordinates: Coordinates) -> None:
-        self.loss, self.penalty, self.coordinates = loss, penalty, coordinates
+    def __init__(
+        self,
+        loss: CrossEntropy,
+        penalty: Penalty,
+        coordinates: Coordinates,
+        nulls: "NullSpace | None" = None,
+    ) -> None:
+        self.loss, self.penalty, self.coordinates, self.nulls = loss, penalty, coordinates, nulls
         self.rows, self.shape = loss.rows, coordinates.shape
         self.curvature = np.asarray(penalty.within(coordinates).ridge)
         self.evaluations = 0

@@ -26,7 +26,8 @@ the proximal Newton step d from there, which changes the logits by ``delta``, th
 
 does, since its G is the gradient of the model that d minimises. It is taken as far along d as it is positive.
 What remains is repaired by mixing: with the same distribution in every row, for the intercepts, and without
-a ridge with t, for which G is zero.
+a ridge with t, for which G is zero. Where a coefficient has no penalty at all G is to be zero, but what is
+left of rounding counts as zero, as it does for intercepts.
 
 References
 ----------
@@ -43,6 +44,7 @@ from smreg.data.rows import Block
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, log_softmax, softmax
 from smreg.objective.penalty import Penalty
+from smreg.optimize.metric import JITTER
 
 Array = NDArray[np.float64]
 
@@ -72,7 +74,8 @@ def duality_gap(loss: Objective, penalty: Penalty, theta: Array, direction: Arra
     ridge, l1 = (np.broadcast_to(a, theta.shape)[:, :p] for a in (penalty.ridge, penalty.l1))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if (ridge == 0).any():
-            ratios = np.where(np.abs(G) > l1, l1 / np.abs(G), 1.0)
+            negligible = np.where(l1 == 0, JITTER, 0.0)
+            ratios = np.where(np.abs(G) > l1 + negligible, l1 / np.abs(G), 1.0)
             part = float(ratios[ridge == 0].min())
         inside = np.clip(-part * G, -l1, l1)
         beyond = -part * G - inside

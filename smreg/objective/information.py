@@ -58,6 +58,10 @@ def degrees_of_freedom(objective: Objective, phi: Array) -> float:
     if objective.penalty.is_zero:
         scaled = penalised[np.ix_(known, known)] / root[known, np.newaxis] / root[known]
         return float(np.linalg.matrix_rank(scaled, tol=JITTER * len(scaled), hermitian=True))
+    if objective.coordinates.is_symmetric:  # where jitter, in the direction of shifts, is no freedom
+        own = penalised - np.diag(ridge)
+        factor = inverse_factor(penalised)
+        return float(np.sum((factor @ own) * factor))
     inverse = np.square(inverse_factor(penalised)).sum(axis=0)
     return float(np.count_nonzero(known) - np.sum((ridge * inverse)[known]))
 
@@ -158,6 +162,20 @@ def hessian(
     made = laplacian.reshape(n_contrasts * width, n_contrasts * width)
     made.flat[:: len(made) + 1] += np.broadcast_to(objective.curvature, objective.shape).ravel()
     return made, taken / (rows or objective.rows).n_samples
+
+
+def identified(objective: Objective, hessian: Array) -> Array:
+    """The Hessian, in its place, definite where adding the same to all rows of a column changes nothing.
+
+    That is so with a row for each class in columns without a penalty. What is added for that direction leaves
+    steps as they are, which sum to zero there.
+    """
+    if objective.coordinates.is_symmetric:
+        width = objective.shape[1]
+        for column in np.flatnonzero(~objective.curvature.any(axis=0)):
+            own = hessian[column::width, column::width]
+            own += own.trace() / len(own) ** 2
+    return hessian
 
 
 def _laplacian(pairs: Array, Q: Array) -> Array:

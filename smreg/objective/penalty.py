@@ -27,7 +27,7 @@ class Penalty:
     Attributes
     ----------
     ridge, l1 : float or ndarray that broadcasts to (rows, n_features)
-        a and l, in the units of X: not negative.
+        a and l, in the units of X: not negative. Where l is infinite the coefficient is held at zero.
     """
 
     ridge: Array | float = 0.0
@@ -42,6 +42,17 @@ class Penalty:
     def is_zero(self) -> bool:
         """Whether there is no penalty."""
         return self.is_smooth and not np.any(self.ridge)
+
+    @property
+    def only_holds(self) -> bool:
+        """Whether coefficients are free of a penalty, or held at zero."""
+        return not np.any(self.ridge) and bool(np.all((np.asarray(self.l1) == 0) | np.isinf(self.l1)))
+
+    @property
+    def unpenalised(self) -> NDArray[np.bool_]:
+        """Features without a penalty in any row, or all of them, of shape (n_features,) or ()."""
+        nothing = (np.asarray(self.ridge) == 0) & (np.asarray(self.l1) == 0)
+        return np.asarray(nothing.all(axis=0) if nothing.ndim == 2 else nothing)
 
     @property
     def is_uniform(self) -> bool:
@@ -59,7 +70,7 @@ class Penalty:
         value = 0.5 * float(np.vdot(root, root))
         if not self.is_smooth:
             with np.errstate(over="ignore"):
-                value += float(np.sum(self.l1 * np.abs(coef)))
+                value += float(np.sum(np.minimum(self.l1, LARGEST) * np.abs(coef)))
         return value
 
     def within(self, coordinates: Coordinates) -> "Penalty":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from smreg.data.rows import Kept
 from smreg.objective.costs import ELEMENTWISE, MIN_ROWS, NO_COST, SPEED, evaluation_cost, fits, sample_size
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.information import NEGLIGIBLE, class_metric, hessian
+from smreg.objective.information import NEGLIGIBLE, class_metric, hessian, identified
 from smreg.objective.sampling import DIRECTIONS, ClassVariances, RowSampler
 from smreg.optimize.metric import DenseMetric, Metric
 
@@ -152,7 +152,9 @@ class Refresh:
         negligible = NEGLIGIBLE if leaves_out else 0.0
         if self.is_hessian:
             matrix, share = hessian(self.objective, phi, rows, negligible)
-            made = DenseMetric(matrix, is_hessian=rows is None and negligible == 0)
+            made = DenseMetric(
+                identified(self.objective, matrix), is_hessian=rows is None and negligible == 0
+            )
         else:
             made, share = class_metric(self.objective, phi, rows, negligible)
         if leaves_out or complete:

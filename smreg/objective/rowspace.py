@@ -18,6 +18,9 @@ The rows of R, weighted by the roots of s, sum to zero, so that they span one di
 rows. A mean that is far from zero has a rounding error that would hide that, and pass for one more direction:
 it is taken from R in turn. And since the numbers of X are known to their rounding alone, the coordinates are
 too: it is handed on with them.
+
+**Penalty factors** f are units: R has the columns over ``sqrt(f_j)``, zero where f is infinite. Columns
+without a penalty are no part of R: they are coordinates as they are, still without one.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,6 +32,7 @@ from scipy import linalg
 from smreg.data.matrix import MatrixRows
 from smreg.data.rows import BLOCK, MAX_NUMBERS, Rows, power_of_two, sum_of
 from smreg.data.statistics import ColumnStatistics
+from smreg.objective.factors import Factors
 from smreg.optimize.metric import TINY
 from smreg.optimize.solver import ROUNDING
 
@@ -39,6 +43,8 @@ MAX_PROJECTION = 2**28  # ``p n^2`` up to which that is done for the sake of the
 # Of the largest variance to one that counts, where R is not decomposed itself; and of the logits of two
 # columns, which then lose 2**-24 at most.
 MAX_RATIO = 2.0**28
+
+UNIFORM = Factors()
 
 
 def is_wide(rows: Rows, n_used: int, *, penalised: bool) -> bool:
@@ -79,6 +85,13 @@ class RowSpace:
         Whether the mean is taken from the rows.
     penalty : float
         ``1 / (C S)``.
+    factors : Factors
+        Of the penalty, the same for all classes.
+
+    Attributes
+    ----------
+    factors : Factors
+        Those of the coordinates.
     """
 
     def __init__(
@@ -88,7 +101,10 @@ class RowSpace:
         *,
         centred: bool,
         penalty: float,
+        factors: Factors = UNIFORM,
     ) -> None:
+        self.scale = None if factors.is_uniform else factors.units
+        self.free = factors.free
         used = np.flatnonzero(rows.weights)
         self.rows, self.used, self.centred, self.unit = rows, rows.used(), centred, 1.0
         self.root = np.sqrt(rows.weights[used] / rows.weights.sum())
@@ -113,30 +129,50 @@ class RowSpace:
             kept = variances > ROUNDING * variances[-1]
             U, sigma = U[:, kept], np.sqrt(variances[kept])
             self.left = U / sigma
-        Z = np.zeros((rows.n_samples, len(sigma)))
-        Z[used] = U * (sigma * self.unit) / self.root[:, np.newaxis]
-        self.coordinates = rows.replaced(Z, self._rounding(columns.rounding))
+        self.size = len(sigma)
+        Z = np.zeros((rows.n_samples, self.size + len(self.free)))
+        Z[used, : self.size] = U * (sigma * self.unit) / self.root[:, np.newaxis]
+        self.factors, rounding = factors, self._rounding(columns.rounding)
+        if self.scale is not None:
+            self.factors = Factors.of(np.repeat([1.0, 0.0], [self.size, len(self.free)]))
+        if len(self.free):
+            Z[:, self.size :] = rows.columns(self.free).dense()
+            own = np.finfo(np.float64).eps * np.abs(Z[:, : self.size]).max(axis=0)
+            rounding = np.append(own if rounding is None else rounding, columns.rounding[self.free])
+        self.coordinates = rows.replaced(Z, rounding)
 
     def expand(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients of the features, and intercepts, from those of the coordinates."""
+        own, free = np.split(coef, [self.size], axis=1)
         if self.basis is None:
-            left = coef @ self.left.T
+            left = own @ self.left.T
             features = np.concatenate(list(self._map(lambda rows, panel: left @ rows)), axis=1)
         else:
-            features = coef @ self.basis
-        return features, intercept - features @ self.mean
+            features = own @ self.basis
+        features = features if self.scale is None else features * self.scale
+        intercept = intercept - features @ self.mean
+        features[:, self.free] = free
+        return features, intercept
 
     def restrict(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """The reverse: what changes no logit is lost."""
+        free = coef[:, self.free]
+        if self.scale is not None:
+            coef = np.where(self.scale > 0, coef, 0.0)
         shifted = intercept + coef @ self.mean
+        if self.scale is not None:
+            coef = coef / np.where(self.scale > 0, self.scale, 1.0)
         if self.basis is not None:
-            return coef @ self.basis.T, shifted
-        return sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left, shifted
+            own = coef @ self.basis.T
+        else:
+            own = sum_of(self._map(lambda rows, panel: coef[:, panel] @ rows.T)) @ self.left
+        return np.concatenate([own, free], axis=1) if len(self.free) else own, shifted
 
     def _rounding(self, of_columns: Array) -> Array | None:
         """That of the coordinates, where there is a basis."""
         if self.basis is None:
             return None
+        of_columns = of_columns if self.scale is None else of_columns * self.scale
         largest = max(float(of_columns.max(initial=0.0)), TINY)
         return np.asarray(largest * np.sqrt(np.square(self.basis) @ np.square(of_columns / largest)))
 
@@ -144,6 +180,8 @@ class RowSpace:
         """Some columns of ``R / unit``."""
         rows: Array = np.subtract(self.used[panel], self.mean[panel], dtype=np.float64)
         rows *= (self.root / self.unit)[:, np.newaxis]
+        if self.scale is not None:
+            rows *= self.scale[panel]
         return rows
 
     def _map(self, function: Callable[[Array, slice], Array]) -> Iterator[Array]:

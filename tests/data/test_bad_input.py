@@ -25,6 +25,7 @@ Y = np.arange(N) % 3
 SOFT = np.eye(3)[Y]
 ONES = np.ones(N)
 NAN, INF = np.nan, np.inf
+FRAME = pd.DataFrame(X, columns=list("abc"))
 
 
 def put(array, index, value):
@@ -123,6 +124,42 @@ BAD_CLASS_WEIGHTS = [
     case("class_weight for one", ["2 classes", r"\b2\b(?! classes)"], class_weight={0: 0.0, 1: 0.0}),
     case("class_weight zero", ["2 classes|class_weight"], class_weight=dict.fromkeys(range(3), 0.0)),
 ]
+BAD_FACTORS = [
+    case("factors too few", ["penalty_factor", r"\(3,\)", r"\(3, 3\)", r"\(2,\)"], penalty_factor=[1.0, 2.0]),
+    case(
+        "factors of too few rows",
+        ["penalty_factor", r"\(3, 3\)", r"\(2, 3\)"],
+        penalty_factor=np.ones((2, 3)),
+    ),
+    case("factors of two classes", [r"\(1, 3\)", r"\(2, 3\)"], y=Y % 2, penalty_factor=np.ones((2, 3))),
+    case("factors NaN", ["penalty_factor", ">= 0", "nan"], penalty_factor=[1.0, NAN, 1.0]),
+    case("factors negative", ["penalty_factor", ">= 0", "-1"], penalty_factor=[1.0, -1.0, 1.0]),
+    case("factors minus infinite", ["penalty_factor", ">= 0", "-inf"], penalty_factor=[1.0, -INF, 1.0]),
+    case("factor alone", ["penalty_factor", "array-like"], penalty_factor=2.0),
+    case("factors of text", ["penalty_factor", "number", "'much'"], penalty_factor=["much", "1", "1"]),
+    case("factors complex", ["penalty_factor", "number"], penalty_factor=[1j, 1.0, 1.0]),
+    case(
+        "factors by name without names",
+        ["penalty_factor", 'set_output.transform="pandas"'],
+        penalty_factor={"a": 0.0},
+    ),
+    case(
+        "factors by unknown names",
+        ["penalty_factor", r"\['d', 0\]", r"\['a', 'b', 'c'\]"],
+        X=FRAME,
+        penalty_factor={"a": 0.0, "d": 1.0, 0: 1.0},
+    ),
+    case(
+        "factors by name twice",
+        ["penalty_factor", "'a'"],
+        X=FRAME,
+        penalty_factor=pd.Series([1.0, 2.0], ["a", "a"]),
+    ),
+    case("factors by name negative", ["penalty_factor", ">= 0", "-2"], X=FRAME, penalty_factor={"a": -2.0}),
+    case(
+        "factors in a frame", ["penalty_factor", "DataFrame", "to_numpy"], X=FRAME, penalty_factor=FRAME[:3]
+    ),
+]
 BAD_PARAMETERS = [
     case(f"{name}={value!r}", [f"'{name}'", required, re.escape(f"{value!r}")], **{name: value})
     for name, required, values in [
@@ -136,7 +173,7 @@ BAD_PARAMETERS = [
     ]
     for value in values
 ] + [case("n_jobs=0", ["n_jobs", "0"], n_jobs=0)]
-BAD = BAD_X + BAD_LABELS + BAD_SOFT + BAD_WEIGHTS + BAD_CLASS_WEIGHTS + BAD_PARAMETERS
+BAD = BAD_X + BAD_LABELS + BAD_SOFT + BAD_WEIGHTS + BAD_CLASS_WEIGHTS + BAD_FACTORS + BAD_PARAMETERS
 
 
 def fitted():
@@ -158,6 +195,8 @@ def assert_unchanged(estimator, before):
         if isinstance(value, np.ndarray):
             assert after[name].dtype == value.dtype
             assert_array_equal(after[name], value)
+        elif isinstance(value, pd.Series | pd.DataFrame):
+            assert after[name].equals(value), name
         else:
             assert after[name] == value or value != value, name  # a parameter may be NaN
 

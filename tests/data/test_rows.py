@@ -12,7 +12,7 @@ from problems import STORAGES
 from scipy import sparse
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import met_from, tally
+from smreg.data.rows import Rows, met_from, tally
 from smreg.data.statistics import statistics
 from smreg.data.targets import Targets
 from smreg.objective.layout import Layout
@@ -188,3 +188,24 @@ def test_a_threshold_at_the_start_of_a_part_meets_its_first_row_of_positive_mass
     assert_array_equal(met.index, [1])
     assert_array_equal(met.factors, [2.0])
     assert len(met_from(np.zeros(3), 1.0, 0.0, 2).index) == 0
+
+
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+def test_some_features_are_columns_of_x_in_any_store(store, rng):
+    """As given, without a shift: of a matrix, of some of its rows, and of what has blocks alone."""
+    X, y = rng.normal(size=(30, 5)), np.arange(30) % 3
+    rows = MatrixRows(store(X), Targets(np.arange(3), y), np.ones(30))
+    index, features = np.arange(3, 20), np.array([4, 1])
+    shifted = rows.shifted(X.mean(axis=0))
+    cases = [(rows, X), (rows.take(index, np.ones(17)), X[index]), (shifted, X)]
+
+    for given, expected in cases:
+        for made in (given.columns(features), Rows.columns(given, features)):
+            found = np.concatenate(list(made.map_blocks(_dense_of)))
+            assert_array_equal(found, expected[:, features])
+            assert made.n_features == 2
+            assert made.numbers_per_row == pytest.approx(np.count_nonzero(expected[0, features]))
+
+
+def _dense_of(block):
+    return block.dense()
