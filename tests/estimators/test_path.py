@@ -366,7 +366,7 @@ def test_a_grid_that_floating_point_cannot_hold_is_warned_of(rng, name):
     """With what to do, and whoever called as the place; what it can hold is the grid."""
     units, l1_ratio = BEYOND_FLOATS[name]
     X, y = three_columns(rng, units)
-    said = r"No C that floating point can hold .* Scale the columns, .*StandardScaler, or give .* Cs="
+    said = "No C that floating point can hold .* Measure the features in other units, or give .* Cs="
     with pytest.warns(UserWarning, match=said) as caught:
         Cs = regularization_path(X, y, l1_ratio=l1_ratio).Cs
     with pytest.warns(UserWarning, match=said) as caught_of_search:
