@@ -32,7 +32,7 @@ a point whose Hessian is at hand a line may know by how much norms in it differ 
 the norm is small enough even so, the Hessian is not made anew, and that norm is reported.
 
 **Jitter.** Where columns are so nearly collinear that a Hessian cannot be factorised without jitter, steps
-in it hardly move along what the jitter hides, the norm in it does not tell, and each is as good as the one
+in it hardly move along what the jitter hides, the norm in it is far too small, and each is as good as the one
 before: such steps are counted, and beyond some all are those of conjugate gradients on the true Hessian.
 
 **Rounding.** L-BFGS compares values of F, a mean of terms of order one, which carry rounding errors of some
