@@ -20,20 +20,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from smreg.data.batches import Batches
+from smreg.data.kernels import Draw, Kept, Kernel, Result, Sum, in_order, sum_of
 from smreg.data.matrix import MatrixRows, joined
 from smreg.data.parts import PartedRows, Read, answered, checked, describe_weighed, encoded, in_part, summary
-from smreg.data.rows import (
-    MAX_NUMBERS,
-    Draw,
-    Kept,
-    Kernel,
-    Result,
-    Sum,
-    in_order,
-    sum_of,
-    thresholds_of_parts,
-)
+from smreg.data.rows import MAX_NUMBERS
 from smreg.data.sample import Sample
+from smreg.data.systematic_sampling import thresholds_of_parts
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]

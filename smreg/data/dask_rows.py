@@ -5,7 +5,7 @@ shape depends on the number of partitions alone. The same partitions therefore g
 the number of workers, their speed or their death. Dask schedules the tasks, moves the data and repeats what
 was lost; parameters travel with the graph of a pass, so that they are never lost with a worker.
 
-What a kernel leaves for another, see `smreg.data.rows.Kept`, stays where it was made. Only sums come back.
+What a kernel leaves for another, see `smreg.data.kernels.Kept`, stays where it was made. Only sums come back.
 
 **Planning.** On w workers a pass over n rows, of p features and K classes, in m partitions takes each about
 ``4 n p K / w`` operations, or the time to read its part where the partitions are not in memory. Parameters of
@@ -40,20 +40,11 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
+from smreg.data.kernels import Draw, Kept, Kernel, Result, Sum, in_order, innermost, sum_of
 from smreg.data.matrix import MatrixRows
 from smreg.data.parts import PartedRows, Read, answered
-from smreg.data.rows import (
-    Draw,
-    Kept,
-    Kernel,
-    Result,
-    Rows,
-    Sum,
-    in_order,
-    innermost,
-    sum_of,
-    thresholds_of_parts,
-)
+from smreg.data.rows import Rows
+from smreg.data.systematic_sampling import thresholds_of_parts
 from smreg.data.threads import one_blas_thread, one_blas_thread_for_tasks
 
 Array = NDArray[np.float64]
@@ -71,7 +62,7 @@ TASKS = {
     "recession": "separation",
     "overlap": "separation",
     "parts": "statistics",
-    "rows": "statistics",
+    "tally": "statistics",
 }
 
 

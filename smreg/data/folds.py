@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import PredefinedSplit
 
+from smreg.data.block import Block
 from smreg.data.lazy import is_lazy
 from smreg.data.matrix import MatrixRows
 from smreg.data.parts import PartedRows
-from smreg.data.rows import Block, Tally, tallied
 from smreg.data.statistics import Moments, moments
+from smreg.data.tally import Tally, tallied
 from smreg.data.targets import Targets
 from smreg.data.weights import merged
 

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import BLOCK, Block, Draw, IndexedRows, Kept, Kernel, Result, met_from, sum_of
+from smreg.data.block import BLOCK, Block
+from smreg.data.kernels import Draw, Kept, Kernel, Result, sum_of
+from smreg.data.rows import IndexedRows
 from smreg.data.statistics import ColumnStatistics
+from smreg.data.systematic_sampling import met_from
 from smreg.data.targets import Targets
 
 Array = NDArray[np.float64]

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
+from smreg.data.block import Block
 from smreg.data.features import DTYPES, as_numbers, naming
+from smreg.data.kernels import Draw, Result, Sum
 from smreg.data.labels import as_labels
 from smreg.data.matrix import MatrixRows
 from smreg.data.offsets import of_classes, offset_values, relative
-from smreg.data.rows import Block, Draw, Result, Rows, Sum, Tally, tallied
+from smreg.data.rows import Rows
 from smreg.data.statistics import Moments, moments
+from smreg.data.tally import Tally, tallied
 from smreg.data.targets import Targets, check_soft_targets, distinct, encode_labels, is_soft
 from smreg.data.weights import ALL_ZERO, check_live, class_weight_vector, merged, non_negative
 

@@ -19,7 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Draw, Kept, Kernel, Result, Rows, Sum, innermost, thresholds_of_parts
+from smreg.data.block import Block
+from smreg.data.kernels import Draw, Kept, Kernel, Result, Sum, innermost
+from smreg.data.rows import Rows
+from smreg.data.systematic_sampling import thresholds_of_parts
 
 Array = NDArray[np.float64]
 

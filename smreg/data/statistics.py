@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import NOT_FINITE, Block, Rows, power_of_two
+from smreg.data.block import NOT_FINITE, Block
+from smreg.data.rows import Rows
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -167,3 +168,9 @@ def _deviations(X: Any, weights: Array, unit: Array) -> tuple[Array, Array]:
     zeros = np.maximum(total - stored.T @ weights, 0.0)  # weight of those, whose deviation is minus the mean
     z.data = (z.data - mean[z.indices]) ** 2
     return mean, np.asarray(z.T @ weights + zeros * mean**2)
+
+
+def power_of_two(magnitude: Array) -> Array:
+    """The power of two just above each magnitude, one for zero: scaling by it rounds nothing."""
+    exponent = np.clip(np.frexp(magnitude)[1], -1000, 1000)  # so that the inverse is finite too
+    return np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0)

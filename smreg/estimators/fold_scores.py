@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg import family
-from smreg.data.rows import Block, Rows
+from smreg.data.block import Block
+from smreg.data.rows import Rows
 from smreg.estimators.prediction import stored_logits
 from smreg.metrics.scorers import neg_cross_entropy_scorer
 

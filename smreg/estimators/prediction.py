@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from smreg.data.rows import Block, predictors
+from smreg.data.block import Block, predictors
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.block import Block
 from smreg.data.factors import check_weighted
 from smreg.data.folds import Part, Training, described
-from smreg.data.rows import Block, sum_of
+from smreg.data.kernels import sum_of
 from smreg.data.sample import Sample
 from smreg.data.shared_passes import SharedRows
 from smreg.data.weights import check_live, class_weight_vector

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import sum_of
+from smreg.data.kernels import sum_of
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import below_largest, exponentials
 from smreg.optimize.line_search import LEVEL, lowest

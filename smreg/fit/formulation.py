@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from smreg.data.block import Block
 from smreg.data.cached import cached_property
-from smreg.data.rows import Block, IndexedRows, Rows, tally
+from smreg.data.rows import IndexedRows, Rows
 from smreg.data.statistics import ColumnStatistics, statistics
+from smreg.data.tally import tally
 from smreg.data.targets import Targets
 from smreg.fit.reduction import reduction
 from smreg.objective import collinear, information, null_metric

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import power_of_two
+from smreg.data.statistics import power_of_two
 from smreg.fit.continuation import Fit
 from smreg.fit.regression import Problem
 from smreg.objective.penalty import LARGEST

@@ -25,7 +25,8 @@ negative they are held to zero, too. The direction is believed if no margin is n
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Kept
+from smreg.data.block import Block
+from smreg.data.kernels import Kept
 from smreg.fit.recession import ROUNDING, TIGHT, labels, largest_margin, margins, tight
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, softmax

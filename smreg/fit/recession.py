@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from smreg.data.rows import Block
+from smreg.data.block import Block
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, softmax
 from smreg.optimize.metric import JITTER

@@ -44,7 +44,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import BLOCK
+from smreg.data.block import BLOCK
 from smreg.fit.dual import DualRows, State, Step, inner
 from smreg.objective.cross_entropy import Objective
 from smreg.optimize.conjugate_gradients import conjugate_gradients

@@ -54,8 +54,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.block import Block
 from smreg.data.cached import cached_property
-from smreg.data.rows import Block
 from smreg.data.statistics import extremes
 from smreg.fit.overlap import has_overlap, is_direction_near
 from smreg.fit.recession import Allowance, has_recession_direction, has_recession_direction_near, is_complete

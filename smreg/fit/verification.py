@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block
+from smreg.data.block import Block
 from smreg.fit.regression import OnIteration, Problem
 from smreg.fit.solution import Solution
 from smreg.objective.cross_entropy import mean_loss

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.rows import MAX_NUMBERS, Block
+from smreg.data.block import Block
+from smreg.data.rows import MAX_NUMBERS
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import gram
 

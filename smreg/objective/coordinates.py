@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from smreg.data.rows import power_of_two
-from smreg.data.statistics import ColumnStatistics
+from smreg.data.statistics import ColumnStatistics, power_of_two
 
 Array = NDArray[np.float64]
 

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.block import Block
 from smreg.data.cached import cached_property
-from smreg.data.rows import Block, Kept, Kernel, Rows
+from smreg.data.kernels import Kept, Kernel
+from smreg.data.rows import Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.logits import Direction, Point, below_largest, exponentials, softmax
 from smreg.objective.null_model import NullModel, null_model

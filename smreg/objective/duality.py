@@ -40,7 +40,7 @@ Journal of Machine Learning Research 18 (2017). https://doi.org/10.48550/arXiv.1
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block
+from smreg.data.block import Block
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.logits import Direction, Point, log_softmax, softmax
 from smreg.objective.penalty import Penalty

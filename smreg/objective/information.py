@@ -27,7 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import BLOCK, Block, Kernel, Result, Rows
+from smreg.data.block import BLOCK, Block
+from smreg.data.kernels import Kernel, Result
+from smreg.data.rows import Rows
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.costs import fits
 from smreg.objective.cross_entropy import Objective, Standardisation

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Tally
+from smreg.data.block import Block
+from smreg.data.tally import Tally
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block
+from smreg.data.block import Block
 
 Array = NDArray[np.float64]
 

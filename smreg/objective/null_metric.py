@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Rows
+from smreg.data.block import Block
+from smreg.data.rows import Rows
 from smreg.objective.costs import fits, sample_size
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.information import inverse_factors, sum_rows, weighted_gram

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Block, Rows
+from smreg.data.block import Block
+from smreg.data.rows import Rows
 from smreg.objective.logits import log_softmax, logits
 from smreg.optimize.line_search import lowest
 from smreg.optimize.metric import laplacian_inverse

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.data.rows import Kept
+from smreg.data.kernels import Kept
 from smreg.objective.costs import ELEMENTWISE, MIN_ROWS, NO_COST, SPEED, evaluation_cost, fits, sample_size
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.information import NEGLIGIBLE, class_metric, hessian, identified

@@ -29,9 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from smreg.data.block import BLOCK
+from smreg.data.kernels import sum_of
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import BLOCK, MAX_NUMBERS, Rows, power_of_two, sum_of
-from smreg.data.statistics import ColumnStatistics
+from smreg.data.rows import MAX_NUMBERS, Rows
+from smreg.data.statistics import ColumnStatistics, power_of_two
 from smreg.objective.factors import Factors
 from smreg.optimize.metric import TINY
 from smreg.optimize.solver import ROUNDING

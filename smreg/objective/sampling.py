@@ -30,8 +30,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.block import Block
 from smreg.data.cached import cached_property
-from smreg.data.rows import Block, Kept, Rows
+from smreg.data.kernels import Kept
+from smreg.data.rows import Rows
 from smreg.objective.cross_entropy import Objective, Standardisation
 from smreg.objective.logits import Direction, Point, softmax, variances
 from smreg.optimize.metric import DenseMetric, Metric, directions

@@ -16,8 +16,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.block import Block
 from smreg.data.cached import cached_property
-from smreg.data.rows import Block, Kept
+from smreg.data.kernels import Kept
 from smreg.objective import costs, information, null_metric
 from smreg.objective.cross_entropy import Objective, Standardisation, information_times, probabilities_of
 from smreg.objective.logits import complement

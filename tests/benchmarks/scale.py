@@ -51,7 +51,7 @@ from sklearn.linear_model import LogisticRegression
 from smreg import SoftmaxRegression, SoftmaxRegressionCV
 from smreg.data import Batches
 from smreg.data.dask_rows import DaskRows
-from smreg.data.rows import innermost
+from smreg.data.kernels import innermost
 
 Array = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from smreg import (
 )
 from smreg.data import Batches, batch_rows
 from smreg.data.batch_rows import BatchRows
-from smreg.data.rows import innermost
+from smreg.data.kernels import innermost
 from smreg.metrics import (
     calibration_error,
     neg_calibration_error_scorer,

@@ -12,8 +12,9 @@ from problems import STORAGES
 from scipy import sparse
 
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Rows, met_from, tally
+from smreg.data.rows import Rows
 from smreg.data.statistics import statistics
+from smreg.data.tally import tally
 from smreg.data.targets import Targets
 from smreg.objective.layout import Layout
 
@@ -179,15 +180,6 @@ def test_what_is_done_to_blocks_is_a_function_of_a_module(path):
 
     assert all(isinstance(kernel, ast.Name) for kernel in kernels)
     assert not {kernel.id for kernel in kernels} & nested
-
-
-def test_a_threshold_at_the_start_of_a_part_meets_its_first_row_of_positive_mass():
-    """And not one without weight before it, which would stand for its like with an infinite factor."""
-    met = met_from(np.array([0.0, 1.0, 1.0]), 1.0, 0.0, 2)
-
-    assert_array_equal(met.index, [1])
-    assert_array_equal(met.factors, [2.0])
-    assert len(met_from(np.zeros(3), 1.0, 0.0, 2).index) == 0
 
 
 @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])

@@ -15,8 +15,9 @@ from smreg import SoftmaxRegression
 from smreg.data import Batches
 from smreg.data.batch_rows import BatchRows, batch_sample
 from smreg.data.dask_sample import dask_sample
+from smreg.data.kernels import sum_of
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Rows, sum_of
+from smreg.data.rows import Rows
 from smreg.data.shared_passes import MOST_RETURNED, Meeting, SharedRows
 from smreg.data.targets import Targets
 from smreg.fit.regression import Problem

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 from problems import STORED_AS
 
+from smreg.data.kernels import sum_of
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import sum_of
 from smreg.data.statistics import moments, statistics
 from smreg.data.targets import Targets
 

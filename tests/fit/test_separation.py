@@ -20,7 +20,8 @@ from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, regularization_path
-from smreg.data.rows import Rows, sum_of
+from smreg.data.kernels import sum_of
+from smreg.data.rows import Rows
 from smreg.fit import recession
 from smreg.fit.separation import Budget, Watch
 from smreg.fit.solution import Solution

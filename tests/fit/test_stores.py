@@ -8,8 +8,10 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from smreg import family
+from smreg.data.block import Block
+from smreg.data.kernels import sum_of
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Block, Rows, sum_of
+from smreg.data.rows import Rows
 from smreg.data.targets import Targets
 from smreg.fit.regression import Problem
 from smreg.fit.verification import objective_of

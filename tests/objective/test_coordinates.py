@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from smreg.data.rows import Block
+from smreg.data.block import Block
 from smreg.data.statistics import ColumnStatistics
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
 from smreg.objective.cross_entropy import Standardisation

@@ -9,7 +9,8 @@ from objectives import Sample, logits_at, objective_of
 from scipy import linalg, sparse
 
 from smreg import family
-from smreg.data.rows import Block, _Edited
+from smreg.data.block import Block
+from smreg.data.rows import _Edited
 from smreg.objective import information
 from smreg.objective.cross_entropy import FIRST_CHANGE, MAX_CHANGE, CrossEntropy, LogitLine, Objective
 from smreg.optimize.line_search import EvaluatedLine

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from objectives import Sample, objective_of, standardised
 from scipy import linalg
 
+from smreg.data.kernels import Kept
 from smreg.data.matrix import MatrixRows
-from smreg.data.rows import Kept
 from smreg.data.targets import Targets
 from smreg.objective.costs import ROWS_PER_COLUMN
 from smreg.objective.information import class_metric, hessian
