@@ -55,7 +55,6 @@ ARITY = 8  # of the tree of sums
 # (The dashboard takes words of eight letters that begin with one from a to f, as "evaluate", for tokens.)
 TASKS = {
     "cross_entropy": "evaluation",
-    "formulation": "evaluation",
     "null_metric": "information",
     "working": "information",
     "sampling": "sample",

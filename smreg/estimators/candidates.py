@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.estimators.report import fitted_attributes
-from smreg.fit.continuation import Fit
-from smreg.fit.solution import Solution
+from smreg.fit.solution import Fit, Solution
 from smreg.objective.layout import Regression
 
 Array = NDArray[np.float64]

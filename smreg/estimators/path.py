@@ -16,6 +16,7 @@ from smreg.data.offsets import fitted_offset
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.fit.continuation import fit_path
+from smreg.fit.degrees_of_freedom import degrees_of_freedom
 from smreg.fit.grid import check_grid, grid, weakest_of
 from smreg.fit.regression import Problem
 from smreg.fit.solution import Solution
@@ -217,7 +218,7 @@ def regularization_path(
         steps = fit_path(problem, values, **options)
         fits = [full for full, _ in steps]
         freedom = [
-            problem.degrees_of_freedom(C, regression, l1_ratio)
+            degrees_of_freedom(problem, C, regression, l1_ratio)
             for C, (regression, _) in zip(values, fits, strict=True)
         ]
         fits = [

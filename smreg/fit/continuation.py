@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.threads import IN_TURN
-from smreg.fit.regression import Problem, Shared
-from smreg.fit.solution import Solution
+from smreg.fit.regression import Problem
+from smreg.fit.shared_metric import Shared
+from smreg.fit.solution import Fit
 from smreg.objective.layout import Regression
 
 Array = NDArray[np.float64]
@@ -103,9 +104,6 @@ class History:
 
 def _regression(point: Array) -> Regression:
     return Regression(np.ascontiguousarray(point[:, :-1]), point[:, -1])
-
-
-Fit = tuple[Regression, Solution]
 
 
 @dataclass(frozen=True)

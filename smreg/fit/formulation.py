@@ -8,19 +8,18 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from smreg.data.block import Block
 from smreg.data.cached import cached_property
 from smreg.data.rows import IndexedRows, Rows
 from smreg.data.statistics import ColumnStatistics, statistics
 from smreg.data.tally import tally
 from smreg.data.targets import Targets
+from smreg.fit.coefficients import coordinates_of
 from smreg.fit.reduction import reduction
-from smreg.objective import collinear, information, null_metric
+from smreg.objective import collinear, null_metric
 from smreg.objective.collinear import NullSpace
 from smreg.objective.coordinates import Coordinates, contrasts, reference_coding, symmetric_coding
-from smreg.objective.cross_entropy import CrossEntropy, Objective
+from smreg.objective.cross_entropy import CrossEntropy, Objective, mean_entropy
 from smreg.objective.factors import Factors
 from smreg.objective.layout import Layout, Regression
 from smreg.objective.penalty import LARGEST, Penalty
@@ -75,7 +74,7 @@ class Formulation:
         factors: Array | None = None,
     ) -> None:
         began = perf_counter()
-        self._fit_intercept, self._given_factors = fit_intercept, factors
+        self.fit_intercept, self._given_factors = fit_intercept, factors
         self._offset = None if rows.in_memory is None else rows.in_memory.offset  # of all classes
         self._given = self._normalised(rows)
         self._space = None if l1 and not self.factors.is_zero else self._reduction(largest_C)
@@ -87,7 +86,7 @@ class Formulation:
 
     def _normalised(self, rows: Rows) -> Rows:
         """The same with weights that sum to one."""
-        self.layout = Layout.of(tally(rows), self._fit_intercept)
+        self.layout = Layout.of(tally(rows), self.fit_intercept)
         self.priors, factors = self.layout.priors, self._given_factors
         if factors is not None and factors.ndim == 2:
             factors = factors[self.layout.live]
@@ -200,7 +199,7 @@ class Formulation:
     @cached_property
     def loss(self) -> CrossEntropy:
         """The data term, of features less a shift of the columns that need one."""
-        rows = self._rows.shifted(self._columns.shift) if self._fit_intercept else self._rows
+        rows = self._rows.shifted(self._columns.shift) if self.fit_intercept else self._rows
         return CrossEntropy(rows, self.priors)
 
     @property
@@ -232,7 +231,7 @@ class Formulation:
         return Coordinates.standardising(
             self._columns,
             coding,
-            fit_intercept=self._fit_intercept,
+            fit_intercept=self.fit_intercept,
             ridge=penalty.ridge,
             by_feature=not self._rows.stores_zeros,
             determined=determined,
@@ -281,7 +280,7 @@ class Formulation:
 
     def _varies(self) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
-        mean = np.zeros_like(self._columns.mean) if self._fit_intercept else self._columns.mean
+        mean = np.zeros_like(self._columns.mean) if self.fit_intercept else self._columns.mean
         return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)
 
     def null_gradient(self, base: Regression | None = None) -> tuple[Array, float]:
@@ -293,10 +292,11 @@ class Formulation:
         if self.layout.is_certain:
             return np.zeros((1, self._rows.n_features)), 0.0
         objective = self.objective(self.penalty(1.0))
-        value, gradient = objective(objective.start() if base is None else self._phi(objective, base))
+        phi = objective.start() if base is None else coordinates_of(self.layout, objective, base)
+        value, gradient = objective(phi)
         by_contrast = gradient.reshape(objective.shape)[:, : self._rows.n_features]
         at = objective.coordinates
-        return at.contrasts @ (by_contrast * at.scale), value - self._rows.map_reduce(_entropy)
+        return at.contrasts @ (by_contrast * at.scale), value - self._rows.map_reduce(mean_entropy)
 
     def root_null_curvatures(self) -> tuple[Array, Array]:
         """Roots of the curvatures of the coefficients, each given all others, at the intercept-only model.
@@ -320,22 +320,6 @@ class Formulation:
         variances, at = objective.null.information.diagonal(), objective.coordinates
         return np.outer(np.sqrt(variances)[-len(at.contrasts) :], at.spread)
 
-    def degrees_of_freedom(self, C: float, regression: Regression, l1_ratio: float) -> float:
-        """``tr(H (H + R)^-1)`` at a solution, or with an L1 penalty the number of what is not zero."""
-        if self.layout.is_certain:
-            return 0.0
-        if not (penalty := self.penalty(C, l1_ratio)).is_smooth:
-            free = (len(self.priors) - 1) * self._fit_intercept
-            return float(np.count_nonzero(regression.coef) + free - self._n_shifts(regression))
-        objective = self.objective(penalty)
-        return information.degrees_of_freedom(objective, self._phi(objective, regression))
-
-    def _n_shifts(self, regression: Regression) -> int:
-        """Features to whose coefficients anything can be added at no cost, with a row for each class."""
-        if self.layout.n_classes == 2:
-            return 0
-        return int(np.count_nonzero(regression.coef[:, self.factors.free].any(axis=0)))
-
     def _reduction(self, largest_C: float) -> RowSpace | Singletons | None:
         """Fewer features that suffice, if there are and X is at hand."""
         return reduction(
@@ -344,7 +328,7 @@ class Formulation:
             self._strength(largest_C),
             self.factors,
             n_used=self.layout.tally.n_used,
-            centred=self._fit_intercept,
+            centred=self.fit_intercept,
         )
 
     def _null_metric(self, objective: Objective) -> Metric:
@@ -359,37 +343,8 @@ class Formulation:
         """Makes the sampler of rows, if it is called for."""
         return cache(lambda: null_metric.row_sampler(objective, self._null_covariance(objective)))
 
-    def _regression(self, objective: Objective, phi: Array, penalty: Penalty | None = None) -> Regression:
-        """The coefficients of all classes, without a penalty of all with these probabilities the least.
-
-        The penalty is that of the objective unless another is given.
-        """
-        coef, intercept = objective.coefficients(phi)
-        if objective.nulls is not None:
-            least = objective.nulls.least_norm(coef)
-            coef, intercept = least, intercept + (coef - least) @ objective.coordinates.mean
-        unpenalised = (penalty or objective.penalty).unpenalised
-        if objective.coordinates.is_symmetric and unpenalised.any():
-            coef -= np.where(unpenalised, coef.mean(axis=0), 0.0)
-        return self.layout.expand(coef, intercept)
-
-    def _phi(self, objective: Objective, regression: Regression) -> Array:
-        """The reverse."""
-        coef, intercept = self.layout.restrict(regression)
-        if objective.nulls is not None:
-            eliminated = objective.nulls.eliminated(coef)
-            coef, intercept = eliminated, intercept + (coef - eliminated) @ objective.coordinates.mean
-        return objective.coordinates.of(coef, intercept)
-
 
 def _indexed(rows: Rows) -> IndexedRows:
     """Rows that can be taken by their numbers: others are not divided into parts."""
     assert rows.by_index is not None
     return rows.by_index
-
-
-def _entropy(block: Block) -> float:
-    """That of soft targets."""
-    if block.target.ndim == 1:
-        return 0.0
-    return float(block.weights @ special.entr(block.target).sum(axis=1))

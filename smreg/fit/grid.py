@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.statistics import power_of_two
-from smreg.fit.continuation import Fit
 from smreg.fit.regression import Problem
+from smreg.fit.solution import Fit
 from smreg.objective.penalty import LARGEST
 
 Array = NDArray[np.float64]

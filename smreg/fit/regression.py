@@ -1,7 +1,7 @@
 """Softmax regression on plain arrays: from what is fitted to coefficients and their record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from smreg.data.cached import cached_property
 from smreg.fit import elastic_net, rownewton
+from smreg.fit.coefficients import coordinates_of, regression_at
 from smreg.fit.elastic_net import ElasticNet
 from smreg.fit.formulation import Formulation
 from smreg.fit.restricted import is_separated_among
 from smreg.fit.separation import Watch
-from smreg.fit.solution import Solution
+from smreg.fit.shared_metric import Shared, is_apart
+from smreg.fit.solution import Fit, Solution, judged, record
 from smreg.objective import collinear, refreshes
-from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective
 from smreg.objective.layout import Regression
 from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace
+from smreg.objective.strong_convexity import suboptimality_bound
 from smreg.objective.working import Hessians
 from smreg.optimize import solver
-from smreg.optimize.metric import JITTER
 from smreg.optimize.protocol import Minimum, Point, Preconditioner
 
 Array = NDArray[np.float64]
@@ -35,7 +36,6 @@ FINEST = 2.0**-24
 BASE_TOL, BASE_ITERATIONS = 1e-6, 1000
 
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
-Fit = tuple[Regression, Solution]
 
 
 class Problem(Formulation):
@@ -49,9 +49,9 @@ class Problem(Formulation):
         tol: float,
         max_iter: int,
         start: Regression | None = None,
-        shared: "Shared | None" = None,
+        shared: Shared | None = None,
         on_iteration: OnIteration | None = None,
-    ) -> tuple[Regression, Solution]:
+    ) -> Fit:
         """Minimise the penalised cross-entropy.
 
         Parameters
@@ -85,11 +85,11 @@ class Problem(Formulation):
             fit = self._solve_sparse(penalty, tol, max_iter, start, on_iteration)
         else:
             fit = self._solve_smooth(penalty, tol, max_iter, start, shared, on_iteration)[:2]
-        return _judged(*fit, base)
+        return judged(fit, base)
 
     def solve_for_parts(
         self, C: float, *, tol: float, max_iter: int, start: Regression | None = None
-    ) -> "tuple[tuple[Regression, Solution], Shared | None]":
+    ) -> tuple[Fit, Shared | None]:
         """The same with a ridge penalty or none, and for parts of the problem a metric near the solution.
 
         That is the last one of the solver, if it is of the most exact kind, or else one made at the solution,
@@ -101,7 +101,7 @@ class Problem(Formulation):
         start = _from_base(base) if start is None else start
         regression, solution, shared = self._solve_smooth(penalty, tol, max_iter, start, None, None)
         shared = shared or self._shared(penalty, regression, solution.objective)
-        return _judged(regression, solution, base), shared
+        return judged((regression, solution), base), shared
 
     @cached_property
     def base(self) -> Fit | None:
@@ -126,15 +126,15 @@ class Problem(Formulation):
         """The same where there is a penalty."""
         return None if self.penalty(C).is_zero else self.base
 
-    def _certain(self) -> tuple[Regression, Solution]:
+    def _certain(self) -> Fit:
         """The model of a single class, which no feature makes more probable."""
         solution = self._solution(0.0, 0.0, 0.0, (0, 0, 0), "converged", perf_counter())
         return self.layout.expand(np.zeros((1, self._rows.n_features)), np.zeros(1)), solution
 
-    def _shared(self, penalty: Penalty, regression: Regression, value: float) -> "Shared | None":
+    def _shared(self, penalty: Penalty, regression: Regression, value: float) -> Shared | None:
         """The most exact preconditioner at a solution that does not cost too much."""
         objective = self.objective(penalty)
-        phi = self._phi(objective, regression)
+        phi = coordinates_of(self.layout, objective, regression)
         kinds = refreshes.refreshes(objective, self._sampler(objective))
         paid = [kind for kind in kinds if kind.cost(value) <= 16.0]
         return Shared(objective.coordinates, paid[-1](phi, value)) if paid else None
@@ -145,13 +145,13 @@ class Problem(Formulation):
         tol: float,
         max_iter: int,
         start: Regression | None,
-        shared: "Shared | None",
+        shared: Shared | None,
         on_iteration: OnIteration | None,
-    ) -> "tuple[Regression, Solution, Shared | None]":
+    ) -> tuple[Regression, Solution, Shared | None]:
         """Minimise the cross-entropy with a ridge penalty or none, and hand over the solver's last metric."""
         began = perf_counter()
         objective = self.objective(penalty)
-        if shared is not None and _is_apart(objective.coordinates, shared.coordinates):
+        if shared is not None and is_apart(objective.coordinates, shared.coordinates):
             shared = None
         elif shared is not None:
             objective = self.objective(penalty, shared.coordinates)
@@ -162,7 +162,9 @@ class Problem(Formulation):
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:
             stop = False
             if on_iteration is not None:
-                stop = on_iteration(lambda: self.expand(self._regression(objective, phi())), value, norm)
+                stop = on_iteration(
+                    lambda: self.expand(regression_at(self.layout, objective, phi())), value, norm
+                )
             return stop or (penalty.is_zero and watch(phi))
 
         minimum, evaluations = self._search(objective, start, shared, tol, max_iter, report)
@@ -172,14 +174,14 @@ class Problem(Formulation):
             phi, evaluations = minimum.point.x, evaluations + more
             if reason != "callback" and self._nulls is None:
                 phi = collinear.onto_rows(objective, phi)
-        bound = _bound(objective, minimum.point.gradient)
+        bound = suboptimality_bound(objective, minimum.point.gradient)
         counts = evaluations, minimum.iterations, minimum.refreshes
         value, norm = minimum.point.value, minimum.point.norm
         solution = self._solution(value, norm, bound, counts, reason, began)
         last = (
             None if minimum.preconditioner is None else Shared(objective.coordinates, minimum.preconditioner)
         )
-        return self._regression(objective, phi), solution, last
+        return regression_at(self.layout, objective, phi), solution, last
 
     def _decided(
         self,
@@ -197,7 +199,7 @@ class Problem(Formulation):
         reason = watch.verdict(minimum)
         if reason != "undecided" or tol <= FINEST:
             return minimum, reason, 0
-        begin, left = self._regression(objective, minimum.point.x), max_iter - minimum.iterations
+        begin, left = regression_at(self.layout, objective, minimum.point.x), max_iter - minimum.iterations
         further, evaluations = self._search(objective, begin, None, FINEST, left, report)
         iterations = minimum.iterations + further.iterations
         if further.reason not in ("converged", "callback"):
@@ -211,14 +213,14 @@ class Problem(Formulation):
         max_iter: int,
         start: Regression | None,
         on_iteration: OnIteration | None,
-    ) -> tuple[Regression, Solution]:
+    ) -> Fit:
         """Minimise the cross-entropy with an L1 penalty."""
         began = perf_counter()
         net = ElasticNet(self._hessians, penalty)
 
         def report(theta: Array, value: float, norm: float) -> bool:
             return on_iteration is not None and on_iteration(
-                lambda: self._regression(net.loss, theta, penalty), value, norm
+                lambda: regression_at(self.layout, net.loss, theta, penalty), value, norm
             )
 
         point, more = self._sparse_start(net, start)
@@ -227,7 +229,7 @@ class Problem(Formulation):
         value, norm, gap = minimum.value, minimum.norm, minimum.gap
         reason = self._reason(net, penalty, minimum)
         solution = self._solution(value, norm, gap, counts, reason, began)
-        return self._regression(net.loss, minimum.theta, penalty), solution
+        return regression_at(self.layout, net.loss, minimum.theta, penalty), solution
 
     def _reason(self, net: ElasticNet, penalty: Penalty, minimum: elastic_net.Minimum) -> str:
         """Why a search ended: where nothing has a penalty but what is held at zero, by separation, too."""
@@ -249,7 +251,7 @@ class Problem(Formulation):
         A start worse than none, as after a change of units, is not taken.
         """
         if start is not None:
-            theta = np.where(net.held, 0.0, self._phi(net.loss, start).reshape(net.shape))
+            theta = np.where(net.held, 0.0, coordinates_of(self.layout, net.loss, start).reshape(net.shape))
             given = net.at(net.canonical(theta))
             if given.value <= net.loss.null.value:
                 return given, 0
@@ -262,27 +264,14 @@ class Problem(Formulation):
 
         The counts are those of evaluations, iterations and refreshes.
         """
-        evaluations, iterations, refreshes = counts
         seconds, self._seconds = self._seconds + perf_counter() - began, 0.0
-        return Solution(
-            objective=value,
-            gradient_norm=norm,
-            suboptimality=norm**2 / 2,
-            suboptimality_bound=bound,
-            distance=float(np.sqrt(self.total_weight)) * norm if norm > 0 else norm,
-            evaluations=evaluations,
-            iterations=iterations,
-            refreshes=refreshes,
-            seconds=seconds,
-            converged=reason == "converged",
-            reason=reason,
-        )
+        return record(value, norm, bound, counts, reason, seconds=seconds, total_weight=self.total_weight)
 
     def _search(
         self,
         objective: Objective,
         start: Regression | None,
-        shared: "Shared | None",
+        shared: Shared | None,
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
@@ -291,7 +280,7 @@ class Problem(Formulation):
 
         A metric that is shared is better than any other. The second number is that of the evaluations.
         """
-        given = None if start is None else self._phi(objective, start)
+        given = None if start is None else coordinates_of(self.layout, objective, start)
         if shared is not None or not rownewton.applies(objective):
             return self._descent(objective, given, shared, tol, max_iter, report)
         minimum = rownewton.minimize(objective, given, tol=tol, max_iter=max_iter, on_iteration=report)
@@ -306,7 +295,7 @@ class Problem(Formulation):
         self,
         objective: Objective,
         given: Array | None,
-        shared: "Shared | None",
+        shared: Shared | None,
         tol: float,
         max_iter: int,
         report: rownewton.OnIteration,
@@ -339,50 +328,6 @@ class Problem(Formulation):
         return minimum, minimum.evaluations + more
 
 
-@dataclass(frozen=True)
-class Shared:
-    """A metric, and the coordinates that it is in."""
-
-    coordinates: Coordinates
-    metric: Preconditioner
-
-
-def _is_apart(part: Coordinates, full: Coordinates) -> bool:
-    """Whether coordinates of its own are needed: for fewer classes, or a feature of far less spread.
-
-    Or, without a penalty, since other features determine others.
-    """
-    if len(part.coding) < len(full.coding):
-        return True
-    if part.determined is not None and ((part.spread > 0) != (full.spread > 0)).any():
-        return True
-    narrow = JITTER**0.25  # ratio of two spreads: a metric, with its jitter, can bear the square of more
-    return bool(((part.spread > 0) & (part.spread < narrow * full.spread)).any())
-
-
-def _bound(objective: Objective, gradient: Array) -> float:
-    """``sum_kj (dF/dW_kj)^2 / (2 a_kj)`` with the ridges a, in which the objective is strongly convex."""
-    by_contrast, p = gradient.reshape(objective.shape), objective.rows.n_features
-    strength = float(np.max(objective.penalty.ridge))
-    if strength == 0:
-        return float("inf")
-    parts = np.broadcast_to(objective.penalty.ridge / strength, (len(by_contrast), p))
-    free = np.column_stack([parts == 0, np.ones((len(parts), by_contrast.shape[1] - p), dtype=bool)])
-    if (np.abs(by_contrast[free]) > JITTER).any():  # of whose square nothing is left
-        return float("inf")
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        squares = (by_contrast[:, :p] * objective.coordinates.scale) ** 2
-        return float(np.sum(np.where(parts > 0, squares / parts, 0.0)) / (2 * strength))
-
-
 def _from_base(base: Fit | None) -> Regression | None:
     """Where a search may begin: not where coefficients have gone towards infinity."""
     return base[0] if base is not None and base[1].converged else None
-
-
-def _judged(regression: Regression, solution: Solution, base: Fit | None) -> Fit:
-    """A fit, by what is known of the coefficients that have no penalty."""
-    reason = "" if base is None else base[1].reason
-    if reason == "separation" or (reason == "undecided" and solution.converged):
-        return regression, replace(solution, converged=False, reason=reason)
-    return regression, solution

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smreg.data.shared_passes import Meeting, SharedRows
-from smreg.fit.continuation import Fit
 from smreg.fit.grid import Explore
-from smreg.fit.regression import Problem, Shared
+from smreg.fit.regression import Problem
+from smreg.fit.shared_metric import Shared
+from smreg.fit.solution import Fit
 from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 

@@ -1,6 +1,10 @@
-"""The record of a solve."""
+"""The record of a solve, and with the coefficients a fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from smreg.objective.layout import Regression
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,42 @@ class Solution:
                 "nats: if that is close enough, increase tol."
             ),
         }[self.reason]
+
+
+def record(
+    value: float,
+    norm: float,
+    bound: float,
+    counts: tuple[int, int, int],
+    reason: str,
+    *,
+    seconds: float,
+    total_weight: float,
+) -> Solution:
+    """The record of a solve, whose counts are those of evaluations, iterations and refreshes."""
+    evaluations, iterations, refreshes = counts
+    return Solution(
+        objective=value,
+        gradient_norm=norm,
+        suboptimality=norm**2 / 2,
+        suboptimality_bound=bound,
+        distance=float(np.sqrt(total_weight)) * norm if norm > 0 else norm,
+        evaluations=evaluations,
+        iterations=iterations,
+        refreshes=refreshes,
+        seconds=seconds,
+        converged=reason == "converged",
+        reason=reason,
+    )
+
+
+Fit = tuple[Regression, Solution]
+
+
+def judged(fit: Fit, base: Fit | None) -> Fit:
+    """A fit, by what is known of the coefficients that have no penalty."""
+    regression, solution = fit
+    reason = "" if base is None else base[1].reason
+    if reason == "separation" or (reason == "undecided" and solution.converged):
+        return regression, replace(solution, converged=False, reason=reason)
+    return fit

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from smreg.data.block import Block
 from smreg.fit.regression import OnIteration, Problem
-from smreg.fit.solution import Solution
+from smreg.fit.solution import Fit, Solution
 from smreg.objective.cross_entropy import mean_loss
 from smreg.objective.layout import Regression
 from smreg.objective.logits import Point
 from smreg.optimize.metric import JITTER
 
 Array = NDArray[np.float64]
-Fit = tuple[Regression, Solution]
 
 
 def verified(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from smreg.data.block import Block
 from smreg.data.cached import cached_property
@@ -87,6 +88,13 @@ def _value_and_gradients(block: Block, point: Point | Kept[Array], n_rows: int) 
 def mean_loss(block: Block, point: Point) -> float:
     """A block's part in the value."""
     return _loss_and_residuals(block, point.logits(block))[0]
+
+
+def mean_entropy(block: Block) -> float:
+    """A block's part in the mean entropy of soft targets, which a divergence from them is without."""
+    if block.target.ndim == 1:
+        return 0.0
+    return float(block.weights @ special.entr(block.target).sum(axis=1))
 
 
 def _loss_and_residuals(block: Block, eta: Array) -> tuple[float, Array]:
