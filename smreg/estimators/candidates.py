@@ -1,11 +1,12 @@
 """Candidates of a cross-validation: full fits and fold fits, their scores, and tables of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.estimators.report import fitted_attributes
+from smreg.estimators.report import PathReport, fitted_attributes
 from smreg.fit.solution import Fit, Solution
 from smreg.objective.layout import Regression
 
@@ -61,6 +62,13 @@ class Candidates:
         width = n_features + model.fit_intercept
         self.coefs = np.empty((n_folds, *shape[:2], n_rows, width), dtype=dtype)
 
+    def begin_report(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> PathReport:
+        """Begin to report the search."""
+        n_candidates, n_folds = self.scores[..., 0].size, self.n_folds
+        return PathReport(
+            self.model, X, y, sample_weight, n_candidates=n_candidates, n_folds=n_folds, offset=offset
+        )
+
     def attributes(self, i: int, j: int) -> dict[str, Any]:
         """Fitted attributes of the full fit for l1_ratio i and C j."""
         model = self.model._fixed(self.full_fits[i][j][0], self.dtype, self.classes)
@@ -115,3 +123,14 @@ class Candidates:
         self.solutions[i, j, k] = solution
         self.coefs[k, i, j, :, :p] = regression.coef
         self.coefs[k, i, j, :, p:] = regression.intercept[:, np.newaxis][:, : self.model.fit_intercept]
+
+
+def choose(scores: Mapping[str, Array]) -> tuple[int, int]:
+    """Indices of the best candidate, and of the smallest C within one standard error, with its l1_ratio.
+
+    Of equals the first counts, as in GridSearchCV.
+    """
+    best = int(np.argmax(scores["mean"]))
+    error = np.nan_to_num(scores["standard_error"][best])  # one fold has none
+    near = scores["mean"] >= scores["mean"][best] - error
+    return best, int(np.argmax(near & (scores["l1_ratio"] == scores["l1_ratio"][best])))

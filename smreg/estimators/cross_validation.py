@@ -1,9 +1,7 @@
-"""Cross-validation along the path: folds, full fits and fold fits, and their scores."""
+"""Folds of samples in memory: how they are divided, what their parts lack, and what they are given."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,23 +11,13 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, Strat
 from sklearn.utils.metadata_routing import process_routing
 
 from smreg._sklearn import safe_indexing
-from smreg.data.factors import check_weighted
 from smreg.data.folds import numbers_of
 from smreg.data.lazy import refuse_lazy
-from smreg.data.matrix import MatrixRows
 from smreg.data.targets import Targets
-from smreg.data.threads import IN_TURN
-from smreg.estimators.candidates import Candidates
-from smreg.estimators.report import PathReport
-from smreg.fit.continuation import fit_path
-from smreg.fit.grid import Grid, grid, weakest_of
-from smreg.fit.regression import Problem
-from smreg.fit.verification import verified
 from smreg.objective.layout import ABSENT
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-Score = Callable[[Any, "Fold", float, int], float]  # of a model, on a fold, for C, which is that many
 
 
 @dataclass(frozen=True)
@@ -157,9 +145,14 @@ def check_training_classes(
     """Raise a ValueError if the training part of a fold lacks a class that has weight."""
     for number, missing in missing_classes(folds, targets, weights).items():
         raise ValueError(
-            f"The training part of fold {number} has no sample of the classes {missing}, so that a model "
-            f"fitted to it cannot know them. {advice(missing, targets, weights, instead)}"
+            f"{lacking(number, missing)}, so that a model fitted to it cannot know them. "
+            f"{advice(missing, targets, weights, instead)}"
         )
+
+
+def lacking(number: int, missing: list[Any]) -> str:
+    """What the error or warning about a training part begins with."""
+    return f"The training part of fold {number} has no sample of the classes {missing}"
 
 
 def advice(missing: list[Any], targets: Targets, weights: Array, instead: str | None = None) -> str:
@@ -220,103 +213,3 @@ def of_rows(params: Mapping[str, Any], rows: Index, n_samples: int) -> dict[str,
         name: safe_indexing(value, rows) if np.ndim(value) > 0 and len(value) == n_samples else value
         for name, value in params.items()
     }
-
-
-class PathSearch(Candidates):
-    """Full fits and fold fits along the path of each l1_ratio, with the folds' scores.
-
-    Parameters
-    ----------
-    model : SoftmaxRegression
-        Whose other parameters to use.
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Features.
-    targets : Targets
-        Labels or soft targets.
-    weights : ndarray of shape (n_samples,)
-        Of the samples.
-    folds : sequence of Fold
-        Each with weight in its training part.
-    Cs : int, "auto" or ndarray of shape (n_Cs,)
-        The grid, or the size of one that the data set.
-    l1_ratios : ndarray of shape (n_l1_ratios,)
-        Parts of the penalty that are L1.
-    pool : Executor
-        Threads.
-    offset : ndarray of shape (n_samples, n_classes), or None
-        Known part of the logits.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        X: Any,
-        targets: Targets,
-        weights: Array,
-        folds: Sequence[Fold],
-        Cs: Grid,
-        l1_ratios: Array,
-        pool: Executor,
-        offset: Array | None = None,
-    ) -> None:
-        self.model, self.X, self.targets, self.weights, self.folds = model, X, targets, weights, folds
-        self.offset = offset
-        alone = len(folds) == 1
-        self.fit_pool = IN_TURN if alone else pool
-        self.map_blocks: Callable[..., Any] = pool.map if alone else map
-        self._problems = {l1: self._problem(l1, Cs) for l1 in np.unique(l1_ratios > 0).tolist()}
-        if not isinstance(Cs, np.ndarray):
-            paths = [(self._problems[l1 > 0], l1) for l1 in l1_ratios.tolist()]
-            Cs = grid(paths, Cs, model.max_iter, has_folds=True, stacklevel=6)  # of whoever calls fit
-        super().__init__(model, targets.classes, X.shape[1], len(folds), X.dtype, Cs, l1_ratios)
-
-    def run(self, scoring: Score, report: PathReport) -> None:
-        """Fit and score everything."""
-        for i, l1_ratio in enumerate(self.l1_ratios):
-            problem = self._problems[bool(l1_ratio > 0)]
-            folds = self._fold_problems(problem)
-            options: dict[str, Any] = {
-                "l1_ratio": float(l1_ratio),
-                "tol": self.model.tol,
-                "max_iter": self.model.max_iter,
-            }
-            steps = fit_path(problem, self.Cs, folds, pool=self.fit_pool, **options)
-            for j, C in enumerate(self.Cs):
-                with report.candidate(C, l1_ratio) as task:
-                    full, fits = next(steps)
-                    self.full_fits[i].append(verified(problem, full, C, dtype=self.X.dtype, **options))
-                    kept = [
-                        verified(fold, fit, C, dtype=self.X.dtype, **options)
-                        for fold, fit in zip(folds, fits, strict=True)
-                    ]
-                    for k, fit in enumerate(kept):
-                        with task.fold():
-                            self.keep(*fit, i, j, k)
-                            self.scores[i, j, k] = scoring(self.fold_model(i, j, k), self.folds[k], C, k)
-                    task.end(self.scores[i, j], partial(self.attributes, i, j))
-
-    def fold_model(self, i: int, j: int, k: int) -> Any:
-        """The model of fold k for l1_ratio i and C j, which holds the offsets of its test part."""
-        model = super().fold_model(i, j, k)
-        return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
-
-    def _problem(self, l1: bool, Cs: Grid) -> Problem:
-        targets, weights = self.model._weigh(self.targets, self.weights)
-        factors = self.model._factors(targets.classes)
-        problem = Problem(
-            MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
-            fit_intercept=self.model.fit_intercept,
-            largest_C=weakest_of(Cs, factors),
-            l1=l1,
-            factors=factors,
-        )
-        check_weighted(factors, targets.classes, problem.layout.live)
-        return problem
-
-    def _fold_problems(self, problem: Problem) -> list[Problem]:
-        """The problem of each fold's training part."""
-        problems = []
-        for fold in self.folds:
-            targets, weights = training_part(self.model, fold, self.targets, self.weights)
-            problems.append(problem.part(fold.train, targets, weights, self.map_blocks))
-        return problems

@@ -1,10 +1,6 @@
 """Choosing C by cross-validation along the regularisation path."""
 
-import math
-import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -17,42 +13,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.batches import Batches
-from smreg.data.folds import described_by_fold, divided
 from smreg.data.lazy import is_lazy, refuse_lazy
-from smreg.data.offsets import fitted_offset
-from smreg.data.parts import PartedRows
-from smreg.data.rows import Rows
-from smreg.data.targets import Targets, as_targets, require, strata
-from smreg.data.threads import allowed_threads, workers
-from smreg.estimators.candidates import Candidates
-from smreg.estimators.cross_validation import (
-    Fold,
-    PathSearch,
-    advice,
-    check_test_classes,
-    check_training_classes,
-    divide,
-    missing_classes,
-    of_missing,
-    routed,
-    training_part,
-)
+from smreg.data.targets import as_targets, require
+from smreg.data.threads import workers
+from smreg.estimators.candidates import Candidates, choose
+from smreg.estimators.cross_validation import routed
 from smreg.estimators.estimator import SoftmaxRegression, is_by_passes, unchanged_on_failure
 from smreg.estimators.fold_scores import measure_of
+from smreg.estimators.grid_ends import warn_of_an_end
 from smreg.estimators.path import warn_of_unconverged
-from smreg.estimators.report import PathReport, fitted_attributes
-from smreg.estimators.scoring import Scoring, accepted, make_scorer
-from smreg.estimators.shared_search import SharedSearch, check_folds
-from smreg.fit.grid import Grid, check_grid, check_l1_ratios
+from smreg.estimators.path_search import PathSearch, search_in_memory
+from smreg.estimators.report import fitted_attributes
+from smreg.estimators.scoring import accepted, make_scorer
+from smreg.estimators.shared_search import search_by_passes
+from smreg.fit.grid import check_grid, check_l1_ratios
 from smreg.objective.layout import Regression
 from smreg.temperature.scaling import fit_to_classifier
 
 Array = NDArray[np.float64]
-
-LONG_STEP = 2.5  # decades between values of C, after which nothing is known of what is beyond
-FLAT, FLAT_PART = 1e-3, 0.1  # rise of a score for a factor of ten in C that is none; in standard errors
-ALL_KEPT = 1 - 1e-6  # of a rise, by the next
 
 
 class SoftmaxRegressionCV(SoftmaxRegression):
@@ -287,84 +265,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         with unchanged_on_failure(self):
             Cs, l1_ratios = check_grid(self.Cs), check_l1_ratios(self.l1_ratios)
-            fitted = self._by_passes if is_by_passes(X, y, sample_weight, offset) else self._in_memory
+            search_all = search_by_passes if is_by_passes(X, y, sample_weight, offset) else search_in_memory
             with workers(self.n_jobs) as pool:
-                search, report = fitted(X, y, sample_weight, offset, params, Cs, l1_ratios, pool)
+                search, report = search_all(self, X, y, sample_weight, offset, params, Cs, l1_ratios, pool)
             self._keep(search)
             report.finish({name: getattr(self, name) for name in ("coef_", "intercept_", "temperature_")})
             warn_of_unconverged(search.all_solutions(), self.tol, self.max_iter, stacklevel=4)
             if not isinstance(Cs, np.ndarray):
                 warn_of_an_end(self.scores_, self.best_index_, stacklevel=4)
         return self
-
-    def _in_memory(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        offset: Any,
-        params: Mapping[str, Any],
-        Cs: Grid,
-        l1_ratios: Array,
-        pool: Executor,
-    ) -> tuple[Candidates, PathReport]:
-        """Fits along the path, to all samples and to the folds, and their scores."""
-        refuse_lazy(X, "X")
-        y = as_targets(y)
-        X_checked, targets, weights = self._check(X, y, sample_weight)
-        known = fitted_offset(offset, X_checked.shape[0], targets.classes)
-        score_weight = None if sample_weight is None else weights
-        split_params, score_params = routed(self, "fit", score_weight, params)
-        folds = divide(self.cv, X, strata(y, targets), targets, weights, split_params)
-        self._check_folds(folds, targets, weights)
-        scorer = make_scorer(self.scoring, self, y, targets.classes)
-        scoring = Scoring(scorer, X, y, X_checked, targets, accepted(scorer, score_params, stacklevel=5))
-        self.classes_, self.has_offset_ = targets.classes, offset is not None
-        search = PathSearch(self, X_checked, targets, weights, folds, Cs, l1_ratios, pool, known)
-        report = self._report(search, X, y, sample_weight, offset)
-        search.run(scoring, report)
-        return search, report
-
-    def _by_passes(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        params: Mapping[str, Any],
-        Cs: Grid,
-        l1_ratios: Array,
-        pool: Executor,
-    ) -> tuple[Candidates, PathReport]:
-        """Fits for all candidates and folds side by side, and their scores."""
-        if self.temperature == "cv":
-            raise ValueError(
-                'temperature="cv" needs the logits of all samples in memory, but X is read in passes: give a '
-                "number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
-            )
-        measure = measure_of(self.scoring, soft=_is_soft(X, y))
-        weights = X.sample_weight if isinstance(X, Batches) else sample_weight
-        _, score_params = routed(self, "fit", weights, params)
-        if unknown := sorted({*params, *score_params} - {"sample_weight"}):
-            raise ValueError(
-                f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
-            )
-        with self._read_sample(X, y, sample_weight, offset, None, pool.map) as sample:
-            self.classes_, self.has_offset_ = sample.classes, offset is not None
-            rows, n_folds = _divided(sample.rows, X, self.cv, sample.classes)
-            parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
-            check_folds(self, parts, sample.classes)
-            divided_sample = replace(sample, rows=rows)
-            search = SharedSearch(self, divided_sample, parts, Cs, l1_ratios, allowed_threads(self.n_jobs))
-            report = self._report(search, X, y, sample_weight, offset)
-            search.run(measure, report, weighted="sample_weight" in score_params)
-        return search, report
-
-    def _report(self, search: Candidates, X: Any, y: Any, sample_weight: Any, offset: Any) -> PathReport:
-        n_candidates, n_folds = search.scores[..., 0].size, search.n_folds
-        return PathReport(
-            self, X, y, sample_weight, n_candidates=n_candidates, n_folds=n_folds, offset=offset
-        )
 
     def score(
         self,
@@ -455,36 +364,6 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             .add(scorer=get_scorer(self.scoring or "accuracy"), method_mapping=to_scorer)
         )
 
-    def _check_folds(self, folds: Sequence[Fold], targets: Targets, weights: Array) -> None:
-        """Raise a ValueError if a fold cannot be used, and warn of classes that its training part lacks."""
-        if self.temperature == "cv":
-            check_test_classes(folds, targets, weights)
-            check_training_classes(folds, targets, weights, 'choose another temperature than "cv"')
-        if not self.refit:
-            check_training_classes(folds, targets, weights, "choose refit=True")
-        missing = missing_classes(folds, targets, weights)
-        for number, classes in missing.items():
-            self._check_training_part(folds[number], number, classes, targets, weights)
-        for number, classes in missing.items():
-            warnings.warn(
-                f"The training part of fold {number} has no sample of the classes {classes}. "
-                f"{of_missing(self)} {advice(classes, targets, weights)}",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _check_training_part(
-        self, fold: Fold, number: int, missing: list[Any], targets: Targets, weights: Array
-    ) -> None:
-        """Raise a ValueError if there is nothing to fit to."""
-        lacks = f"The training part of fold {number} has no sample of the classes {missing}"
-        if not weights[fold.train].sum() > 0:
-            raise ValueError(f"{lacks}: there is nothing to fit to.")
-        try:
-            training_part(self, fold, targets, weights)
-        except ValueError as error:
-            raise ValueError(f"{lacks}. {error}") from error
-
     def _keep(self, search: Candidates) -> None:
         """Choose, and set the attributes."""
         self.Cs_, self.l1_ratios_ = search.Cs, search.l1_ratios
@@ -535,108 +414,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         return family.check_temperature(temperature)
 
 
-def _is_soft(X: Any, y: Any) -> bool:
-    """Whether targets of what is read in passes are soft, as far as is known before."""
-    if isinstance(X, Batches):
-        return isinstance(X.target, list)
-    from smreg.data.dask_partitions import is_soft_target
-
-    return is_soft_target(y)
-
-
-def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[PartedRows, int]:
-    """Rows that know their folds, and how many these are."""
-    assert isinstance(rows, PartedRows)
-    if is_lazy(cv) and is_lazy(X):
-        from smreg.data.dask_folds import divided_by
-
-        return divided_by(rows, X, cv)
-    return divided(rows, cv, classes)
-
-
 def _scored_part(model: SoftmaxRegressionCV, X: Any, y: Any, weights: Array, offset: Any) -> float:
     """The score of a partition."""
     y = as_targets(y)
     scorer = make_scorer(model.scoring, model, y, model.classes_)
     return scorer(model._holding(offset), X, y, {"sample_weight": weights})
-
-
-def warn_of_an_end(scores: Mapping[str, Array], best: int, *, stacklevel: int) -> None:
-    """Warn if the best candidate is at the end of a grid that the data set, and the score still rises there.
-
-    By less than a tenth of its standard error, or 0.001, for ten times as much of C it counts as flat. Below
-    the smallest C of a path with an L1 penalty nothing changes any more.
-    """
-    path = np.flatnonzero(scores["l1_ratio"] == scores["l1_ratio"][best])
-    if len(path) < 2 or best not in (path[0], path[-1]):
-        return
-    C, is_first = scores["C"], best == path[0]
-    if is_first and scores["l1_ratio"][best] > 0:
-        return
-    towards_it = path[2::-1] if is_first else path[-3:]
-    rise = _rise_beyond(C[towards_it], scores["mean"][towards_it], slows=not is_first)
-    if rise > max(FLAT, FLAT_PART * np.nan_to_num(scores["standard_error"][best])):
-        step = np.sort(C[towards_it[-2:]])
-        coarse = np.ptp(np.log10(step)) > LONG_STEP
-        warnings.warn(
-            f"The best C, {C[best]:.3g}, is the {'smallest' if is_first else 'largest'} of the grid, "
-            + (_of_coarse(step) if coarse else _of_rising(C, rise, is_first=is_first)),
-            UserWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _of_coarse(step: Array) -> str:
-    """What to do about a long step, from C to C, to the best."""
-    first, last = math.floor(np.log10(step[0])), math.ceil(np.log10(step[1]))
-    return (
-        f"whose steps are of {np.ptp(np.log10(step)):.1f} decades: a better C may lie within the step to it. "
-        f"Give values of your own, as in Cs=np.logspace({first}, {last}, {2 * (last - first) + 1}), or take "
-        'Cs="auto".'
-    )
-
-
-def _of_rising(C: Array, rise: float, *, is_first: bool) -> str:
-    """What to do about a score that still rises at an end of the grid."""
-    other = "smaller" if is_first else "larger"
-    limit = (
-        "At a C of zero nothing is left but how frequent the classes are."
-        if is_first
-        else "Where the classes are all but separated, more C always helps a little."
-    )
-    return (
-        f"and the mean score still rises there, by {rise:.2g} for a factor of ten. Give {other} values of "
-        f"your own, as in Cs=np.logspace({_decades(C, other)}). {limit}"
-    )
-
-
-def _rise_beyond(C: Array, means: Array, *, slows: bool) -> float:
-    """By how much the score may rise for a factor of ten beyond the last of two or three values of C.
-
-    Towards no penalty, as towards the null model, the last of it goes like a power of C, by a tenth for a
-    factor of ten; towards no penalty it may be slower, by the last two steps.
-    """
-    step = abs(np.log10(C[-1] / C[-2]))
-    steps = np.diff(means)
-    kept = 10.0**-step
-    if slows and len(steps) > 1:
-        kept = float(np.clip(steps[1] / steps[0], kept, ALL_KEPT)) if steps[0] > 0 else ALL_KEPT
-    return float(steps[-1] * kept / (1 - kept) * (1 - kept ** (1 / step)))
-
-
-def _decades(Cs: Array, other: str) -> str:
-    """The limits of a wider grid, as far as floating point goes, for `numpy.logspace`."""
-    first, last = math.floor(np.log10(Cs.min())), math.ceil(np.log10(Cs.max()))
-    first, last = (max(first - 4, -307), last) if other == "smaller" else (first, min(last + 4, 307))
-    return f"{first}, {last}, {2 * (last - first) + 1}"
-
-
-def choose(scores: Mapping[str, Array]) -> tuple[int, int]:
-    """Indices of the best candidate, and of the smallest C within one standard error, with its l1_ratio.
-
-    Of equals the first counts, as in GridSearchCV.
-    """
-    best = int(np.argmax(scores["mean"]))
-    error = np.nan_to_num(scores["standard_error"][best])  # one fold has none
-    near = scores["mean"] >= scores["mean"][best] - error
-    return best, int(np.argmax(near & (scores["l1_ratio"] == scores["l1_ratio"][best])))

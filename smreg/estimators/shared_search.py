@@ -1,23 +1,30 @@
 """Cross-validation by passes over rows that no one sees all of: all candidates and folds at a time."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.data.batches import Batches
 from smreg.data.block import Block
 from smreg.data.factors import check_weighted
-from smreg.data.folds import Part, Training, described
+from smreg.data.folds import Part, Training, described, described_by_fold, divided
 from smreg.data.kernels import sum_of
+from smreg.data.lazy import is_lazy
+from smreg.data.parts import PartedRows
+from smreg.data.rows import Rows
 from smreg.data.sample import Sample
 from smreg.data.shared_passes import SharedRows
+from smreg.data.threads import allowed_threads
 from smreg.data.weights import check_live, class_weight_vector
 from smreg.estimators.candidates import Candidates
-from smreg.estimators.cross_validation import advice_by_counts, of_missing
-from smreg.estimators.fold_scores import FoldModels, Measure, mean_scores
+from smreg.estimators.cross_validation import advice_by_counts, lacking, of_missing, routed
+from smreg.estimators.fold_scores import FoldModels, Measure, mean_scores, measure_of
 from smreg.estimators.report import PathReport
 from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem
@@ -143,7 +150,7 @@ def _trainings(parts: Sequence[Part]) -> list[tuple[int | None, Part]]:
     return [(None, sum_of(parts)), *((fold, sum_of(some)) for fold, some in enumerate(others))]
 
 
-def check_folds(model: Any, parts: Sequence[Part], classes: NDArray[Any]) -> None:
+def _check_folds(model: Any, parts: Sequence[Part], classes: NDArray[Any]) -> None:
     """Raise a ValueError if a fold cannot be used, and warn of classes that its training part lacks."""
     of_all, *trainings = (part for _, part in _trainings(parts))
     for number, part in enumerate(parts[:-1]):
@@ -159,7 +166,7 @@ def check_folds(model: Any, parts: Sequence[Part], classes: NDArray[Any]) -> Non
 def _check_training_part(
     model: Any, number: int, part: Part, missing: list[Any], classes: NDArray[Any], advice: str
 ) -> None:
-    lacks = f"The training part of fold {number} has no sample of the classes {missing}"
+    lacks = lacking(number, missing)
     if not part.tally.total > 0:
         raise ValueError(f"{lacks}: there is nothing to fit to.")
     if not model.refit:
@@ -172,3 +179,58 @@ def _check_training_part(
     except ValueError as error:
         raise ValueError(f"{lacks}. {error}") from error
     warnings.warn(f"{lacks}. {of_missing(model)} {advice}", UserWarning, stacklevel=6)
+
+
+def search_by_passes(
+    model: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    params: Mapping[str, Any],
+    Cs: Grid,
+    l1_ratios: Array,
+    pool: Executor,
+) -> tuple[Candidates, PathReport]:
+    """The search of `SoftmaxRegressionCV` by passes, begun and done."""
+    if model.temperature == "cv":
+        raise ValueError(
+            'temperature="cv" needs the logits of all samples in memory, but X is read in passes: give a '
+            "number, or fit it afterwards, by smreg.fit_temperature on the logits of some samples."
+        )
+    measure = measure_of(model.scoring, soft=_is_soft(X, y))
+    weights = X.sample_weight if isinstance(X, Batches) else sample_weight
+    _, score_params = routed(model, "fit", weights, params)
+    if unknown := sorted({*params, *score_params} - {"sample_weight"}):
+        raise ValueError(
+            f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
+        )
+    with model._read_sample(X, y, sample_weight, offset, None, pool.map) as sample:
+        model.classes_, model.has_offset_ = sample.classes, offset is not None
+        rows, n_folds = _divided(sample.rows, X, model.cv, sample.classes)
+        parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)
+        _check_folds(model, parts, sample.classes)
+        divided_sample = replace(sample, rows=rows)
+        search = SharedSearch(model, divided_sample, parts, Cs, l1_ratios, allowed_threads(model.n_jobs))
+        report = search.begin_report(X, y, sample_weight, offset)
+        search.run(measure, report, weighted="sample_weight" in score_params)
+    return search, report
+
+
+def _is_soft(X: Any, y: Any) -> bool:
+    """Whether targets of what is read in passes are soft, as far as is known before."""
+    if isinstance(X, Batches):
+        return isinstance(X.target, list)
+    from smreg.data.dask_partitions import is_soft_target
+
+    return is_soft_target(y)
+
+
+def _divided(rows: Rows, X: Any, cv: Any, classes: NDArray[Any]) -> tuple[PartedRows, int]:
+    """Rows that know their folds, and how many these are."""
+    assert isinstance(rows, PartedRows)
+    if is_lazy(cv) and is_lazy(X):
+        from smreg.data.dask_folds import divided_by
+
+        return divided_by(rows, X, cv)
+    return divided(rows, cv, classes)

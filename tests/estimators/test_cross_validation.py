@@ -30,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smreg import SoftmaxRegression, SoftmaxRegressionCV, TemperatureScaling, calibration_study
-from smreg.estimators import model_selection as module
+from smreg.estimators import path_search
 from smreg.metrics import neg_cross_entropy_scorer
 from smreg.objective import rowspace
 
@@ -498,7 +498,7 @@ def test_bad_parameters_are_errors_that_say_what_is_wrong_before_any_work(monkey
         model.fit(X, Y)
     model.set_params(**bad)
     before = state(model)
-    monkeypatch.delattr(module, "PathSearch")
+    monkeypatch.delattr(path_search, "PathSearch")
 
     with pytest.raises((ValueError, TypeError), match=words):
         model.fit(X, Y)
@@ -508,7 +508,7 @@ def test_bad_parameters_are_errors_that_say_what_is_wrong_before_any_work(monkey
 @pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc_ovr"])
 def test_a_scorer_that_needs_labels_refuses_soft_targets_before_any_work(monkeypatch, scoring):
     model = search(scoring=scoring).fit(X, Y)
-    monkeypatch.delattr(module, "PathSearch")
+    monkeypatch.delattr(path_search, "PathSearch")
 
     for call in (model.fit, model.score):
         with pytest.raises(ValueError, match=r"needs labels, but y of shape \(150, 3\) holds soft targets"):
