@@ -28,8 +28,8 @@ from smreg.calibration.logits import (
 from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import check_targets, strata
 from smreg.data.weights import check_sample_weight, warn_of_sampling_weights
+from smreg.estimators.attributes import unchanged_on_failure
 from smreg.estimators.cross_validation import is_routing, make_folds
-from smreg.estimators.estimator import unchanged_on_failure
 from smreg.temperature.scaling import STATISTICS, fit_to_classifier
 
 Array = NDArray[np.floating[Any]]

@@ -139,3 +139,11 @@ def check_live(classes: NDArray[Any], mass: Array, fewest: int) -> None:
             "At least 2 classes must have samples of positive weight (sample_weight times class_weight), "
             f"got {f'only the class {live[0]!r}' if live else 'none'}."
         )
+
+
+def weigh_classes(
+    targets: Targets, weights: Array, class_weight: Mapping[Any, float] | str | None
+) -> tuple[Targets, Array]:
+    """Merge class weights in."""
+    mass = targets.mass(weights)
+    return weigh(targets, weights, class_weight_vector(class_weight, targets.classes, mass))

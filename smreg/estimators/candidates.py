@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smreg.estimators.report import PathReport, fitted_attributes
+from smreg.estimators.attributes import fitted_attributes
+from smreg.estimators.report import PathReport
 from smreg.fit.solution import Fit, Solution
 from smreg.objective.layout import Regression
 

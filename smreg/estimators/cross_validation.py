@@ -14,6 +14,7 @@ from smreg._sklearn import safe_indexing
 from smreg.data.folds import numbers_of
 from smreg.data.lazy import refuse_lazy
 from smreg.data.targets import Targets
+from smreg.data.weights import weigh_classes
 from smreg.objective.layout import ABSENT
 
 Array = NDArray[np.float64]
@@ -135,7 +136,7 @@ def training_part(model: Any, fold: Fold, targets: Targets, weights: Array) -> t
     The other samples have no weight, but their classes count as classes.
     """
     counts = np.bincount(fold.train, minlength=len(weights))
-    targets, weights = model._weigh(targets, weights * counts)
+    targets, weights = weigh_classes(targets, weights * counts, model.class_weight)
     return targets.take(fold.train), (weights / np.maximum(counts, 1))[fold.train]
 
 

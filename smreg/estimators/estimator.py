@@ -1,10 +1,8 @@
-"""The scikit-learn estimator: validation, fit, attributes and prediction."""
+"""The scikit-learn estimator: parameters, fit, attributes and prediction."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import copy
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -21,31 +19,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from smreg import family
 from smreg._sklearn import Interval, StrOptions, fit_context
-from smreg.data.batch_rows import batch_sample
-from smreg.data.batches import Batches
 from smreg.data.factors import check_penalty_factor, check_weighted
-from smreg.data.features import check_features
 from smreg.data.labels import as_labels
 from smreg.data.lazy import is_lazy, refuse_lazy
-from smreg.data.matrix import MatrixRows, unlabelled
-from smreg.data.offsets import check_offset, columns_of_classes, fitted_offset, missing_offset
-from smreg.data.sample import Sample
-from smreg.data.targets import Targets, as_targets, encode, is_soft, require
+from smreg.data.offsets import missing_offset
+from smreg.data.targets import is_soft, require
 from smreg.data.threads import row_threads
-from smreg.data.weights import check_sample_weight, class_weight_vector, weigh
-from smreg.estimators.prediction import stored_logits
+from smreg.data.weights import check_sample_weight
+from smreg.estimators.attributes import unchanged_on_failure
+from smreg.estimators.coefficients import dense, regression_of, table_of
+from smreg.estimators.prediction import SCORE_OF_SOFT, lazily, lazy_accuracy, logits_of
 from smreg.estimators.report import Report
+from smreg.estimators.samples import checked_sample
 from smreg.fit.regression import Problem
 from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
 Array = NDArray[Any]
-
-SCORE_OF_SOFT = (
-    "score needs labels of shape (n_samples,), got y of {}. For soft targets use "
-    "smreg.metrics.neg_cross_entropy_scorer(estimator, X, y), or SoftmaxRegressionCV, whose score it is; in "
-    "memory also scoring=neg_cross_entropy_scorer in GridSearchCV."
-)
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -352,7 +342,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         with unchanged_on_failure(self):
             with (
                 row_threads(self.n_jobs) as map_blocks,
-                self._sample(X, y, sample_weight, offset, map_blocks) as sample,
+                checked_sample(self, X, y, sample_weight, offset, map_blocks) as sample,
             ):
                 factors = self._factors(sample.classes)
                 start = self._warm_start(sample.classes)
@@ -419,8 +409,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         offset = self._offset(offset, "decision_function")
         if is_lazy(X):
-            return self._lazily("decision_function", X, offset=offset)
-        logits = self._logits(X, offset=offset)
+            return lazily(self, "decision_function", X, offset=offset)
+        logits = logits_of(self, X, offset=offset)
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
@@ -455,8 +445,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         offset = self._offset(offset, "predict")
         if is_lazy(X):
-            return self._lazily("predict", X, offset=offset)
-        logits = self._logits(X, offset=offset)
+            return lazily(self, "predict", X, offset=offset)
+        logits = logits_of(self, X, offset=offset)
         return np.asarray(self.classes_[logits.argmax(axis=1)])
 
     def predict_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
@@ -498,8 +488,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T, offset = self._divisor(temperature), self._offset(offset, "predict_proba")
         if is_lazy(X):
-            return self._lazily("predict_proba", X, T, offset=offset)
-        return self._logits(X, lambda logits: family.softmax(logits, T), offset)
+            return lazily(self, "predict_proba", X, T, offset=offset)
+        return logits_of(self, X, lambda logits: family.softmax(logits, T), offset)
 
     def predict_log_proba(self, X: Any, temperature: float | None = None, *, offset: Any = None) -> Any:
         """Logarithms of the class probabilities, from the logits: not -inf where those round to 0.
@@ -534,8 +524,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         T, offset = self._divisor(temperature), self._offset(offset, "predict_log_proba")
         if is_lazy(X):
-            return self._lazily("predict_log_proba", X, T, offset=offset)
-        return self._logits(X, lambda logits: family.log_softmax(logits, T), offset)
+            return lazily(self, "predict_log_proba", X, T, offset=offset)
+        return logits_of(self, X, lambda logits: family.log_softmax(logits, T), offset)
 
     def score(
         self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, *, offset: Any = None
@@ -576,7 +566,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         offset = self._offset(offset, "score")
         if any(map(is_lazy, (X, y, sample_weight, offset))):
-            return self._lazy_score(X, y, sample_weight, offset)
+            return lazy_accuracy(self, X, y, sample_weight, offset)
         refuse_lazy(X, "X")
         require(y, "score")
         if is_soft(y):
@@ -630,21 +620,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         petal width (cm)    -0.14       2.97
         """
         check_is_fitted(self)
-        rows = _dense(self.coef_).T
-        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
-        intercepts = self._intercepts().astype(rows.dtype)
-        if self.fit_intercept or intercepts.any():  # also if that was set to False after the fit
-            name = "intercept"
-            while name in names:
-                name = f"({name})"
-            rows, names = np.vstack([intercepts, rows]), [name, *names]
-        classes = self.classes_
-        if len(classes) == 2:
-            rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
-        if reference is None:
-            return pd.DataFrame(rows, names, classes)
-        place = self._place(reference)
-        return pd.DataFrame(family.to_reference_coding(rows, place), names, np.delete(classes, place))
+        return table_of(self, reference)
 
     def sparsify(self) -> Self:
         """Store ``coef_`` as a sparse array, which takes less memory where most coefficients are zero.
@@ -695,86 +671,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         (3, 4)
         """
         check_is_fitted(self)
-        self.coef_ = _dense(self.coef_)
+        self.coef_ = dense(self.coef_)
         return self
-
-    def _place(self, label: Any) -> int:
-        """Position of a class."""
-        if np.ndim(label) == 0:
-            is_bool = isinstance(label, bool | np.bool_)  # which equals a number, but is none
-            are_bools = self.classes_.dtype == bool
-            places = [
-                place for place, known in enumerate(self.classes_) if known == label and is_bool == are_bools
-            ]
-            if places:
-                return places[0]
-        raise ValueError(f"reference must be one of the classes {self.classes_.tolist()}, got {label!r}.")
-
-    def _coefficients(self) -> tuple[Array, Array]:
-        """Dense coefficients, and intercepts, in double precision."""
-        return _dense(self.coef_).astype(np.float64, copy=False), self._intercepts()
-
-    def _intercepts(self) -> NDArray[np.float64]:
-        """Intercepts in double precision: zeros where coefficients were set by hand, without any."""
-        return np.asarray(getattr(self, "intercept_", np.zeros(self.coef_.shape[0])), dtype=np.float64)
-
-    def _validate(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None
-    ) -> tuple[Any, Targets, NDArray[np.float64]]:
-        """Features, and targets and weights with the class weights merged in."""
-        X, targets, weights = self._check(X, y, sample_weight)
-        return X, *self._weigh(targets, weights)
-
-    def _weigh(self, targets: Targets, weights: NDArray[np.float64]) -> tuple[Targets, NDArray[np.float64]]:
-        """Merge the class weights in."""
-        mass = targets.mass(weights)
-        return weigh(targets, weights, class_weight_vector(self.class_weight, targets.classes, mass))
-
-    def _check(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None
-    ) -> tuple[Any, Targets, NDArray[np.float64]]:
-        """Features, targets and weights."""
-        X = check_features(self, X, reset=True)
-        y = as_targets(y)
-        check_consistent_length(X, y)
-        targets = encode(y)
-        return X, targets, check_sample_weight(sample_weight, X.shape[0])
-
-    def _sample(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: Any, map_blocks: Callable[..., Any]
-    ) -> Sample:
-        """What is fitted, checked."""
-        if is_by_passes(X, y, sample_weight, offset):
-            return self._read_sample(X, y, sample_weight, offset, self.class_weight, map_blocks)
-        X, targets, weights = self._validate(X, y, sample_weight)
-        offset = fitted_offset(offset, X.shape[0], targets.classes)
-        return Sample(MatrixRows(X, targets, weights, map_blocks, offset=offset), targets.classes, X.dtype)
-
-    def _read_sample(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        class_weight: Mapping[Any, float] | str | None,
-        map_blocks: Callable[..., Any],
-    ) -> Sample:
-        """What is read in passes, checked, with class weights of one's own."""
-        if isinstance(X, Batches):
-            if y is not None or sample_weight is not None:
-                name = "y" if y is not None else "sample_weight"
-                raise ValueError(f"{name} must be None where X is Batches, which names its column.")
-            if offset is not None:
-                raise ValueError(
-                    "offset must be None where X is Batches, which have no offsets: pass X, y and offset as "
-                    "Dask collections, which are read partition by partition."
-                )
-            return batch_sample(self, X, class_weight, map_blocks)
-        from smreg.data.dask_partitions import check_lazy_features
-        from smreg.data.dask_sample import dask_sample
-
-        check_lazy_features(self, X, reset=True)
-        return dask_sample(X, y, sample_weight, class_weight, offset)
 
     def _factors(self, classes: NDArray[Any]) -> NDArray[np.float64] | None:
         """Penalty factors, checked against the features."""
@@ -789,7 +687,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         shape = (1 if n_classes == 2 else n_classes, self.n_features_in_)
         if not np.array_equal(self.classes_, classes) or self.coef_.shape != shape:
             return None
-        return Regression(*self._coefficients())
+        return regression_of(self)
 
     def _offset(self, offset: Any, method: str) -> Any:
         """The offsets that a method was given, or those of a view of the model; an error without any."""
@@ -806,92 +704,3 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
 
     def _divisor(self, temperature: float | None) -> float:
         return family.check_temperature(self.temperature if temperature is None else temperature)
-
-    def _lazy_score(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
-        """The same of Dask collections."""
-        from smreg.data.dask_partitions import check_lazy_features, is_soft_target
-        from smreg.data.dask_prediction import accuracy
-
-        check_is_fitted(self)
-        check_lazy_features(self, X, reset=False)
-        if is_soft_target(y):
-            raise ValueError(SCORE_OF_SOFT.format("two dimensions"))
-        return accuracy(X, y, sample_weight, self.predict, offset)
-
-    def _lazily(self, method: str, X: Any, *arguments: Any, offset: Any = None) -> Any:
-        """What a method gives for a Dask collection, when it is asked for."""
-        from smreg.data.dask_partitions import check_lazy_features, dtype_of
-        from smreg.data.dask_prediction import predicted
-
-        check_is_fitted(self)
-        check_lazy_features(self, X, reset=False)
-        if offset is not None:
-            columns_of_classes(offset, self.classes_)
-        is_label = method == "predict"
-        single = is_label or (method == "decision_function" and len(self.classes_) == 2)
-        columns = None if single else self.classes_
-        like = self.classes_ if is_label else np.empty(0, np.result_type(dtype_of(X), self.coef_.dtype))
-        return predicted(X, partial(_called, self, method, arguments), columns, like, offset)
-
-    def _logits(
-        self, X: Any, of: Callable[[Array], Array] = lambda logits: logits, offset: Any = None
-    ) -> Array:
-        """Logits of all classes, (n_samples, n_classes), or a function of them, block by block.
-
-        For two classes the first logit is zero. Where one exceeds the floating range it is the largest
-        number that there is.
-        """
-        check_is_fitted(self)
-        return self._logits_of_checked(check_features(self, X, reset=False), of, offset)
-
-    def _logits_of_checked(self, X: Any, of: Callable[[Array], Array], offset: Any = None) -> Array:
-        """The same of validated features."""
-        offset = self._held_offset if offset is None else offset
-        if offset is not None:
-            offset = check_offset(offset, X.shape[0], self.classes_)
-        rows = unlabelled(X, len(self.classes_), offset)
-        result = np.empty((rows.n_samples, rows.n_classes), dtype=np.result_type(X, self.coef_.dtype))
-        largest, first = float(np.finfo(result.dtype).max), 0
-        for logits in rows.map_blocks(stored_logits, self.coef_, self._intercepts(), rows.n_classes):
-            last = first + len(logits)
-            result[first:last] = of(np.nan_to_num(logits, copy=False, posinf=largest, neginf=-largest))
-            first = last
-            del logits  # before those of the next block are made
-        return result
-
-
-def is_by_passes(X: Any, *others: Any) -> bool:
-    """Whether a sample is not in memory, but read in passes: Batches, or where any is a Dask collection."""
-    return isinstance(X, Batches) or any(map(is_lazy, (X, *others)))
-
-
-def _called(
-    model: "SoftmaxRegression", method: str, arguments: tuple[Any, ...], X: Any, offset: Any = None
-) -> Array:
-    return np.asarray(getattr(model, method)(X, *arguments, offset=offset))
-
-
-def _dense(coef: Any) -> Array:
-    return coef if isinstance(coef, np.ndarray) else np.asarray(coef.toarray())
-
-
-@contextmanager
-def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Put all fitted attributes back as they were if anything, Ctrl-C included, ends the fit."""
-    before = _fitted_attributes(estimator)
-    try:
-        yield
-    except BaseException:
-        for name in _fitted_attributes(estimator):
-            delattr(estimator, name)
-        for name, value in before.items():
-            setattr(estimator, name, value)
-        raise
-
-
-def _fitted_attributes(estimator: BaseEstimator) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(estimator).items()
-        if name.endswith("_") and not name.startswith("_")
-    }

@@ -16,14 +16,16 @@ from smreg._sklearn import Interval, StrOptions, fit_context
 from smreg.data.lazy import is_lazy, refuse_lazy
 from smreg.data.targets import as_targets, require
 from smreg.data.threads import workers
+from smreg.estimators.attributes import fitted_attributes, unchanged_on_failure
 from smreg.estimators.candidates import Candidates, choose
 from smreg.estimators.cross_validation import routed
-from smreg.estimators.estimator import SoftmaxRegression, is_by_passes, unchanged_on_failure
+from smreg.estimators.estimator import SoftmaxRegression
 from smreg.estimators.fold_scores import measure_of
 from smreg.estimators.grid_ends import warn_of_an_end
 from smreg.estimators.path import warn_of_unconverged
 from smreg.estimators.path_search import PathSearch, search_in_memory
-from smreg.estimators.report import fitted_attributes
+from smreg.estimators.prediction import logits_of_checked
+from smreg.estimators.samples import is_by_passes
 from smreg.estimators.scoring import accepted, make_scorer
 from smreg.estimators.shared_search import search_by_passes
 from smreg.fit.grid import check_grid, check_l1_ratios
@@ -389,7 +391,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             return float(self.temperature)
         assert isinstance(search, PathSearch)
         logits = [
-            search.fold_model(i, j, k)._logits_of_checked(search.X[fold.test], lambda logits: logits)
+            logits_of_checked(search.fold_model(i, j, k), search.X[fold.test], lambda logits: logits)
             for k, fold in enumerate(search.folds)
         ]
         rows = np.concatenate([fold.test for fold in search.folds])

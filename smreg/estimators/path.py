@@ -15,6 +15,7 @@ from smreg.data.matrix import MatrixRows
 from smreg.data.offsets import fitted_offset
 from smreg.data.threads import row_threads
 from smreg.estimators.estimator import SoftmaxRegression
+from smreg.estimators.samples import validated
 from smreg.fit.continuation import fit_path
 from smreg.fit.degrees_of_freedom import degrees_of_freedom
 from smreg.fit.grid import check_grid, grid, weakest_of
@@ -200,7 +201,7 @@ def regularization_path(
     )
     model._validate_params()
     values = check_grid(Cs)
-    X, targets, weights = model._validate(X, y, sample_weight)
+    X, targets, weights = validated(model, X, y, sample_weight)
     factors = model._factors(targets.classes)
     offset = fitted_offset(offset, X.shape[0], targets.classes)
     with row_threads(n_jobs) as map_blocks:

@@ -15,6 +15,7 @@ from smreg.data.matrix import MatrixRows
 from smreg.data.offsets import fitted_offset
 from smreg.data.targets import Targets, as_targets, strata
 from smreg.data.threads import IN_TURN
+from smreg.data.weights import weigh_classes
 from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import (
     Fold,
@@ -29,6 +30,7 @@ from smreg.estimators.cross_validation import (
     training_part,
 )
 from smreg.estimators.report import PathReport
+from smreg.estimators.samples import check_sample
 from smreg.estimators.scoring import Scoring, accepted, make_scorer
 from smreg.fit.continuation import fit_path
 from smreg.fit.grid import Grid, grid, weakest_of
@@ -120,7 +122,7 @@ class PathSearch(Candidates):
         return model if self.offset is None else model._holding(self.offset[self.folds[k].test])
 
     def _problem(self, l1: bool, Cs: Grid) -> Problem:
-        targets, weights = self.model._weigh(self.targets, self.weights)
+        targets, weights = weigh_classes(self.targets, self.weights, self.model.class_weight)
         factors = self.model._factors(targets.classes)
         problem = Problem(
             MatrixRows(self.X, targets, weights, self.map_blocks, offset=self.offset),
@@ -155,7 +157,7 @@ def search_in_memory(
     """The search of `SoftmaxRegressionCV` in memory, begun and done."""
     refuse_lazy(X, "X")
     y = as_targets(y)
-    X_checked, targets, weights = model._check(X, y, sample_weight)
+    X_checked, targets, weights = check_sample(model, X, y, sample_weight)
     known = fitted_offset(offset, X_checked.shape[0], targets.classes)
     score_weight = None if sample_weight is None else weights
     split_params, score_params = routed(model, "fit", score_weight, params)

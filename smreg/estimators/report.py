@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smreg.estimators.attributes import fitted_attributes
 from smreg.fit.solution import Solution
 from smreg.objective.layout import Regression
 
 Array = NDArray[np.floating[Any]]
-
-
-def fitted_attributes(regression: Regression, dtype: Any) -> dict[str, Array]:
-    """Coefficients and intercepts, in the precision of X, or where that cannot hold them in float64."""
-    coef, intercept = regression.in_precision(dtype)
-    return {"coef_": coef, "intercept_": intercept}
 
 
 def held(offset: Any) -> dict[str, Any]:

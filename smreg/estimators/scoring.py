@@ -18,6 +18,7 @@ from smreg import family
 from smreg._sklearn import safe_indexing
 from smreg.data.targets import Targets, is_soft
 from smreg.estimators.cross_validation import Fold, of_rows
+from smreg.estimators.prediction import logits_of_checked
 from smreg.metrics import neg_cross_entropy_scorer
 from smreg.metrics.scorers import labelled
 
@@ -163,7 +164,7 @@ class Scoring:
         params = of_rows(self.params, fold.test, self.checked.shape[0])
         if self.scorer.function is _neg_log_loss:  # whose checks take longer than a fit to a small table
             rows = self.checked[fold.test]
-            p = model._logits_of_checked(rows, lambda z: family.softmax(z, model.temperature))
+            p = logits_of_checked(model, rows, lambda z: family.softmax(z, model.temperature))
             return _mean_log(p[np.arange(len(p)), self.targets.values[fold.test]], **params)
         X = safe_indexing(self.X, fold.test) if hasattr(self.X, "columns") else self.checked[fold.test]
         where = f" for fold {number} and C={C:g}"

@@ -26,6 +26,7 @@ from smreg.estimators.candidates import Candidates
 from smreg.estimators.cross_validation import advice_by_counts, lacking, of_missing, routed
 from smreg.estimators.fold_scores import FoldModels, Measure, mean_scores, measure_of
 from smreg.estimators.report import PathReport
+from smreg.estimators.samples import read_sample
 from smreg.fit.grid import Grid, grid, weakest_of
 from smreg.fit.regression import Problem
 from smreg.fit.side_by_side import Path, exploring, fit_side_by_side
@@ -205,7 +206,7 @@ def search_by_passes(
         raise ValueError(
             f"fit takes no {unknown} where X is a Dask collection or Batches: number the folds by cv=."
         )
-    with model._read_sample(X, y, sample_weight, offset, None, pool.map) as sample:
+    with read_sample(model, X, y, sample_weight, offset, None, pool.map) as sample:
         model.classes_, model.has_offset_ = sample.classes, offset is not None
         rows, n_folds = _divided(sample.rows, X, model.cv, sample.classes)
         parts = rows.map_reduce(described_by_fold, len(sample.classes), n_folds)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from smreg.estimators.coefficients import dense
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.plots._checks import check_shape
 from smreg.plots._style import (
@@ -152,7 +153,7 @@ class CoefficientDisplay:
             )
         check_is_fitted(model)
         display = cls(
-            coef=_dense(model.coef_),
+            coef=dense(model.coef_),
             classes=model.classes_,
             feature_names=_names(estimator, model),
             feature_scale=feature_scale,
@@ -231,11 +232,6 @@ class CoefficientDisplay:
             label = f"coefficient{of} times scale (nats)"
         n_drawn, n_all = len(self.features_), len(self.feature_names)
         return label if n_drawn == n_all else f"{label}, {n_drawn} largest of {n_all} features"
-
-
-def _dense(coef: Any) -> NDArray[Any]:
-    """Coefficients, sparse after `sparsify`."""
-    return coef if isinstance(coef, np.ndarray) else np.asarray(coef.toarray())
 
 
 def _names(estimator: SoftmaxRegression | Pipeline, model: SoftmaxRegression) -> ArrayLike | None:
