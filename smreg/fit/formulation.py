@@ -81,7 +81,7 @@ class Formulation:
         self._rows = self._given if self._space is None else self._space.coordinates
         if isinstance(self._space, RowSpace):
             self.factors = self._space.factors
-        self._null: null_metric.NullCovariance | None = None
+        self._null = dict[bool, null_metric.NullCovariance]()  # by whether columns are left out
         self._seconds = perf_counter() - began
 
     def _normalised(self, rows: Rows) -> Rows:
@@ -182,7 +182,7 @@ class Formulation:
         made = copy(self)
         for name in ("_columns", "_nulls", "_free_nulls", "_hessians", "loss", "unpenalised", "base"):
             vars(made).pop(name, None)
-        made._null = None
+        made._null = {}
         return made
 
     @cached_property
@@ -335,9 +335,11 @@ class Formulation:
         return null_metric.null_metric(objective, self._null_covariance(objective))
 
     def _null_covariance(self, objective: Objective) -> null_metric.NullCovariance:
-        if self._null is None:
-            self._null = null_metric.null_covariance(objective)
-        return self._null
+        determined = objective.coordinates.determined
+        leaves_out = determined is not None and bool(determined.any())
+        if leaves_out not in self._null:
+            self._null[leaves_out] = null_metric.null_covariance(objective)
+        return self._null[leaves_out]
 
     def _sampler(self, objective: Objective) -> Callable[[], RowSampler]:
         """Makes the sampler of rows, if it is called for."""

@@ -116,10 +116,12 @@ def exploring(rows: SharedRows, n_threads: int) -> Explore:
 
 
 def _some_decades(Cs: Iterator[float], least: float) -> Iterator[float]:
-    """So many decades, and all below some C."""
-    for number, C in enumerate(Cs, 1):
+    """All decades below some C, of which the end is seldom far, and so many more."""
+    more = 0
+    for C in Cs:
         yield C
-        if number >= DECADES and least <= C:
+        more += least <= C
+        if more >= DECADES:
             return
 
 
