@@ -595,13 +595,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """
         check_is_fitted(self)
         rows = _dense(self.coef_).T
-        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
         intercepts = self._intercepts().astype(rows.dtype)
+        names = row_names(self, len(rows))
         if self.fit_intercept or intercepts.any():  # also if that was set to False after the fit
-            name = "intercept"
-            while name in names:
-                name = f"({name})"
-            rows, names = np.vstack([intercepts, rows]), [name, *names]
+            rows = np.vstack([intercepts, rows])
+        else:
+            names = names[1:]
         classes = self.classes_
         if len(classes) == 2:
             rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
@@ -817,6 +816,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
             first = last
             del logits  # before those of the next block are made
         return result
+
+
+def row_names(estimator: BaseEstimator, n_features: int) -> list[Any]:
+    """Those of a table's rows: the intercept, and the features that the estimator has taken the names of."""
+    default = [f"x{j}" for j in range(n_features)]
+    names, intercept = list(getattr(estimator, "feature_names_in_", default)), "intercept"
+    while intercept in names:
+        intercept = f"({intercept})"
+    return [intercept, *names]
 
 
 def is_by_passes(X: Any, *others: Any) -> bool:

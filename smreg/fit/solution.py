@@ -69,7 +69,8 @@ class Solution:
                 "The classes are separated (complete or quasi-complete separation): without a "
                 "penalty the likelihood grows forever along some direction, and no finite "
                 "coefficients maximise it. The coefficients are the finite ones at which the search "
-                f"stopped ({where}). Set C to a finite value, or remove what separates the classes."
+                f"stopped ({where}). Set C to a finite value, or remove what separates the classes: "
+                "smreg.separation names the coefficients concerned."
             )
         if self.reason == "undecided":
             return (
