@@ -16,6 +16,7 @@ from smreg.fit.solution import Solution
 from smreg.objective import collinear, refreshes
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective
+from smreg.objective.jeffreys import JeffreysObjective, Scoring
 from smreg.objective.layout import Regression
 from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace
@@ -79,6 +80,47 @@ class Problem(Formulation):
             return self._solve_sparse(penalty, tol, max_iter, start, on_iteration)
         regression, solution, _ = self._solve_smooth(penalty, tol, max_iter, start, shared, on_iteration)
         return regression, solution
+
+    def solve_with_prior(
+        self,
+        *,
+        tol: float,
+        max_iter: int,
+        start: Regression | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Regression, Solution]:
+        """Minimise the cross-entropy with Jeffreys' prior: see `smreg.objective.jeffreys`."""
+        if self.layout.is_certain:
+            return self._certain()
+        began = perf_counter()
+        objective = self.objective(Penalty())
+        function = JeffreysObjective(objective, self.total_weight)
+        phi = objective.start() if start is None else self._phi(objective, start)
+        value, gradient = function(phi)
+        if not value <= objective.null.value and start is not None:
+            phi = objective.start()
+            value, gradient = function(phi)
+
+        def report(point: Point) -> bool:
+            return on_iteration is not None and on_iteration(
+                lambda: self.expand(self._regression(objective, point.x)), point.value, point.norm
+            )
+
+        minimum = solver.minimize(
+            function,
+            Point(phi, value, gradient),
+            lambda: self._null_metric(objective),
+            [Scoring(function)],
+            tol=tol,
+            max_iter=max_iter,
+            warm=True,
+            on_iteration=report,
+        )
+        phi = minimum.point.x if self._nulls is not None else collinear.onto_rows(objective, minimum.point.x)
+        counts = function.evaluations, minimum.iterations, minimum.refreshes
+        value, norm = minimum.point.value, minimum.point.norm
+        solution = self._solution(value, norm, np.inf, counts, minimum.reason, began)
+        return self._regression(objective, phi), solution
 
     def solve_for_parts(
         self, C: float, *, tol: float, max_iter: int, start: Regression | None = None

@@ -189,7 +189,7 @@ def test_a_class_without_weight_has_an_intercept_of_minus_infinity():
 
 def test_it_agrees_with_the_warning_of_the_fit():
     X, y = load_iris(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match=r"smreg\.separation"):
+    with pytest.warns(ConvergenceWarning, match=r"bias_reduction=True.*smreg\.separation"):
         SoftmaxRegression(C=np.inf).fit(X, y)
 
     assert (separation(X, y) != 0).any(axis=None)
