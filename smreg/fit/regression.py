@@ -16,7 +16,7 @@ from smreg.fit.solution import Solution
 from smreg.objective import collinear, refreshes
 from smreg.objective.coordinates import Coordinates
 from smreg.objective.cross_entropy import Objective
-from smreg.objective.jeffreys import JeffreysObjective, Scoring
+from smreg.objective.jeffreys import JeffreysObjective, Scoring, smoothed
 from smreg.objective.layout import Regression
 from smreg.objective.penalty import Penalty
 from smreg.objective.rowspace import RowSpace
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 # Where tol does not distinguish a maximum from divergence it is lowered to this: Newton's steps soon become
 # tiny or do not.
 FINEST = 2.0**-24
+
+NEAR, MOST_NEAR = 1e-2, 100  # tol and steps of the search for a start
 
 OnIteration = Callable[[Callable[[], Regression], float, float], bool]
 
@@ -95,9 +97,9 @@ class Problem(Formulation):
         began = perf_counter()
         objective = self.objective(Penalty())
         function = JeffreysObjective(objective, self.total_weight)
-        phi = objective.start() if start is None else self._phi(objective, start)
+        phi, more = self._near_prior(objective) if start is None else (self._phi(objective, start), 0)
         value, gradient = function(phi)
-        if not value <= objective.null.value and start is not None:
+        if not value <= objective.null.value:
             phi = objective.start()
             value, gradient = function(phi)
 
@@ -117,10 +119,19 @@ class Problem(Formulation):
             on_iteration=report,
         )
         phi = minimum.point.x if self._nulls is not None else collinear.onto_rows(objective, minimum.point.x)
-        counts = function.evaluations, minimum.iterations, minimum.refreshes
+        counts = function.evaluations + more, minimum.iterations, minimum.refreshes
         value, norm = minimum.point.value, minimum.point.norm
         solution = self._solution(value, norm, np.inf, counts, minimum.reason, began)
         return self._regression(objective, phi), solution
+
+    def _near_prior(self, objective: Objective) -> tuple[Array, int]:
+        """The minimum if each row has the mean leverage, see `jeffreys.smoothed`, and its evaluations."""
+        loss = smoothed(objective, self.total_weight)
+        near = Objective(loss, objective.penalty, objective.coordinates)
+        minimum, evaluations = self._descent(
+            near, None, None, NEAR, MOST_NEAR, lambda phi, value, norm: False
+        )
+        return minimum.point.x, evaluations
 
     def solve_for_parts(
         self, C: float, *, tol: float, max_iter: int, start: Regression | None = None

@@ -15,10 +15,13 @@ product and sum with a vector being those of its entries. For two classes that i
 leverage ``h_i = s_i p_i (1 - p_i) z_i' H^-1 z_i``, Firth's adjustment. In a saturated model it adds 1/2 to
 the count of each cell.
 
-The search is that of L-BFGS in the metric of the information, which is near the Hessian but for directions
-that separate some samples. There it is up to ten times as large, so that Fisher scoring would converge slowly
-(on wine not to 1e-10 in 100 evaluations, in place of 53). It ends where Newton's decrement is small, by
-conjugate gradients on differences of the gradient.
+The function need not be convex, and far out its information is singular. The search begins at the minimum of
+a cross-entropy that is: that of targets to which the prior adds what it would if all leverages were equal. On
+20000 x 54 with seven classes that takes 70 evaluations, where from the model without features the search was
+far from the minimum after 300 s. It goes on by L-BFGS in the metric of the information, which is near the
+Hessian but for directions that separate some samples. There it is up to ten times as large, so that Fisher
+scoring would converge slowly. It ends where Newton's decrement is small, by conjugate gradients on
+differences of the gradient.
 
 References
 ----------
@@ -30,6 +33,8 @@ linear models, Biometrika 108 (2021). https://doi.org/10.1093/biomet/asaa052
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +43,7 @@ from scipy import linalg
 
 from smreg.data.rows import Block
 from smreg.objective.costs import fits
-from smreg.objective.cross_entropy import Objective, Standardisation
+from smreg.objective.cross_entropy import CrossEntropy, Objective, Standardisation
 from smreg.objective.information import information
 from smreg.objective.logits import Point, softmax
 from smreg.optimize.line_search import EvaluatedLine, Line
@@ -136,6 +141,25 @@ class Scoring:
     def __call__(self, phi: Array, value: float, known: Any, *, complete: bool, exact: bool) -> DenseMetric:
         """The preconditioner at a point."""
         return DenseMetric(self._function.hessian(phi).copy())
+
+
+def smoothed(objective: Objective, total: float) -> CrossEntropy:
+    """The cross-entropy of targets to which the prior adds what it would if all leverages were equal.
+
+    That is ``h/2`` to each class of a row with the leverage ``h = D / ((K - 1) S)`` for each unit of weight:
+    its minimum is finite, and a start that no linear map of the columns changes.
+    """
+    priors = objective.loss.priors
+    K = len(priors)
+    added = objective.start().size / (K - 1) / total * K / 2
+    part = added / (1.0 + added)
+    rows = objective.rows.edited(partial(_smoothed, part=part, n_classes=K), K)
+    return CrossEntropy(rows, (1.0 - part) * priors + part / K)
+
+
+def _smoothed(block: Block, part: float, n_classes: int) -> Block:
+    target = np.eye(n_classes)[block.target] if block.target.ndim == 1 else block.target
+    return replace(block, target=np.asarray((1.0 - part) * target + part / n_classes, dtype=np.float64))
 
 
 def _log_determinant(matrix: Array) -> float:
