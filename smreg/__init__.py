@@ -7,6 +7,7 @@ from smreg.calibration.temperature_scaling import TemperatureScaling
 from smreg.estimators.estimator import SoftmaxRegression
 from smreg.estimators.model_selection import SoftmaxRegressionCV
 from smreg.estimators.path import RegularizationPath, regularization_path
+from smreg.estimators.separation import separation
 from smreg.family import cross_entropy, log_softmax, softmax
 from smreg.temperature.scaling import TemperatureFit, fit_temperature
 
@@ -24,5 +25,6 @@ __all__ = [
     "fit_temperature",
     "log_softmax",
     "regularization_path",
+    "separation",
     "softmax",
 ]

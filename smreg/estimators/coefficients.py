@@ -30,23 +30,30 @@ def regression_of(model: Any) -> Regression:
 def table_of(model: Any, reference: Any) -> pd.DataFrame:
     """A row for the intercept and each feature, a column for each class."""
     rows = dense(model.coef_).T
-    names = list(getattr(model, "feature_names_in_", [f"x{j}" for j in range(len(rows))]))
-    intercepts = intercepts_of(model).astype(rows.dtype)
+    names, intercepts = row_names(model, len(rows)), intercepts_of(model).astype(rows.dtype)
     if model.fit_intercept or intercepts.any():  # also if that was set to False after the fit
-        name = "intercept"
-        while name in names:
-            name = f"({name})"
-        rows, names = np.vstack([intercepts, rows]), [name, *names]
+        rows = np.vstack([intercepts, rows])
+    else:
+        names = names[1:]
     classes = model.classes_
     if len(classes) == 2:
         rows = np.hstack([-rows / 2, rows / 2] if reference is None else [np.zeros_like(rows), rows])
     if reference is None:
         return pd.DataFrame(rows, names, classes)
-    place = _place(classes, reference)
+    place = place_of(classes, reference)
     return pd.DataFrame(family.to_reference_coding(rows, place), names, np.delete(classes, place))
 
 
-def _place(classes: Array, label: Any) -> int:
+def row_names(model: Any, n_features: int) -> list[Any]:
+    """Those of a table's rows: the intercept, and the features that the estimator has taken the names of."""
+    default = [f"x{j}" for j in range(n_features)]
+    names, intercept = list(getattr(model, "feature_names_in_", default)), "intercept"
+    while intercept in names:
+        intercept = f"({intercept})"
+    return [intercept, *names]
+
+
+def place_of(classes: Array, label: Any) -> int:
     """Position of a class."""
     if np.ndim(label) == 0:
         is_bool = isinstance(label, bool | np.bool_)  # which equals a number, but is none

@@ -31,7 +31,9 @@ from smreg.estimators.coefficients import dense, regression_of, table_of
 from smreg.estimators.prediction import SCORE_OF_SOFT, lazily, lazy_accuracy, logits_of
 from smreg.estimators.report import Report
 from smreg.estimators.samples import checked_sample
+from smreg.fit.bias_reduction import BiasReducedProblem
 from smreg.fit.regression import Problem
+from smreg.fit.solution import Solution
 from smreg.fit.verification import verified
 from smreg.objective.layout import Regression
 
@@ -70,8 +72,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         array of shape (n_features,) or by its name, the rest being 1; or one for each row of ``coef_`` and
         feature, of shape (n_classes, n_features). 0 leaves a coefficient unpenalised, ``inf`` keeps it at
         zero at any `C`. None is 1 for all. See Notes.
+    bias_reduction : bool, default=False
+        Whether to minimise ``F - log det I / (2 S)``, with the Fisher information I of the coefficients and
+        intercepts: the likelihood with Jeffreys' prior. Its estimates are finite, also where the classes are
+        separated, and in small samples less biased; see the notes. Only with ``C=inf``.
     fit_intercept : bool, default=True
-        Whether to fit intercepts; they are not penalised.
+        Whether to fit intercepts; they are not penalised, but by `bias_reduction`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, ``{label: weight}``; "balanced" gives all classes the same total
         weight. They multiply `sample_weight`.
@@ -163,6 +169,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     class without weight, too, whose intercept is finite. The model that a search begins with, and a default
     grid of C, has the offsets and intercepts alone.
 
+    **Bias reduction.** Jeffreys' prior takes away the bias of order ``1 / n`` of maximum likelihood estimates
+    (Firth 1993), and leaves none infinite (Kosmidis and Firth 2021; Heinze and Schemper 2002). In a model
+    with a parameter for each cell it adds 1/2 to each count: probabilities are ``(n_k + 1/2) / (n + K/2)``.
+    They are the same for any reference class and any linear map of X; of collinear columns I is the
+    information of those that others do not determine. Weights, and class weights with them, count samples:
+    unlike in a fit without a penalty, their sum matters. Each evaluation takes ``n D^2`` operations for
+    ``D = (K - 1)(p + 1)`` coefficients, up to some 3000 of them.
+
     **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,
     that of a ``distributed.Client``, or else threads, out of core on one machine. A fit reads all partitions
     once a pass, some twenty times; on a cluster they stay with the workers where they take less than half of
@@ -187,9 +201,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     --------
     sklearn.linear_model.LogisticRegression : The same model with other solvers.
     smreg.metrics.neg_cross_entropy_scorer : Scorer that takes soft targets.
+    separation : Which estimates are infinite without a penalty.
 
     References
     ----------
+    D. Firth, Bias reduction of maximum likelihood estimates, Biometrika 80 (1993).
+    https://doi.org/10.1093/biomet/80.1.27
+
+    I. Kosmidis and D. Firth, Jeffreys-prior penalty, finiteness and shrinkage in binomial-response
+    generalized linear models, Biometrika 108 (2021). https://doi.org/10.1093/biomet/asaa052
+
+    G. Heinze and M. Schemper, A solution to the problem of separation in logistic regression, Statistics in
+    Medicine 21 (2002). https://doi.org/10.1002/sim.1047
+
     H. Zou and T. Hastie, Regularization and variable selection via the elastic net, Journal of the Royal
     Statistical Society B 67 (2005). https://doi.org/10.1111/j.1467-9868.2005.00503.x
 
@@ -227,6 +251,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     >>> corrected.score(X, y, offset=known) > first.score(X[:, :1], y)
     True
 
+    Where the classes are separated, estimates that are finite:
+
+    >>> import numpy as np
+    >>> firth = SoftmaxRegression(C=np.inf, bias_reduction=True)
+    >>> firth.fit([[0], [1], [2], [3]], [0, 0, 1, 1]).coef_.round(2)
+    array([[1.31]])
+
     Of Dask collections, whose predictions are made when they are asked for:
 
     >>> from dask import dataframe as dd
@@ -247,6 +278,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "penalty_factor": ["array-like", dict, None],
+        "bias_reduction": ["boolean"],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -267,6 +299,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         *,
         l1_ratio: float = 0.0,
         penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        bias_reduction: bool = False,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         temperature: float = 1.0,
@@ -279,6 +312,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         self.C = C
         self.l1_ratio = l1_ratio
         self.penalty_factor = penalty_factor
+        self.bias_reduction = bias_reduction
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.temperature: Any = temperature
@@ -327,7 +361,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ValueError
             If X, y, the weights, the offsets or `penalty_factor` are not as above, a label is missing, or y
             has fewer than two labels, or of three and more fewer than two with weight. The estimator is then
-            as it was before. Of Dask collections the error comes before they are read, or names the
+            as it was before. With `bias_reduction` also if C is finite, there are penalty factors, or there
+            are too many features. Of Dask collections the error comes before they are read, or names the
             partition, from 0; it may also be that partitions do not belong together, or that a client is
             closed which held them.
         TypeError
@@ -339,6 +374,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         ConvergenceWarning
             If the fit did not converge, or if coefficients without a penalty separate the classes, or may.
         """
+        self._check_bias_reduction()
         with unchanged_on_failure(self):
             with (
                 row_threads(self.n_jobs) as map_blocks,
@@ -348,7 +384,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                 start = self._warm_start(sample.classes)
                 self.classes_, self.has_offset_ = sample.classes, offset is not None
                 report = Report(self, X, y, sample_weight, sample.dtype, offset)
-                problem = Problem(
+                kind = BiasReducedProblem if self.bias_reduction else Problem
+                problem = kind(
                     sample.rows,
                     fit_intercept=self.fit_intercept,
                     largest_C=self.C,
@@ -356,15 +393,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
                     factors=factors,
                 )
                 check_weighted(factors, sample.classes, problem.layout.live)
-                options: dict[str, Any] = {
-                    "l1_ratio": self.l1_ratio,
-                    "tol": self.tol,
-                    "max_iter": self.max_iter,
-                }
-                start = start and problem.restrict(start)
-                fit = problem.solve(self.C, start=start, on_iteration=report, **options)
-                options |= {"dtype": sample.dtype, "on_iteration": report}
-                regression, solution = verified(problem, fit, self.C, **options)
+                regression, solution = self._solved(problem, start, sample.dtype, report)
             for name, value in report.attributes(regression).items():
                 setattr(self, name, value)
             self.n_iter_ = solution.iterations
@@ -678,6 +707,33 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
         """Penalty factors, checked against the features."""
         names = getattr(self, "feature_names_in_", None)
         return check_penalty_factor(self.penalty_factor, self.n_features_in_, names, classes)
+
+    def _check_bias_reduction(self) -> None:
+        if not self.bias_reduction:
+            return
+        if np.isfinite(self.C):
+            raise ValueError(
+                "bias_reduction=True is a penalty of its own, for a fit without another: set C=np.inf, "
+                f"got C={self.C:g}."
+            )
+        if self.penalty_factor is not None:
+            raise ValueError(
+                "penalty_factor must be None where bias_reduction=True, which is a penalty of its own, got "
+                f"{self.penalty_factor!r}."
+            )
+
+    def _solved(
+        self, problem: Problem, start: Regression | None, dtype: Any, report: Report
+    ) -> tuple[Regression, Solution]:
+        """The coefficients of the features as they came, and the record."""
+        options: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "on_iteration": report}
+        start = start and problem.restrict(start)
+        if isinstance(problem, BiasReducedProblem):
+            regression, solution = problem.solve_with_prior(start=start, **options)
+            return problem.expand(regression), solution
+        options["l1_ratio"] = self.l1_ratio
+        fit = problem.solve(self.C, start=start, **options)
+        return verified(problem, fit, self.C, dtype=dtype, **options)
 
     def _warm_start(self, classes: NDArray[Any]) -> Regression | None:
         """The coefficients of the previous fit, if they are wanted and fit these data."""

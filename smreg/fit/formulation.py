@@ -224,18 +224,20 @@ class Formulation:
         determined: NDArray[np.bool_] | None = None,
     ) -> Coordinates:
         """Those in which a penalty and the features are of magnitude one."""
-        if self.layout.n_classes == 2:
-            coding = reference_coding()
-        else:
-            coding = (symmetric_coding if symmetric else contrasts)(len(self.priors))
         return Coordinates.standardising(
             self._columns,
-            coding,
+            self.coding(symmetric=symmetric),
             fit_intercept=self.fit_intercept,
             ridge=penalty.ridge,
             by_feature=not self._rows.stores_zeros,
             determined=determined,
         )
+
+    def coding(self, *, symmetric: bool = False) -> Array:
+        """That of the live classes, with a row for each of them if it is symmetric."""
+        if self.layout.n_classes == 2:
+            return reference_coding()
+        return (symmetric_coding if symmetric else contrasts)(len(self.priors))
 
     def _unpenalised(self, *, symmetric: bool = False, null: NullSpace | None = None) -> Objective:
         """The cross-entropy of all features: in units of the spread, in which no square underflows."""
@@ -278,7 +280,7 @@ class Formulation:
         null = alone._nulls
         return None if null is None else null.among(free, self._rows.n_features)
 
-    def _varies(self) -> NDArray[np.bool_]:
+    def varies(self) -> NDArray[np.bool_]:
         """Whether each feature varies, or without intercepts differs from zero, by more than its rounding."""
         mean = np.zeros_like(self._columns.mean) if self.fit_intercept else self._columns.mean
         return np.asarray(np.hypot(mean, self._columns.spread) > self._columns.rounding)

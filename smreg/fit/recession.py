@@ -19,6 +19,7 @@ from smreg.optimize.metric import JITTER
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Chosen = tuple[NDArray[np.intp], NDArray[np.intp]]  # classes and rows of a block
 
 TIGHT = (2.0**-7, 2.0**-14)  # probabilities of a class above which its margin is tight; tried in turn
 TOLERANCE = 1e-6  # of a margin in a linear program whose variables are at most one; HiGHS's is 1e-7
@@ -321,14 +322,14 @@ def _margin_weights(block: Block, at: Direction, weights: Callable[[Margins], Ar
 def _most_violated(objective: Objective, direction: Array, most: int) -> Array:
     """Coefficients, in the coordinates, of the margins that fall short the most, of so many."""
     at, coding = objective.direction(direction), objective.coordinates.coding
-    of_all: _Violated = objective.rows.map_reduce(
+    of_all: Violated = objective.rows.map_reduce(
         _violated, at, objective.standardisation, coding, most, result=most * direction.size
     )
     return of_all.margins
 
 
 @dataclass(frozen=True)
-class _Violated:
+class Violated:
     """The margins that fall short the most, in that order, of equals the first.
 
     Attributes
@@ -345,25 +346,38 @@ class _Violated:
     margins: Array
     most: int
 
-    def __add__(self, other: "_Violated") -> "_Violated":
+    def __add__(self, other: "Violated") -> "Violated":
         """Those of both."""
         shortfalls = np.concatenate([self.shortfalls, other.shortfalls])
         kept = np.argsort(-shortfalls, kind="stable")[: self.most]
-        return _Violated(shortfalls[kept], np.concatenate([self.margins, other.margins])[kept], self.most)
+        return Violated(shortfalls[kept], np.concatenate([self.margins, other.margins])[kept], self.most)
 
 
 def _violated(
     block: Block, at: Direction, standardisation: Standardisation, coding: Array, most: int
-) -> _Violated:
+) -> Violated:
     """Those of a block."""
     m = margins(block, at)
     shortfall = m.shortfall
-    classes, columns = np.nonzero(shortfall > TOLERANCE)
-    chosen = np.argsort(-shortfall[classes, columns], kind="stable")[:most]
-    classes, columns = classes[chosen], columns[chosen]
+    classes, columns = furthest(shortfall, TOLERANCE, most)
+    chosen = coefficients_of(block, m, (classes, columns), standardisation, coding)
+    return Violated(shortfall[classes, columns], chosen, most)
+
+
+def furthest(shortfall: Array, slack: float, most: int) -> Chosen:
+    """The margins that fall short by more than some slack, the furthest of them first, and so many."""
+    classes, columns = np.nonzero(shortfall > slack)
+    order = np.argsort(-shortfall[classes, columns], kind="stable")[:most]
+    return classes[order], columns[order]
+
+
+def coefficients_of(
+    block: Block, m: Margins, chosen: Chosen, standardisation: Standardisation, coding: Array
+) -> Array:
+    """Coefficients of some margins in the coordinates, (n, D); where they are tied, of what is to shrink."""
+    classes, columns = chosen
     sign = np.where(m.tied & (m.value > 0), -1.0, 1.0)[classes, columns]
     contrast = sign[:, np.newaxis] * (coding[m.label[columns]] - coding[classes])
     z = standardisation.of(block.take(columns))
     products = contrast[:, :, np.newaxis] * z.T[:, np.newaxis, :]
-    margins_of_chosen = products.reshape(len(chosen), contrast.shape[1] * len(z))
-    return _Violated(shortfall[classes, columns], margins_of_chosen, most)
+    return np.asarray(products.reshape(len(columns), contrast.shape[1] * len(z)))

@@ -156,7 +156,7 @@ class Problem(Formulation):
         elif shared is not None:
             objective = self.objective(penalty, shared.coordinates)
 
-        varies = None if isinstance(self._space, RowSpace) else self._varies()
+        varies = None if isinstance(self._space, RowSpace) else self.varies()
         watch = Watch(objective, varies, lambda: self._null_metric(objective))
 
         def report(phi: Callable[[], Array], value: float, norm: float) -> bool:

@@ -14,11 +14,13 @@ class Solution:
     Attributes
     ----------
     objective : float
-        Penalised mean cross-entropy at the coefficients, in nats.
+        Penalised mean cross-entropy at the coefficients, in nats. With `bias_reduction` the penalty is
+        ``-(log det I - log det I_0) / (2 S)``, where the information ``I_0`` is that of the model without
+        features: it has no units.
     gradient_norm : float
         Norm of its gradient in the Fisher metric, in square roots of nats: what `tol` bounds. With an L1
         penalty it is the length of the next proximal Newton step in that metric, which without one is the
-        same.
+        same; with `bias_reduction` the metric is the Hessian of `objective`.
     suboptimality : float
         ``gradient_norm**2 / 2``, the estimated excess of `objective` over its minimum, in nats.
     suboptimality_bound : float
@@ -74,8 +76,9 @@ class Solution:
                 "The classes are separated (complete or quasi-complete separation): without a "
                 "penalty the likelihood grows forever along some direction, and no finite "
                 "coefficients maximise it. The coefficients are the finite ones at which the search "
-                f"stopped ({where}). Set C to a finite value, and no penalty factor to zero, or remove what "
-                "separates the classes."
+                f"stopped ({where}). Set C to a finite value, and no penalty factor to zero, or, in "
+                "SoftmaxRegression, bias_reduction=True, or remove what separates the classes: "
+                "smreg.separation names the coefficients concerned."
             )
         if self.reason == "undecided":
             return (
@@ -83,8 +86,9 @@ class Solution:
                 "search came to its end, but some probabilities still go to zero or one, as they do where "
                 "the likelihood grows forever along some direction and no finite coefficients maximise it. "
                 f"The coefficients are the finite ones at which the search stopped ({where}). Set C to a "
-                "finite value, and no penalty factor to zero, or remove what separates the classes; at a "
-                "maximum a smaller tol decides."
+                "finite value, and no penalty factor to zero, or, in SoftmaxRegression, bias_reduction=True, "
+                "or remove what separates the classes, if smreg.separation names any; at a maximum a smaller "
+                "tol decides."
             )
         return {
             "converged": f"The fit converged: {where}.",

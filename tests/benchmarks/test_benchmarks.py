@@ -5,6 +5,7 @@ import pickle
 from dataclasses import replace
 from functools import partial
 
+import bias
 import calibration
 import elastic_net
 import gate
@@ -91,6 +92,13 @@ def test_the_table_of_the_elastic_net_is_printed(capsys):
     rows = [line for line in lines if line and line[0] == "wine"]
     assert [row[2] for row in rows] == ["smreg", "saga"] * 2
     assert all(0 <= float(row[5]) <= 1e-6 for row in rows)
+
+
+def test_the_table_of_the_bias_is_printed(capsys):
+    assert bias.main(["--repetitions", "5"]) == 0
+
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in bias.MODELS)
 
 
 def test_the_benchmarks_of_the_machine_are_printed(capsys):

@@ -1,5 +1,6 @@
 """scikit-learn's own checks, all of them, with no expected failure."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -14,6 +15,7 @@ from smreg import SoftmaxRegression, SoftmaxRegressionCV
         SoftmaxRegression(),
         SoftmaxRegression(C=10.0, class_weight="balanced"),
         SoftmaxRegression(l1_ratio=0.5),
+        SoftmaxRegression(C=np.inf, bias_reduction=True),
         SoftmaxRegression(temperature=2.0, tol=1e-8, warm_start=True, n_jobs=2),
         SoftmaxRegressionCV([0.1, 1.0], cv=3, temperature="cv", rule="one_standard_error"),
     ]
