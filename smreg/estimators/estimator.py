@@ -174,7 +174,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  
     with a parameter for each cell it adds 1/2 to each count: probabilities are ``(n_k + 1/2) / (n + K/2)``.
     They are the same for any reference class and any linear map of X; of collinear columns I is the
     information of those that others do not determine. Weights, and class weights with them, count samples:
-    unlike in a fit without a penalty, their sum matters. Each evaluation takes ``n D^2`` operations for
+    unlike in a fit without a penalty, their sum matters. The function is not convex, and rarely, in very
+    small samples without intercepts or with offsets of several nats, it has several minima: what the record
+    says is then of the one that was found. Each evaluation takes ``n D^2`` operations for
     ``D = (K - 1)(p + 1)`` coefficients, up to some 3000 of them.
 
     **Dask.** All methods take Dask collections (``pip install smreg[dask]``) by the scheduler that is in use,

@@ -63,7 +63,8 @@ def separation(X: Any, y: Any, sample_weight: ArrayLike | None = None, reference
     without which the classes would still be separated, the likelihood alone decides nothing. Scaling or
     shifting columns changes nothing but intercepts; nor does the number of equal samples, or another order
     of anything. Against another reference the direction is the same. Collinear features share in it as in
-    coefficients of least norm: all of them may be infinite, where only their sum is determined.
+    coefficients of least norm: all of them may be infinite, where only their sum is determined. Intercepts
+    are part of the model, and nothing has a penalty.
 
     The cost is that of some dozens of passes over X, and of non-negative least squares with a few hundred
     columns of as many numbers as there are coefficients: 20000 x 54 take 0.1 s with two classes, 2 s with
