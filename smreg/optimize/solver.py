@@ -334,7 +334,8 @@ class _Search:
         iterates = conjugate_gradients(product, point.gradient, self.precondition)
         for count, iterate in enumerate(islice(iterates, max(MAX_CONJUGATE, self.evaluations) + 1)):
             self.evaluations += count > 0
-            least = min(iterate.least, self.ratio**-2)  # as a decrement before has shown
+            # A decrement before may have shown less; and where M lacks curvature the first values are huge.
+            least = min(iterate.least, self.ratio**-2, 1.0)
             enough = iterate.squared <= negligible * least * iterate.energy
             goes_on = self.is_slow or iterate.energy <= self.tol**2
             if (count >= 2 - self.is_fresh and enough) or (count >= MAX_CONJUGATE and not goes_on):
