@@ -9,6 +9,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from cases import (
     EPS,
     STORAGES,
@@ -72,6 +73,7 @@ def test_one_offset_for_all_rows_is_taken_up_by_the_intercepts(case, data):
     assert_same(case, Written(replace(case, offset=np.tile(row, (len(case.X), 1)))))
 
 
+@pytest.mark.slow
 @examples(60)
 @given(cases(penalties=["none"]), st.integers(0, 2**16))
 def test_without_a_penalty_offsets_that_are_linear_in_x_are_taken_up_by_the_coefficients(case, seed):
