@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from batching import Counted
 from dask import array as da
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
@@ -50,18 +51,6 @@ def make_frame(rng, n=600, p=4, *, soft=False):
 def cut(frame, *, at=(1, 130, 131, 400)):
     """Frames of some rows each."""
     return [frame.iloc[first:last] for first, last in zip([0, *at], [*at, len(frame)], strict=True)]
-
-
-class Counted:
-    """A factory that counts its calls."""
-
-    def __init__(self, batches):
-        self.batches, self.calls = batches, 0
-
-    def __call__(self):
-        """The batches, from the first on."""
-        self.calls += 1
-        return iter(self.batches)
 
 
 def parts_of(frame, target="mode"):

@@ -7,6 +7,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from batching import Counted
 from numpy.testing import assert_allclose, assert_array_equal
 from recorder import Recorder
 from sklearn.base import clone
@@ -42,18 +43,6 @@ def make_frame(rng, n=600, *, soft=False):
 def cut(frame, ends=ENDS):
     """Frames of some rows each."""
     return [frame.iloc[first:last] for first, last in zip([0, *ends], [*ends, len(frame)], strict=True)]
-
-
-class Counted:
-    """A factory that counts its calls."""
-
-    def __init__(self, batches):
-        self.batches, self.calls = batches, 0
-
-    def __call__(self):
-        """The batches, from the first on."""
-        self.calls += 1
-        return iter(self.batches)
 
 
 def batches_of(frame, target="mode", ends=ENDS):
